@@ -1,0 +1,151 @@
+"""The recipe of a feature stack: every choice that changes a number in it, checked once, saved with each classifier."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Annotated, Any, Literal
+
+from fijibridge.errors import SettingsError
+from fijibridge.params import Param, check
+from fijibridge.weights import DEFAULT_ENCODER
+
+Encoder = Annotated[str, Param("timm's name of a ViT, or 'none' for classical features alone")]
+Enlargement = Annotated[float, Param("enlargement of the image before the ViT sees it", low=0.25, high=8)]
+Position = Annotated[
+    Literal["keep", "mean"], Param("'mean' removes the ViT's positional bias, at some cost in accuracy")
+]
+Upsampler = Annotated[Literal["bilinear"], Param("from the patch grid to pixels")]
+Tile = Annotated[
+    int,
+    Param("side of a tile of the enlarged image; 0: 280, or 784 with position mean", low=0, high=4096, unit="px"),
+]
+
+# Kept position embeddings segment best in small tiles; averaged ones need no tile of their own, and large tiles are
+# nearer to the whole image: cosine 0.993 to it at 784 px, 0.98 at 518, 0.95 at 280.
+AUTOMATIC_TILE = {"keep": 280, "mean": 784}
+SMALLEST_TILE = 112
+Classical = Annotated[Literal["tws", "none"], Param("'tws': Trainable Weka Segmentation's 76 default features")]
+
+
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """How an image becomes features.
+
+    Parameters
+    ----------
+    encoder : str
+        timm's name of a ViT; ``"none"`` for classical features alone.
+    blocks : tuple of int
+        Transformer blocks whose tokens are features, the first block being 1. The final norm is applied to each.
+    enlargement : float
+        Factor by which the image is enlarged before the ViT sees it, 0.25 to 8.
+    position : {"keep", "mean"}
+        ``"mean"`` replaces the position embedding by its mean over the grid: no positional bias, but less accurate
+        where labels are spread over the image.
+    upsampler : {"bilinear"}
+        From the patch grid to pixels.
+    tile : int
+        Side of a tile in pixels of the enlarged image, about, 112 to 4096; the ViT sees one tile at a time. 0 becomes
+        280, or 784 with ``position="mean"``.
+    classical : {"tws", "none"}
+        ``"tws"``: Trainable Weka Segmentation's 76 default features, before those of the ViT.
+    percentiles : tuple of float
+        Grey values at these percentiles become 0 and 1 for the ViT (classical features see the image's own units).
+    weights_sha256, weights_source, weights_licence : str
+        Filled in when the weights are loaded. Only the digest takes part in comparisons.
+
+    Raises
+    ------
+    SettingsError
+        A value outside its range.
+    """
+
+    encoder: Encoder = DEFAULT_ENCODER
+    blocks: tuple[int, ...] = (6,)
+    enlargement: Enlargement = 2.0
+    position: Position = "keep"
+    upsampler: Upsampler = "bilinear"
+    tile: Tile = 0
+    classical: Classical = "tws"
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    weights_sha256: str = ""
+    weights_source: str = ""
+    weights_licence: str = ""
+
+    def __post_init__(self) -> None:
+        self._put("blocks", int)
+        self._put("percentiles", float)
+        check(type(self), vars(self))
+        object.__setattr__(self, "tile", int(self.tile) or AUTOMATIC_TILE[self.position])
+        if self.tile < SMALLEST_TILE:
+            raise SettingsError(
+                f"tile = {self.tile}", expected=f"{SMALLEST_TILE} to 4096 px, or 0", remedy="leave it at 0"
+            )
+        object.__setattr__(self, "enlargement", float(self.enlargement))
+        if not self.has_vit and self.classical == "none":
+            raise SettingsError(
+                "a recipe with neither a ViT nor classical features",
+                expected="an encoder, classical features, or both",
+                remedy="set classical='tws' or name an encoder",
+            )
+        # timm hands the blocks out in rising order, each once, whatever the order asked for
+        if self.has_vit and (not self.blocks or self.blocks[0] < 1 or list(self.blocks) != sorted(set(self.blocks))):
+            raise SettingsError(
+                f"blocks {self.blocks}",
+                expected="at least one block, counted from 1, in rising order",
+                remedy="for example blocks=(6,) or blocks=(3, 6)",
+            )
+        if len(self.percentiles) != 2 or not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise SettingsError(
+                f"percentiles {self.percentiles}",
+                expected="two rising numbers of 0 to 100",
+                remedy="for example (0.5, 99.5)",
+            )
+
+    def _put(self, name: str, kind: type) -> None:
+        """A sequence of numbers as a tuple of ``kind``."""
+        value = getattr(self, name)
+        try:
+            object.__setattr__(self, name, tuple(kind(item) for item in value))
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                f"{name} = {value!r}", expected=f"a sequence of {kind.__name__}", remedy=f"for example {name}=(6, 12)"
+            ) from error
+
+    @property
+    def has_vit(self) -> bool:
+        """Whether a ViT takes part."""
+        return self.encoder != "none"
+
+    def with_weights(self, *, sha256: str, source: str, licence: str) -> FeatureRecipe:
+        """This recipe with the weights' digest, source and licence filled in."""
+        return replace(self, weights_sha256=sha256, weights_source=source, weights_licence=licence)
+
+    def differences(self, other: FeatureRecipe) -> list[str]:
+        """What makes ``other``'s features differ from this recipe's, in words; empty if nothing does."""
+        ignored = {"weights_source", "weights_licence"}
+        if not self.has_vit and not other.has_vit:
+            ignored |= {"blocks", "enlargement", "position", "upsampler", "tile", "percentiles", "weights_sha256"}
+        names = [field.name for field in fields(self) if field.name not in ignored]
+        return [
+            f"{name}: {getattr(self, name)!r} against {getattr(other, name)!r}"
+            for name in names
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> FeatureRecipe:
+        """The recipe written by :meth:`to_json`; unknown keys (a newer version's) are refused."""
+        known = {field.name for field in fields(cls)}
+        if not isinstance(data, dict) or (unknown := set(data) - known):
+            raise SettingsError(
+                f"a feature recipe with {sorted(unknown) if isinstance(data, dict) else type(data).__name__}",
+                expected=f"an object with {', '.join(sorted(known))}",
+                remedy="update fijibridge, or train the classifier anew",
+            )
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})

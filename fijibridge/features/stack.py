@@ -1,0 +1,253 @@
+"""FeatureStack: an image's features, computed block by block when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from fijibridge.errors import FeatureMismatchError, SettingsError
+from fijibridge.features.recipe import FeatureRecipe
+
+if TYPE_CHECKING:
+    from fijibridge.features.vit import ViTEncoder
+    from fijibridge.images import Image
+
+# bytes of features held at a time by FeatureStack.blocks
+BLOCK_BYTES = 256 * 2**20
+
+
+class Part(Protocol):
+    """Some channels of a stack."""
+
+    names: tuple[str, ...]
+
+    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+        """Write the block's channels into ``out``, float32 (h, w, len(names))."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayPart:
+    """Channels that are already there: (Y, X, F) float32."""
+
+    array: np.ndarray
+    names: tuple[str, ...]
+
+    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+        out[:] = self.array[rows, cols]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassicalPart:
+    """TWS's filters of a grey image, (Y, X) float32 in the image's own units."""
+
+    grey: np.ndarray
+    names: tuple[str, ...]
+
+    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+        from fijibridge.features.classical import classical_features
+
+        classical_features(self.grey, rows, cols, out=out)
+
+
+@dataclass(frozen=True, eq=False)
+class TokensPart:
+    """Tokens of a ViT on its patch grid, upsampled where they are wanted."""
+
+    tokens: np.ndarray
+    shape: tuple[int, int]
+    upsampler: str
+    names: tuple[str, ...]
+
+    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+        from fijibridge.features.upsample import UPSAMPLERS
+
+        UPSAMPLERS[self.upsampler](self.tokens, self.shape, rows, cols, out)
+
+
+class FeatureStack:
+    """Features of an image, (Y, X, F) float32, with their names and their recipe.
+
+    A stack holds the image and the ViT's tokens; the channels themselves (460 of them for a 4096 x 4096 image would
+    take 31 GB) are made when asked for: :meth:`block`, :meth:`at`, or all at once with
+    ``numpy.asarray(stack)``.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels; the data bar of an SEM image is not part of it.
+    parts : sequence of Part
+        Whose channels follow one another.
+    recipe : FeatureRecipe or None
+        How the features were made; None for features from elsewhere.
+    """
+
+    def __init__(self, shape: tuple[int, int], parts: Sequence[Part], recipe: FeatureRecipe | None = None) -> None:
+        self.parts = tuple(parts)
+        self.names: tuple[str, ...] = tuple(name for part in self.parts for name in part.names)
+        self.shape = (int(shape[0]), int(shape[1]), len(self.names))
+        self.recipe = recipe
+
+    @classmethod
+    def from_array(cls, array: np.ndarray, names: Sequence[str] | None = None) -> FeatureStack:
+        """A stack of features made elsewhere, (Y, X, F); kept as float32.
+
+        Raises
+        ------
+        SettingsError
+            Not three-dimensional, not finite, or names that are not one a channel, each once.
+        """
+        with np.errstate(over="ignore"):  # becomes infinite, refused below
+            array = np.asarray(array, dtype=np.float32)
+        if array.ndim != 3 or not array.size:
+            raise SettingsError(
+                f"a feature array of shape {array.shape}",
+                expected="(Y, X, F), features last",
+                remedy="move the feature axis last: numpy.moveaxis(array, 0, -1)",
+            )
+        if not np.isfinite(array).all():
+            raise SettingsError(
+                f"{np.count_nonzero(~np.isfinite(array))} features that are NaN or infinite",
+                expected="finite numbers",
+                remedy="replace them before, for example with numpy.nan_to_num",
+            )
+        names = tuple(names) if names is not None else tuple(f"feature_{i:03d}" for i in range(array.shape[2]))
+        if len(names) != array.shape[2] or len(set(names)) != len(names):
+            raise SettingsError(
+                f"{len(names)} names, {len(set(names))} of them different",
+                expected=f"{array.shape[2]}, one a channel",
+                remedy="give every channel a name of its own",
+            )
+        return cls(array.shape[:2], [ArrayPart(array, names)])
+
+    def __repr__(self) -> str:
+        return f"FeatureStack(shape={self.shape}, recipe={self.recipe})"
+
+    def block(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray:
+        """Features of a block, float32 (h, w, F), equal to the same block of the whole."""
+        rows, cols = (_plain(span, length) for span, length in zip((rows, cols), self.shape[:2], strict=True))
+        out = np.empty((rows.stop - rows.start, cols.stop - cols.start, self.shape[2]), np.float32)
+        first = 0
+        for part in self.parts:
+            part.fill(rows, cols, out[:, :, first : first + len(part.names)])
+            first += len(part.names)
+        return out
+
+    def blocks(self, max_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of blocks that cover the stack, each of at most ``max_bytes`` of features.
+
+        Blocks are square where the image is wide: TWS's filters need about 30 pixels around each.
+        """
+        height, width, channels = self.shape
+        pixels = max(1, max_bytes // (channels * 4))
+        across = min(width, max(1, math.isqrt(pixels)))
+        down = max(1, pixels // across)
+        for top in range(0, height, down):
+            for left in range(0, width, across):
+                yield slice(top, min(height, top + down)), slice(left, min(width, left + across))
+
+    def at(self, mask: np.ndarray) -> np.ndarray:
+        """Features of the pixels where ``mask`` (Y, X) is true, float32 (n, F), in row-major order."""
+        mask = np.asarray(mask, dtype=bool)
+        if mask.shape != self.shape[:2]:
+            raise FeatureMismatchError(
+                f"a mask of {mask.shape}",
+                expected=f"{self.shape[:2]}, as the features",
+                remedy="use the image's own size",
+            )
+        place = np.cumsum(mask).reshape(mask.shape) - 1
+        samples = np.empty((int(mask.sum()), self.shape[2]), np.float32)
+        for rows, cols in self.blocks():
+            wanted = mask[rows, cols]
+            down, across = wanted.any(axis=1).nonzero()[0], wanted.any(axis=0).nonzero()[0]
+            if down.size:
+                inner = slice(rows.start + down[0], rows.start + down[-1] + 1)
+                beside = slice(cols.start + across[0], cols.start + across[-1] + 1)
+                chosen = mask[inner, beside]
+                samples[place[inner, beside][chosen]] = self.block(inner, beside)[chosen]
+        return samples
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        whole = self.block()
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def tokens(self) -> np.ndarray | None:
+        """The ViT's tokens on the patch grid, float32 (gy, gx, C); None without a ViT."""
+        return next((part.tokens for part in self.parts if isinstance(part, TokensPart)), None)
+
+
+def _plain(span: slice, length: int) -> slice:
+    """A slice with start <= stop inside ``length``."""
+    start, stop, step = span.indices(length)
+    if step != 1:
+        raise SettingsError(f"a block with step {step}", expected="step 1", remedy="take every n-th pixel afterwards")
+    return slice(start, max(start, stop))
+
+
+def extract_features(
+    image: Image | np.ndarray,
+    recipe: FeatureRecipe | None = None,
+    *,
+    encoder: ViTEncoder | None = None,
+    checkpoint: str | Path | None = None,
+) -> FeatureStack:
+    """Features of an image: TWS's filters, then upsampled ViT tokens (Docherty et al. 2025, arXiv 2508.21529).
+
+    Parameters
+    ----------
+    image : Image or ndarray
+        (Y, X) or (Y, X, 3), 8-, 16- or 32-bit. The data bar is left out.
+    recipe : FeatureRecipe, optional
+        The default is ``FeatureRecipe()``.
+    encoder : ViTEncoder, optional
+        A loaded encoder of the same recipe, to be reused over many images.
+    checkpoint : path, optional
+        Weights' file for the encoder.
+
+    Returns
+    -------
+    FeatureStack
+        (Y, X, F) float32; its recipe carries the weights' SHA-256.
+
+    Raises
+    ------
+    ImageError
+        NaN, or an array that is no image.
+    FeatureMismatchError
+        ``encoder`` is of another recipe.
+    SettingsError, WeightsError
+        See :class:`fijibridge.features.vit.ViTEncoder`.
+    """
+    from fijibridge.images import Image, image_from_array
+
+    if not isinstance(image, Image):
+        image = image_from_array(image)
+    recipe = recipe or (encoder.recipe if encoder else FeatureRecipe())
+    grey = np.ascontiguousarray(image.grey[image.field])
+    parts: list[Part] = []
+    if recipe.classical == "tws":
+        from fijibridge.features.classical import CLASSICAL_NAMES
+
+        parts.append(ClassicalPart(grey, CLASSICAL_NAMES))
+    if recipe.has_vit:
+        if encoder is None:
+            from fijibridge.features.vit import ViTEncoder
+
+            encoder = ViTEncoder(recipe, checkpoint=checkpoint)
+        own = encoder.recipe
+        if not recipe.weights_sha256:  # not known before the weights are loaded
+            own = own.with_weights(sha256="", source="", licence="")
+        if differences := recipe.differences(own):
+            raise FeatureMismatchError(
+                "an encoder of another recipe: " + "; ".join(differences) + " (recipe against encoder)",
+                expected="an encoder made with the recipe",
+                remedy="use ViTEncoder(recipe), or leave the encoder out",
+            )
+        recipe = encoder.recipe
+        tokens = encoder.tokens(image)
+        parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, encoder.names))
+    return FeatureStack(grey.shape, parts, recipe)

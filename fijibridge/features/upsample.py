@@ -1,0 +1,62 @@
+"""Upsamplers: features on the patch grid -> features on pixels, block by block. Choices by name in ``UPSAMPLERS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+# (tokens (gy, gx, C), image shape (Y, X), rows, cols, out (h, w, C)) -> None
+UpsampleInto = Callable[[np.ndarray, tuple[int, int], slice, slice, np.ndarray], None]
+
+
+def _lerp(length: int, cells: int, span: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Lower cell and weight of the upper one for the pixel centres of ``span`` (half-pixel centres, clamped)."""
+    place = (np.arange(span.start, span.stop) + 0.5) * (cells / length) - 0.5
+    place = np.clip(place, 0, cells - 1)
+    low = np.minimum(place.astype(np.int64), max(cells - 2, 0))
+    return low, (place - low).astype(np.float32)
+
+
+@numba.njit(parallel=True, cache=True)
+def _bilinear(tokens, y_low, y_part, x_low, x_part, out):  # pragma: no cover - compiled
+    cells_y, cells_x, channels = tokens.shape
+    for row in numba.prange(y_low.size):
+        upper = min(y_low[row] + 1, cells_y - 1)
+        fy = y_part[row]
+        line = np.empty((cells_x, channels), np.float32)
+        for cell in range(x_low[0], min(x_low[-1] + 2, cells_x)):
+            for channel in range(channels):
+                below = tokens[y_low[row], cell, channel]
+                line[cell, channel] = below + fy * (tokens[upper, cell, channel] - below)
+        for col in range(x_low.size):
+            left = x_low[col]
+            right = min(left + 1, cells_x - 1)
+            fx = x_part[col]
+            for channel in range(channels):
+                out[row, col, channel] = line[left, channel] + fx * (line[right, channel] - line[left, channel])
+
+
+def bilinear(tokens: np.ndarray, shape: tuple[int, int], rows: slice, cols: slice, out: np.ndarray) -> None:
+    """Bilinear interpolation with half-pixel centres.
+
+    Parameters
+    ----------
+    tokens : ndarray, float32, shape (gy, gx, C)
+        Features on the patch grid, which covers the image exactly.
+    shape : (int, int)
+        Image height and width in pixels.
+    rows, cols : slice
+        The block wanted, in pixels, with start and stop.
+    out : ndarray, float32, shape (h, w, C)
+        Filled in place; a view of a wider array serves.
+    """
+    if not out.size:  # the compiled loop looks at the first column
+        return
+    y_low, y_part = _lerp(shape[0], tokens.shape[0], rows)
+    x_low, x_part = _lerp(shape[1], tokens.shape[1], cols)
+    _bilinear(tokens, y_low, y_part, x_low, x_part, out)
+
+
+UPSAMPLERS: dict[str, UpsampleInto] = {"bilinear": bilinear}

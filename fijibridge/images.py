@@ -1,0 +1,310 @@
+"""Images in: micrographs and stacks from files and arrays, checked once, with pixel size and data bar."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fijibridge.errors import ImageError, SettingsError
+from fijibridge.image_files import Planes, open_planes
+from fijibridge.metadata import PixelSize, find_databar
+
+__all__ = [
+    "Image", "PixelSize", "count_slices", "find_databar", "image_from_array", "read_image", "read_slices",
+    "read_stored", "scale_percentiles",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+_KEPT_DTYPES = (np.uint8, np.uint16, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One 2D image.
+
+    Parameters
+    ----------
+    data : np.ndarray
+        (Y, X) or (Y, X, 3); uint8, uint16 or float32; C-contiguous.
+    name : str
+        File stem, for messages and output names.
+    pixel_size : PixelSize, optional
+        None if not known.
+    databar_rows : int
+        Rows at the bottom that are the microscope's data bar: never features, never labelled in a result.
+    path : Path, optional
+        Where it came from.
+    """
+
+    data: np.ndarray
+    name: str
+    pixel_size: PixelSize | None = None
+    databar_rows: int = 0
+    path: Path | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Y, X), data bar included."""
+        return self.data.shape[0], self.data.shape[1]
+
+    @property
+    def grey(self) -> np.ndarray:
+        """(Y, X) float32 in the image's own units; of RGB the unweighted mean of the channels, ImageJ's default."""
+        if self.data.ndim == 2:
+            return self.data.astype(np.float32)
+        # Summed in float64, so that three equal channels give exactly that channel.
+        return self.data.mean(axis=2, dtype=np.float64).astype(np.float32)
+
+    @property
+    def field(self) -> slice:
+        """Rows without the data bar."""
+        return slice(0, self.shape[0] - self.databar_rows)
+
+
+# --- from files ------------------------------------------------------------------------------------------------------
+
+
+def read_image(path: str | Path, *, databar: str | int = "auto", page: int = 0) -> Image:
+    """Read one image, or one slice of a stack.
+
+    Parameters
+    ----------
+    path : str or Path
+        TIFF, PNG, JPEG, BMP, ...
+    databar : str or int
+        Rows of the data bar at the bottom: a number, or ``"auto"`` to take them from the microscope's metadata, else
+        from the pixels (`find_databar`).
+    page : int
+        Slice of a stack, from 0.
+
+    Returns
+    -------
+    Image
+        uint8, uint16 and float32 as stored; other types as float32. Alpha is dropped; colour palettes are applied,
+        except an ImageJ TIFF's, whose look-up table is only for display.
+
+    Raises
+    ------
+    ImageNotFoundError
+        No such file.
+    ImageError
+        Unreadable, truncated, empty, not finite, or not a grey or RGB image; no such page; a bar of the full height.
+    SettingsError
+        `databar` is neither ``"auto"`` nor a number of rows.
+    """
+    with open_planes(path) as source:
+        return _image(source, page, _databar_setting(databar))
+
+
+def count_slices(path: str | Path) -> int:
+    """Count the 2D slices of a file; an RGB slice counts once.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_image`, with the same errors for a file that cannot be read.
+
+    Returns
+    -------
+    int
+        Pages of a TIFF; slices times frames of an ImageJ stack; 1 for a single image.
+    """
+    with open_planes(path) as source:
+        if source.left_out:
+            log.warning("%s: %d page(s) that make no stack with the first are not read", path, source.left_out)
+        return source.count
+
+
+def read_slices(path: str | Path, *, databar: str | int = "auto") -> Iterator[Image]:
+    """Read the slices of a stack one at a time, so that a stack larger than memory works.
+
+    Parameters
+    ----------
+    path, databar
+        As for `read_image`. ``"auto"`` looks at the first slice and keeps its answer for the others.
+
+    Yields
+    ------
+    Image
+        In the order of the file; the name of each is the file's stem.
+
+    Raises
+    ------
+    ImageNotFoundError, ImageError, SettingsError
+        As for `read_image`.
+    """
+    wanted = _databar_setting(databar)
+    with open_planes(path) as source:
+        for index in range(source.count):
+            image = _image(source, index, wanted)
+            wanted = image.databar_rows
+            yield image
+
+
+def read_stored(path: str | Path, *, page: int = 0) -> np.ndarray:
+    """Read one plane with the values the file stores: palette images as indices, no conversion (for label images).
+
+    Parameters
+    ----------
+    path, page
+        As for `read_image`, with the same errors.
+
+    Returns
+    -------
+    np.ndarray
+        (Y, X) or (Y, X, S), the file's dtype.
+    """
+    with open_planes(path) as source:
+        return source.plane(page, raw=True)
+
+
+def _image(source: Planes, index: int, databar: int | None) -> Image:
+    """Plane `index` as an Image; `databar` None looks for the bar."""
+    data = _checked(source.plane(index, raw=False), str(source.path), from_file=True)
+    if databar is None:
+        databar = source.databar(data.shape[:2])
+        if databar is None:
+            databar = find_databar(data)
+        if databar:
+            log.info("%s: the %d rows at the bottom are taken as data bar", source.path, databar)
+    _check_databar(databar, data.shape[0], str(source.path))
+    return Image(data, source.path.stem, source.pixel_size, databar, source.path)
+
+
+# --- from arrays -----------------------------------------------------------------------------------------------------
+
+
+def image_from_array(
+    array: Any, *, name: str = "array", pixel_size: PixelSize | None = None, databar: str | int = 0
+) -> Image:
+    """Make an `Image` of an array.
+
+    Parameters
+    ----------
+    array : array_like
+        (Y, X) or (Y, X, 3), integers or floats; uint8, uint16 and float32 are kept, others become float32.
+    name : str
+        For messages and output names.
+    pixel_size : PixelSize, optional
+        None if not known.
+    databar : str or int
+        Rows of the data bar, or ``"auto"`` to look for it.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    ImageError
+        Empty, NaN or infinite, another number of axes or channels, or not numbers.
+    SettingsError
+        `databar` is neither ``"auto"`` nor a number of rows.
+    """
+    wanted = _databar_setting(databar)
+    data = _checked(np.asarray(array), f"array {name!r}", from_file=False)
+    rows = find_databar(data) if wanted is None else wanted
+    _check_databar(rows, data.shape[0], f"array {name!r}")
+    return Image(data, name, pixel_size, rows)
+
+
+def _checked(data: np.ndarray, what: str, *, from_file: bool) -> np.ndarray:
+    """Check axes, dtype and values; convert to one of the kept dtypes, native byte order, C-contiguous."""
+    if data.dtype.kind not in "uif":
+        raise ImageError(
+            f"{what} of dtype {data.dtype}",
+            expected="integers or floats",
+            remedy="take the magnitude of complex data; turn a mask into 0 and 255 (uint8)",
+        )
+    if data.ndim != 2 and (data.ndim != 3 or data.shape[2] != 3):
+        raise ImageError(
+            f"{what} of shape {data.shape}",
+            expected="(Y, X) or (Y, X, 3)",
+            remedy="save it as grey or RGB" if from_file else "pass one slice of a stack, or one channel",
+        )
+    if data.size == 0:
+        raise ImageError(
+            f"{what} of shape {data.shape} has no pixels", expected="at least one pixel", remedy="check the crop"
+        )
+    native = data.dtype.newbyteorder("=")
+    target = native if native.type in _KEPT_DTYPES else np.dtype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes inf, which is refused below
+        result = np.ascontiguousarray(data, dtype=target)
+    if target.kind == "f":
+        bad = int(result.size - np.count_nonzero(np.isfinite(result)))
+        if bad:
+            raise ImageError(
+                f"{what} has {bad} value(s) that are NaN, infinite or beyond float32",
+                expected="finite numbers",
+                remedy="replace them, in ImageJ with Process > Math > NaN Background or Macro, or crop the image",
+            )
+    if native.kind in "ui" and native.itemsize > 2 and max(int(data.max()), -int(data.min())) > 2**24:
+        log.warning("%s: %s values above 2^24 are rounded to float32", what, data.dtype)
+    return result
+
+
+def _databar_setting(databar: str | int) -> int | None:
+    """Rows, or None for "auto"."""
+    if databar == "auto":
+        return None
+    if isinstance(databar, str) and databar.isascii() and databar.isdigit():
+        return int(databar)
+    if isinstance(databar, (int, np.integer)) and not isinstance(databar, bool) and databar >= 0:
+        return int(databar)
+    raise SettingsError(
+        f"databar = {databar!r}",
+        expected='"auto", or the number of rows (0: no data bar)',
+        remedy="count the rows of the bar below the image, or leave it to auto",
+    )
+
+
+def _check_databar(rows: int, height: int, what: str) -> None:
+    if rows >= height:
+        raise ImageError(
+            f"a data bar of {rows} rows in {what}, which has {height}",
+            expected="a bar lower than the image",
+            remedy="give the rows of the bar alone, or 0 for none",
+        )
+
+
+def scale_percentiles(grey: np.ndarray, low: float = 0.5, high: float = 99.5, *, databar_rows: int = 0) -> np.ndarray:
+    """Scale an image to 0..1 between two percentiles, from all its bits.
+
+    Parameters
+    ----------
+    grey : np.ndarray
+        (Y, X) or (Y, X, 3), any real dtype.
+    low, high : float
+        Percentiles that become 0 and 1, in percent; what lies beyond is clipped.
+    databar_rows : int
+        Rows at the bottom that do not count for the percentiles (they are scaled all the same).
+
+    Returns
+    -------
+    np.ndarray
+        The input's shape, float32, in [0, 1]; zeros for a constant image.
+
+    Raises
+    ------
+    SettingsError
+        Not 0 <= low < high <= 100.
+    """
+    if not 0 <= low < high <= 100:
+        raise SettingsError(
+            f"percentiles {low} and {high}", expected="0 <= low < high <= 100", remedy="for example 0.5 and 99.5"
+        )
+    field = grey[: grey.shape[0] - databar_rows]
+    dark, bright = (float(value) for value in np.percentile(field, (low, high)))
+    if bright <= dark:  # nearly all pixels are equal: the few others still count
+        dark, bright = float(field.min()), float(field.max())
+    if bright <= dark:
+        return np.zeros(grey.shape, np.float32)
+    # In float64 inside, so that 32-bit values far from 0 keep their differences.
+    scaled = (grey.astype(np.float64) - dark) / (bright - dark)
+    return np.clip(scaled, 0, 1).astype(np.float32)

@@ -1,0 +1,234 @@
+"""Start the one JVM of this process, or attach to the one that runs."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fijibridge.errors import JavaError
+from fijibridge.jvm.java import JavaInfo, heap_bytes, require_java
+from fijibridge.jvm.maven import jars
+
+_log = logging.getLogger(__name__)
+
+_NEEDED = (
+    "ij.IJ",
+    "weka.core.Instances",
+    "hr.irb.fastRandomForest.FastRandomForest",
+    "javassist.ClassPool",
+)
+_PATCHER = "net.imagej.patcher.LegacyInjector"
+
+_lock = threading.RLock()
+_running: Gateway | None = None
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The running JVM.
+
+    Parameters
+    ----------
+    java_version : str
+        Version of Java, for instance ``"17.0.15"``.
+    heap : int
+        Largest heap in bytes.
+    attached : bool
+        Whether the JVM was started by somebody else in this process.
+    """
+
+    java_version: str
+    heap: int
+    attached: bool
+
+    def jclass(self, name: str) -> Any:
+        """A Java class by its full name, as a Python type.
+
+        Raises
+        ------
+        JavaError
+            If it is not on the class path.
+        """
+        import jpype
+
+        try:
+            return jpype.JClass(name)
+        except TypeError as error:
+            raise JavaError(
+                f"Java class {name} is not on the class path",
+                expected="a class of Java, ImageJ, Weka or FastRandomForest",
+                remedy="check the name, or add its jar with jpype.addClassPath before the JVM starts",
+            ) from error
+
+
+def start(*, heap: str | None = None) -> Gateway:
+    """Start the JVM with ImageJ, Weka and FastRandomForest, or return the one that runs.
+
+    Uses the Java of JAVA_HOME, else the one on PATH, headless, with jars from Maven Central alone (fetched once).
+    Ctrl-C stays with Python. A JVM that this process already runs is taken over if it has the needed classes.
+
+    Parameters
+    ----------
+    heap : str, optional
+        Largest Java heap, such as ``"4g"`` or ``"800m"``; a third of the memory and at most 8 GiB by default.
+
+    Returns
+    -------
+    Gateway
+
+    Raises
+    ------
+    SettingsError
+        If `heap` is malformed or larger than the memory.
+    JavaError
+        If there is no Java 11 or newer, a jar cannot be had, the JVM runs already with another heap, or a JVM that
+        somebody else started lacks classes.
+    """
+    global _running
+    asked = heap_bytes(heap) if heap is not None else None
+    with _lock:
+        if _running is None:
+            import jpype
+
+            _running = _attach() if jpype.isJVMStarted() else _start_new(heap)
+            atexit.register(_stop_threads)
+        # Java rounds the heap to its page and region sizes, and keeps a part of it out of maxMemory().
+        if asked is not None and abs(_running.heap - asked) > 0.05 * asked:
+            raise JavaError(
+                f"heap={heap!r} asked of a JVM that runs with {_running.heap // 2**20}m",
+                expected="the heap size with the first use of Java",
+                remedy="call fijibridge.jvm.start(heap=...) before anything else that uses Java, in a fresh process",
+            )
+        return _running
+
+
+def gateway() -> Gateway:
+    """The running JVM; started with the defaults if there is none (see `start`)."""
+    return _running or start()
+
+
+def _start_new(heap: str | None) -> Gateway:
+    import jpype
+    import scyjava
+
+    size = heap_bytes(heap)
+    java = require_java()
+    for jar in jars():
+        jpype.addClassPath(jar)
+    # scyjava's own default downloads a Java although the machine has one; require_java has found ours.
+    scyjava.config.set_java_constraints(fetch="never")
+    options = [
+        *scyjava.config.get_options(),  # what the user asked of scyjava; ours come last and win
+        f"-Xmx{size // 2**20}m",
+        "-Djava.awt.headless=true",
+        "--add-opens=java.base/java.lang=ALL-UNNAMED",  # the patcher defines classes
+        "-Xrs",  # Java leaves signals alone, so that Ctrl-C is Python's KeyboardInterrupt on every system
+        # HotSpot would put a guard page 1 MB down Python's main stack: OpenBLAS's threaded LU runs into it and dies.
+        "-XX:+IgnoreUnrecognizedVMOptions",
+        "-XX:+UnlockExperimentalVMOptions",
+        "-XX:+DisablePrimordialThreadGuardPages",
+        "-Dweka.packageManager.offline=true",  # no download, and no third-party code, by a mere class load
+        "-Dweka.packageManager.loadPackages=false",
+    ]
+    _log.info("starting Java %s from %s with a heap of %dm", java.version, java.home, size // 2**20)
+    try:
+        with _this_java(java):
+            scyjava.start_jvm(options)
+    except Exception as error:
+        raise JavaError(
+            f"Java {java.version} at {java.home} does not start ({error})",
+            expected="a JVM in this process, of the same bitness as Python",
+            remedy="try a smaller heap, or another Java through JAVA_HOME",
+        ) from error
+    _patch()
+    _load_weka_silently()
+    return Gateway(java_version=_java_version(), heap=size, attached=False)
+
+
+@contextmanager
+def _this_java(java: JavaInfo) -> Iterator[None]:
+    """Let scyjava and jpype find this Java: they look at JAVA_HOME or PATH, scyjava on Windows at PATH alone."""
+    before = {name: os.environ.get(name) for name in ("JAVA_HOME", "PATH")}
+    os.environ["JAVA_HOME"] = str(java.home)
+    os.environ["PATH"] = os.pathsep.join([str(java.home / "bin"), before["PATH"] or ""])
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _load_weka_silently() -> None:
+    """Load Weka's package manager, which complains on standard output about jars that no forest needs."""
+    import jpype
+
+    System = jpype.JClass("java.lang.System")
+    out, nowhere = System.out, jpype.JClass("java.io.ByteArrayOutputStream")()
+    System.setOut(jpype.JClass("java.io.PrintStream")(nowhere))
+    try:
+        jpype.JClass("java.lang.Class").forName("weka.core.WekaPackageManager")
+    finally:
+        System.setOut(out)
+    _log.debug("Weka said: %s", nowhere)
+
+
+def _attach() -> Gateway:
+    import jpype
+
+    # As resources, not as classes: to load ij.IJ before the patcher ran would make it unpatchable.
+    loader = jpype.JClass("java.lang.Thread").currentThread().getContextClassLoader()
+    loader = loader or jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
+    missing = [name for name in _NEEDED if loader.getResource(name.replace(".", "/") + ".class") is None]
+    if missing:
+        raise JavaError(
+            f"a JVM runs in this process without {', '.join(missing)}",
+            expected="a JVM with ImageJ, Weka, FastRandomForest and javassist on its class path",
+            remedy="call fijibridge.jvm.start() before other code starts Java, or add the files of "
+            "fijibridge.jvm.jars() with jpype.addClassPath before it starts",
+        )
+    if loader.getResource(_PATCHER.replace(".", "/") + ".class") is not None:
+        _patch()
+    _load_weka_silently()
+    heap = int(jpype.JClass("java.lang.Runtime").getRuntime().maxMemory())
+    version = _java_version()
+    _log.info("attached to a running JVM, Java %s", version)
+    return Gateway(java_version=version, heap=heap, attached=True)
+
+
+def _patch() -> None:
+    """Patch ImageJ for headless use; works only before any class of ij is loaded."""
+    import jpype
+
+    try:
+        jpype.JClass(_PATCHER).preinit()
+    except jpype.JException as error:
+        # In an attached JVM only: ij was loaded before, or java.lang is not open. All but menu commands works.
+        _log.warning(
+            "ImageJ could not be patched, its menu commands may not work headless: %s", str(error).partition("\n")[0]
+        )
+
+
+def _java_version() -> str:
+    import jpype
+
+    return str(jpype.JClass("java.lang.System").getProperty("java.version"))
+
+
+def _stop_threads() -> None:
+    """Stop ImageJ's worker threads, which are no daemons: Python would wait for them for ever at its exit."""
+    import jpype
+
+    if jpype.isJVMStarted():
+        try:
+            jpype.JClass("ij.util.ThreadUtil").threadPoolExecutor.shutdown()
+        except (jpype.JException, TypeError, AttributeError) as error:  # an older ij without that field
+            _log.debug("no thread pool to stop: %s", error)

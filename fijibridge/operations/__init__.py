@@ -1,0 +1,19 @@
+"""The catalogue: what every door calls. One plain function an operation; its signature is its only parameter list."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# operation -> module; the order is that of help texts
+CATALOGUE = {
+    "segment": "fijibridge.operations.segment",
+    "apply": "fijibridge.operations.apply",
+    "demo": "fijibridge.operations.demo",
+    "doctor": "fijibridge.operations.doctor",
+}
+
+
+def operation(name: str) -> Any:
+    """The function of an operation of the catalogue."""
+    return getattr(import_module(CATALOGUE[name]), name)

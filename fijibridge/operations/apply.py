@@ -1,0 +1,134 @@
+"""Apply a saved classifier to more images, or to stacks slice by slice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fijibridge.errors import SettingsError
+from fijibridge.operations.results import (
+    REPORT,
+    Databar,
+    Heap,
+    Out,
+    Overwrite,
+    Probabilities,
+    Weights,
+    about_classifier,
+    write_report,
+    write_segmentation,
+)
+from fijibridge.output import output_folder
+from fijibridge.params import Param, check
+from fijibridge.segmentation.pixel import Threads
+
+if TYPE_CHECKING:
+    from fijibridge.images import Image, PixelSize
+
+log = logging.getLogger(__name__)
+
+
+def apply(
+    classifier: Annotated[Path, Param("folder of a saved classifier, or a TWS .model", positional=True)],
+    images: Annotated[list[Path], Param("micrographs or stacks", positional=True)],
+    *,
+    out: Out,
+    databar: Databar = "auto",
+    probabilities: Probabilities = True,
+    weights: Weights = None,
+    threads: Threads = 0,
+    heap: Heap = "",
+    overwrite: Overwrite = False,
+) -> dict[str, Any]:
+    """Segment images and stacks with a saved classifier.
+
+    Each slice is scaled by its own grey values, so that it gets the same labels alone and in a stack.
+
+    Writes NAME_labels.tif, NAME_probabilities.tif, NAME_overlay.png for each image, and report.json.
+
+    Returns
+    -------
+    dict
+        The report.
+
+    Raises
+    ------
+    BridgeError
+        For every input that cannot serve; nothing is left half written.
+    """
+    from fijibridge.images import count_slices, read_slices
+    from fijibridge.progress import bar
+    from fijibridge.segmentation import load_segmenter
+    from fijibridge.segmentation.stages import Stages
+
+    check(apply, locals())
+    if not images:
+        raise SettingsError("no images", expected="one image at least", remedy="name the images after the classifier")
+    stages = Stages()
+    inputs = (classifier, *images, weights)
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
+        if heap:
+            from fijibridge.jvm import start
+
+            start(heap=heap)
+        with stages("reading"):
+            counts = [count_slices(path) for path in images]  # a wrong path is known before hours of work
+            segmenter = load_segmenter(classifier, checkpoint=weights, n_threads=threads)
+        files = []
+        with bar("images and slices", sum(counts)) as steps:
+            for path, count, name in zip(images, counts, _names(images), strict=True):
+
+                def slices(path: Path = path) -> Iterator[tuple[Image, None]]:
+                    for image in read_slices(path, databar=databar):
+                        steps.update()
+                        yield image, None
+
+                whole = slices()
+                files.append(
+                    write_segmentation(
+                        segmenter,
+                        whole,
+                        count,
+                        folder,
+                        prefix=f"{name}_",
+                        probabilities=probabilities,
+                        stages=stages,
+                    )
+                )
+                whole.close()
+                files[-1]["pixel_size_note"] = _compared(files[-1]["pixel_size"], segmenter.pixel_size_, path)
+        report = {
+            "operation": "apply",
+            "out": str(out),
+            "classifier": str(classifier),
+            "files": files,
+            "stages": stages.seconds,
+            **about_classifier(segmenter),
+        }
+        write_report(folder, report)
+    return report
+
+
+def _names(images: list[Path]) -> list[str]:
+    """One output name an image: its stem, numbered where two images share it."""
+    names: dict[str, str] = {}
+    for path in images:
+        name, number = Path(path).stem, 2
+        while name.casefold() in names:  # some file systems take A and a for one
+            name, number = f"{Path(path).stem}-{number}", number + 1
+        names[name.casefold()] = name
+    return list(names.values())
+
+
+def _compared(found: dict[str, Any] | None, trained: PixelSize | None, path: Path) -> str | None:
+    """A word of warning where an image's pixels are of another size than those the classifier was trained on."""
+    if found is None or trained is None or found["unit"] != trained.unit:
+        return None
+    ratio = found["x"] / trained.x
+    if 0.9 < ratio < 1.1:
+        return None
+    note = f"pixels {ratio:.2f} times as large as in training ({found['x']:g} against {trained.x:g} {trained.unit})"
+    log.warning("%s: %s; features depend on scale, so rescale the image or train anew", path, note)
+    return note

@@ -1,0 +1,76 @@
+"""The main job on a simulated micrograph with known truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fijibridge.features.recipe import Encoder, FeatureRecipe
+from fijibridge.operations.results import REPORT, Out, Overwrite, Weights, write_report
+from fijibridge.output import output_folder
+from fijibridge.params import Param, check
+from fijibridge.segmentation.pixel import Engine, Seed, Threads
+
+
+def demo(
+    *,
+    out: Out = Path("fijibridge-demo"),
+    engine: Engine = "sklearn",
+    encoder: Encoder = FeatureRecipe.encoder,
+    size: Annotated[int, Param("height and width of the micrograph", low=96, high=4096, unit="px")] = 384,
+    seed: Seed = 0,
+    weights: Weights = None,
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+) -> dict[str, Any]:
+    """Segment a simulated micrograph with known truth.
+
+    CAM particles and pores in a solid electrolyte (ISE), labelled by 24 strokes; the result is compared with the truth.
+
+    Writes image.tif, labels.tif (the strokes), truth.tif and the folder segmentation (see segment), and report.json.
+
+    Returns
+    -------
+    dict
+        The report of segment, with ``iou`` (intersection over union of each class with the truth) and ``mean_iou``.
+    """
+    import numpy as np
+    import tifffile
+
+    from fijibridge.demo_image import demo_image
+    from fijibridge.image_output import write_labels
+    from fijibridge.images import read_image
+    from fijibridge.operations.segment import segment
+
+    check(demo, locals())
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[weights]) as folder:
+        image, labels, truth = demo_image(size, seed)
+        about = {"pixel_size": image.pixel_size, "class_names": labels.class_names}
+        resolution = (1 / image.pixel_size.x, 1 / image.pixel_size.y)
+        metadata = {"unit": image.pixel_size.unit}
+        tifffile.imwrite(folder / "image.tif", image.data, imagej=True, resolution=resolution, metadata=metadata)
+        write_labels(folder / "labels.tif", labels.data, **about)
+        write_labels(folder / "truth.tif", truth, **about)
+        report = segment(
+            folder / "image.tif",
+            labels=folder / "labels.tif",
+            out=folder / "segmentation",
+            engine=engine,
+            classes=",".join(labels.class_names),
+            encoder=encoder,
+            seed=seed,
+            databar="0",
+            weights=weights,
+            threads=threads,
+        )
+        found = read_image(folder / "segmentation" / "labels.tif", databar=0).data
+        iou = {}
+        for k, name in enumerate(labels.class_names, start=1):
+            ours, theirs = found == k, truth == k
+            iou[name] = round(float((ours & theirs).sum() / (ours | theirs).sum()), 4)
+        report |= {"operation": "demo", "out": str(out), "image": str(Path(out) / "image.tif"), "iou": iou}
+        report["mean_iou"] = round(float(np.mean(list(iou.values()))), 4)
+        write_report(folder, report)
+        # the inner report tells of the place where the folder was built
+        (folder / "segmentation" / REPORT).unlink()
+    return report

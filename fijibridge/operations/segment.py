@@ -1,0 +1,172 @@
+"""Train on one image's sparse labels, segment the image."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fijibridge.errors import ImageError, SettingsError
+from fijibridge.features.recipe import Classical, Encoder, Enlargement, FeatureRecipe, Position, Tile, Upsampler
+from fijibridge.operations.results import (
+    REPORT,
+    Databar,
+    Heap,
+    Out,
+    Overwrite,
+    Probabilities,
+    Weights,
+    about_classifier,
+    write_report,
+    write_segmentation,
+)
+from fijibridge.output import output_folder
+from fijibridge.params import Param, check
+from fijibridge.segmentation.pixel import Engine, MaxDepth, MaxFeatures, PixelSegmenter, Seed, Threads, Trees
+from fijibridge.segmentation.stages import Stages
+
+if TYPE_CHECKING:
+    from fijibridge.images import Image
+    from fijibridge.labels import Labels
+
+log = logging.getLogger(__name__)
+
+CLASSIFIER = "classifier"
+
+
+def segment(
+    image: Annotated[Path, Param("micrograph: TIFF, PNG, ...", positional=True)],
+    *,
+    labels: Annotated[Path, Param("label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)")],
+    out: Out,
+    engine: Engine = "sklearn",
+    classes: Annotated[str, Param("names of the classes 1, 2, ..., separated by commas")] = "",
+    encoder: Encoder = FeatureRecipe.encoder,
+    blocks: Annotated[str, Param("transformer blocks used, the first being 1, separated by commas")] = "6",
+    enlargement: Enlargement = FeatureRecipe.enlargement,
+    position: Position = FeatureRecipe.position,
+    upsampler: Upsampler = FeatureRecipe.upsampler,
+    tile: Tile = FeatureRecipe.tile,
+    classical: Classical = FeatureRecipe.classical,
+    trees: Trees = 200,
+    max_features: MaxFeatures = "sqrt",
+    max_depth: MaxDepth = 0,
+    seed: Seed = 0,
+    databar: Databar = "auto",
+    probabilities: Probabilities = True,
+    weights: Weights = None,
+    threads: Threads = 0,
+    heap: Heap = "",
+    overwrite: Overwrite = False,
+) -> dict[str, Any]:
+    """Train on sparse labels and segment an image.
+
+    Writes labels.tif, probabilities.tif, overlay.png, report.json and the folder classifier.
+
+    Returns
+    -------
+    dict
+        The report.
+
+    Raises
+    ------
+    BridgeError
+        For every input that cannot serve; nothing is left half written.
+    """
+    from fijibridge.images import count_slices, read_image
+    from fijibridge.labels import read_labels
+
+    check(segment, locals())
+    recipe = FeatureRecipe(
+        encoder=encoder,
+        blocks=_numbers(blocks),
+        enlargement=enlargement,
+        position=position,
+        upsampler=upsampler,
+        tile=tile,
+        classical=classical,
+    )
+    segmenter = PixelSegmenter(
+        engine=engine,
+        recipe=recipe,
+        n_trees=trees,
+        max_features=max_features,
+        max_depth=max_depth,
+        seed=seed,
+        n_threads=threads,
+        checkpoint=weights,
+    )
+    stages = Stages()
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(image, labels, weights)) as folder:
+        with stages("reading"):
+            if (slices := count_slices(image)) > 1:
+                raise ImageError(
+                    f"{image} has {slices} slices",
+                    expected="the one image that the labels belong to",
+                    remedy="save the labelled slice as an image of its own, then use fijibridge apply on the stack",
+                )
+            micrograph = read_image(image, databar=databar)
+            names = [name.strip() for name in classes.split(",")] if classes.strip() else None
+            strokes = _in_the_field(read_labels(labels, shape=micrograph.shape, class_names=names), micrograph)
+        if engine == "weka" or heap:
+            from fijibridge.jvm import start
+
+            with stages("starting Java"):
+                start(heap=heap or None)
+        with stages("features"):
+            stack = segmenter.features(micrograph)
+        with stages("training"):
+            segmenter.fit(stack, strokes)
+            segmenter.pixel_size_ = micrograph.pixel_size
+        written = write_segmentation(
+            segmenter,
+            iter([(micrograph, stack)]),
+            1,
+            folder,
+            prefix="",
+            probabilities=probabilities,
+            stages=stages,
+        )
+        with stages("saving the classifier"):
+            segmenter.save(folder / CLASSIFIER)
+        report = {
+            "operation": "segment",
+            "out": str(out),
+            **written,
+            "labelled_pixels": strokes.counts,
+            "positional_probe_r2": _probe(stack),
+            "stages": stages.seconds,
+            **about_classifier(segmenter),
+        }
+        write_report(folder, report)
+    return report
+
+
+def _in_the_field(strokes: Labels, image: Image) -> Labels:
+    """The labels without the rows of the data bar, which have no features."""
+    if not image.databar_rows:
+        return strokes
+    if strokes.data[image.field.stop :].any():
+        log.warning("labels in the data bar are not used")
+    return replace(strokes, data=strokes.data[image.field])
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"blocks = {text!r}", expected="numbers separated by commas, such as 6 or 3,6", remedy="check the list"
+        ) from error
+
+
+def _probe(stack: Any) -> float | None:
+    """R^2 of the positional probe on the ViT's tokens; None without a ViT, or on an image too small for the probe."""
+    import math
+
+    from fijibridge.features.position import positional_probe
+
+    tokens = stack.tokens()
+    score = math.nan if tokens is None else positional_probe(tokens)
+    return None if math.isnan(score) else round(score, 4)

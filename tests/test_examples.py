@@ -1,0 +1,84 @@
+"""The README's and the examples' code runs, and so do the benchmarks at small sizes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+
+from fijibridge.demo_image import demo_image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(script: str | Path, folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def strokes_as_rois(path: Path, labels: np.ndarray, names: tuple[str, ...]) -> None:
+    """Each class as two rectangles inside its strokes."""
+    rois = []
+    for value, name in enumerate(names, start=1):
+        for number, (y, x) in enumerate(np.argwhere(labels == value)[[0, -1]]):
+            corners = [[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]]
+            rois.append(roifile.ImagejRoi.frompoints(np.array(corners, float), name=f"{name}-{number}"))
+    roifile.roiwrite(path, rois, mode="w")
+
+
+@pytest.mark.weights
+def test_readme_python(tmp_path):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S).group(1)
+    image, labels, _ = demo_image(260)
+    for name in ("micrograph.tif", "next.tif"):
+        tifffile.imwrite(tmp_path / name, image.data)
+    strokes_as_rois(tmp_path / "strokes.zip", labels.data, labels.class_names)
+    script = tmp_path / "readme.py"
+    script.write_text(
+        code + "\nassert crop.shape == (256, 256, 76 + 2 * 384), crop.shape\n"
+        "assert set(result.ravel()) <= {1, 2, 3} and probabilities.shape == (260, 260, 3)\n"
+        "assert (next_result == result).all()\n",
+        encoding="utf-8",
+    )
+    run(script, tmp_path)
+
+
+@pytest.mark.weights
+def test_segment_micrograph(tmp_path):
+    out = run(ROOT / "examples" / "segment_micrograph.py", tmp_path)
+    assert re.findall(r"^(\w+): \d+\.\d %$", out, re.M) == ["ISE", "CAM", "pore"]
+    assert (tmp_path / "overlay.png").is_file()
+
+
+def test_forest_in_weka(tmp_path, java):
+    out = run(ROOT / "examples" / "forest_in_weka.py", tmp_path)
+    assert out.count("True") == 2
+    assert float(out.split()[-1]) <= 1e-7
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("interchange.py", ["--pixels", "4000", "--trees", "40"]),
+        ("speed.py", ["--features", "8", "--trees", "20", "--size", "96", "--repeats", "1", "--java-pixels", "200"]),
+        ("memory.py", ["--size", "300", "--encoder", "none"]),
+    ],
+)
+def test_benchmarks_run(tmp_path, java, name, arguments):
+    out = run(ROOT / "benchmarks" / name, tmp_path, *arguments)
+    assert "| goal |" in out or "goal" in out.lower()
+    assert len(re.findall(r"^\|.*\|$", out, re.M)) >= 3

@@ -1,0 +1,285 @@
+"""The operations as functions and through the command line: what they write, and what the numbers in it say."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from shell import FAST, tree, write_image, write_rois, write_sample
+
+from fijibridge.demo_image import CLASS_NAMES, demo_image
+from fijibridge.doors.cli import main
+from fijibridge.errors import BridgeError, OutputError, SettingsError
+from fijibridge.images import read_image, read_slices
+from fijibridge.jvm import find_java
+from fijibridge.operations import CATALOGUE, operation
+from fijibridge.operations.apply import apply
+from fijibridge.operations.segment import segment
+from fijibridge.params import Param, param_of
+
+QUICK = {"encoder": "none", "trees": 12, "threads": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_jvm(request):
+    """The tests' own JVM, before a classifier is saved and starts one with another heap."""
+    if find_java():
+        request.getfixturevalue("java")
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(sample):
+    """A result of segment, made once, not to be changed."""
+    out = sample / "result"
+    classes = ",".join(CLASS_NAMES)
+    report = segment(sample / "image.tif", labels=sample / "labels.tif", out=out, classes=classes, **QUICK)
+    return out, report
+
+
+def _stored(out: Path) -> dict:
+    return json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+# --- segment ---------------------------------------------------------------------------------------------------------
+
+
+def test_segment_writes_all(done):
+    out, _ = done
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    wanted = {"labels.tif", "probabilities.tif", "overlay.png", "report.json"}
+    wanted |= {"classifier/classifier.json", "classifier/forest.safetensors"}
+    assert files - {"classifier/classifier.model"} == wanted
+    assert ("classifier/classifier.model" in files) == (find_java() is not None)
+
+
+def test_label_image(done):
+    out, _ = done
+    with tifffile.TiffFile(out / "labels.tif") as tif:
+        data, page = tif.asarray(), tif.pages[0]
+        assert tif.is_imagej
+        assert (data.shape, data.dtype) == ((128, 128), np.uint8)
+        assert tif.imagej_metadata["unit"] == "nm"
+        assert page.tags["XResolution"].value[0] / page.tags["XResolution"].value[1] == pytest.approx(1 / 25)
+        lut = page.colormap
+    assert len({tuple(lut[:, value]) for value in range(4)}) == 4  # unlabelled and the classes look different
+    assert set(np.unique(data)) <= {1, 2, 3}
+    truth = demo_image(128)[2]
+    assert (data == truth).mean() > 0.75
+
+
+def test_probabilities(done):
+    out, _ = done
+    with tifffile.TiffFile(out / "probabilities.tif") as tif:
+        data, names = tif.asarray(), tif.imagej_metadata["Labels"]
+    assert (data.shape, data.dtype) == ((3, 128, 128), np.float32)
+    assert tuple(names) == CLASS_NAMES
+    np.testing.assert_allclose(data.sum(axis=0), 1, atol=1e-6)
+    labels = tifffile.imread(out / "labels.tif")
+    assert np.array_equal(data.argmax(axis=0) + 1, labels)
+
+
+def test_report(done):
+    out, report = done
+    stored = _stored(out)
+    assert stored == json.loads(json.dumps(report))
+    labels = tifffile.imread(out / "labels.tif")
+    for k, name in enumerate(CLASS_NAMES, start=1):
+        assert stored["class_fractions"][name] == pytest.approx((labels == k).mean(), abs=1e-6)
+    strokes = demo_image(128)[1]
+    assert stored["labelled_pixels"] == strokes.counts
+    assert 0.5 < stored["oob_accuracy"] <= 1
+    assert stored["recipe"]["encoder"] == "none"
+    assert stored["positional_probe_r2"] is None  # no ViT
+    assert stored["pixel_size"]["x"] == pytest.approx(25)
+    assert stored["outputs"] == ["labels.tif", "overlay.png", "probabilities.tif"]
+    assert stored["forest"]["trees"] == 12
+    assert stored["versions"]["fijibridge"]
+    assert stored["peak_memory_mib"] > 50
+    assert {"reading", "features", "training", "prediction", "writing"} <= set(stored["stages"])
+    assert all(stage["wall_s"] >= 0 and stage["cpu_s"] >= 0 for stage in stored["stages"].values())
+    assert sum(stage["wall_s"] for stage in stored["stages"].values()) > 0.05
+
+
+def test_the_same_again(done, sample, tmp_path):
+    out, report = done
+    classes = ",".join(CLASS_NAMES)
+    options = {**QUICK, "threads": 2, "probabilities": False}
+    again = segment(sample / "image.tif", labels=sample / "labels.tif", out=tmp_path / "r", classes=classes, **options)
+    assert again["forest"]["sha256"] == report["forest"]["sha256"]
+    assert (tmp_path / "r" / "labels.tif").read_bytes() == (out / "labels.tif").read_bytes()
+    assert not (tmp_path / "r" / "probabilities.tif").exists()
+    assert again["outputs"] == ["labels.tif", "overlay.png"]
+
+
+def test_engine_weka(java, sample, tmp_path):
+    out = tmp_path / "weka"
+    options = ["--engine", "weka", "--out", str(out), "--quiet", *FAST]
+    assert main(["segment", str(sample / "image.tif"), "--labels", str(sample / "labels.tif"), *options]) == 0
+    assert _stored(out)["engine"] == "weka"
+    assert (tifffile.imread(out / "labels.tif") == demo_image(128)[2]).mean() > 0.75
+    # TWS's own file holds the same forest
+    for classifier, name in ((out / "classifier", "a"), (out / "classifier" / "classifier.model", "b")):
+        apply(classifier, [sample / "image.tif"], out=tmp_path / name)
+    assert np.array_equal(
+        tifffile.imread(tmp_path / "a" / "image_labels.tif"), tifffile.imread(tmp_path / "b" / "image_labels.tif")
+    )
+
+
+def test_with_a_vit(tiny_vit, sample, tmp_path):
+    """Through a real ViT of random weights: the probe has tokens to look at, and apply wants the same weights."""
+    options = {**QUICK, "encoder": "test_vit", "blocks": "2,3", "enlargement": 1.0, "weights": tiny_vit}
+    report = segment(sample / "image.tif", labels=sample / "labels.tif", out=tmp_path / "vit", **options)
+    assert isinstance(report["positional_probe_r2"], float)
+    assert report["recipe"]["blocks"] == [2, 3]
+    assert len(report["recipe"]["weights_sha256"]) == 64
+    apply(tmp_path / "vit" / "classifier", [sample / "image.tif"], out=tmp_path / "again", weights=tiny_vit)
+    ours = tifffile.imread(tmp_path / "again" / "image_labels.tif")
+    assert np.array_equal(ours, tifffile.imread(tmp_path / "vit" / "labels.tif"))
+
+
+def test_data_bar_is_not_labelled(sample, tmp_path):
+    options = {"labels": sample / "labels.tif", "out": tmp_path / "r", "databar": "20", **QUICK}
+    report = segment(sample / "image.tif", **options)
+    data = tifffile.imread(tmp_path / "r" / "labels.tif")
+    assert data.shape == (128, 128)
+    assert not data[108:].any()
+    assert data[:108].all()
+    assert report["databar_rows"] == 20
+    inside = demo_image(128)[1].data[:108]
+    assert list(report["labelled_pixels"].values()) == [(inside == value).sum() for value in (1, 2, 3)]
+    assert sum(report["class_fractions"].values()) == pytest.approx(1, abs=1e-5)
+    probabilities = tifffile.imread(tmp_path / "r" / "probabilities.tif")
+    assert not probabilities[:, 108:].any()
+
+
+def test_roi_labels(sample, tmp_path):
+    _, _, truth = demo_image(128)
+    boxes = {}
+    for value, name in ((2, "cam"), (1, "ise")):
+        y, x = np.argwhere(truth == value)[64]
+        boxes |= {f"{name}-1": (int(x), int(y), int(x) + 3, int(y) + 3)}
+    rois = write_rois(tmp_path / "strokes.zip", boxes)
+    arguments = ["segment", str(sample / "image.tif"), "--labels", str(rois), "--out", str(tmp_path / "r"), *FAST]
+    assert main([*arguments, "--quiet"]) == 0
+    report = _stored(tmp_path / "r")
+    assert report["class_names"] == ["cam", "ise"]
+    assert report["labelled_pixels"] == {"cam": 9, "ise": 9}
+
+
+# --- apply -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stack_is_its_slices(done, tmp_path):
+    out, _ = done
+    slices = [demo_image(96, seed)[0].data // scale for seed, scale in ((1, 1), (2, 3))]
+    stack = write_image(tmp_path / "stack.tif", np.stack(slices))
+    single = [write_image(tmp_path / f"s{z}.tif", data) for z, data in enumerate(slices)]
+    report = apply(out / "classifier", [stack, *single], out=tmp_path / "r")
+    assert [file["shape"] for file in report["files"]] == [[2, 96, 96], [96, 96], [96, 96]]
+    for kind in ("labels", "probabilities"):
+        whole = tifffile.imread(tmp_path / "r" / f"stack_{kind}.tif")
+        assert len(whole) == 2
+        for z in range(2):
+            assert np.array_equal(whole[z], tifffile.imread(tmp_path / "r" / f"s{z}_{kind}.tif")), (kind, z)
+    assert len(np.unique(whole.reshape(2, -1), axis=0)) == 2  # the slices are not one and the same
+    read = list(read_slices(tmp_path / "r" / "stack_labels.tif", databar=0))
+    assert [image.pixel_size.x for image in read] == pytest.approx([25, 25])
+
+
+def test_images_of_one_name(done, sample, tmp_path):
+    out, _ = done
+    paths = []
+    for folder, name, seed in (("a", "x.tif", 1), ("b", "X.tif", 2), ("c", "x_2.tif", 3), ("d", "x[1].tif", 4)):
+        (tmp_path / folder).mkdir()
+        paths.append(write_image(tmp_path / folder / name, demo_image(96, seed)[0].data))
+    report = apply(out / "classifier", paths, out=tmp_path / "r", probabilities=False)
+    prefixes = ["x", "X-2", "x_2", "x[1]"]
+    assert [f["outputs"] for f in report["files"]] == [[f"{p}_labels.tif", f"{p}_overlay.png"] for p in prefixes]
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {
+        "report.json", *(name for file in report["files"] for name in file["outputs"])
+    }  # fmt: skip
+    assert len({(tmp_path / "r" / f"{p}_labels.tif").read_bytes() for p in prefixes}) == 4
+
+
+def test_pixels_of_another_size(done, sample, tmp_path, caplog):
+    out, _ = done
+    data = demo_image(96)[0].data
+    other, same = write_image(tmp_path / "other.tif", data, nm=50), write_image(tmp_path / "same.tif", data, nm=26)
+    with caplog.at_level(logging.WARNING):
+        report = apply(out / "classifier", [other, same], out=tmp_path / "r", probabilities=False)
+    assert "2.00 times as large" in report["files"][0]["pixel_size_note"]
+    assert report["files"][1]["pixel_size_note"] is None
+    assert "rescale the image or train anew" in caplog.text
+
+
+# --- demo ------------------------------------------------------------------------------------------------------------
+
+
+def test_demo(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--size", "128", "--encoder", "none", "--threads", "1"]) == 0
+    out = tmp_path / "fijibridge-demo"
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert {"image.tif", "labels.tif", "truth.tif", "segmentation/labels.tif", "report.json"} <= files
+    report = _stored(out)
+    assert report["iou"].keys() == set(CLASS_NAMES)
+    assert report["mean_iou"] == pytest.approx(np.mean(list(report["iou"].values())), abs=1e-3)
+    assert report["mean_iou"] > 0.5
+    truth, found = (read_image(out / n, databar=0).data for n in ("truth.tif", "segmentation/labels.tif"))
+    pore = ((truth == 3) & (found == 3)).sum() / ((truth == 3) | (found == 3)).sum()
+    assert report["iou"]["pore"] == pytest.approx(pore, abs=1e-4)
+    assert "intersection over union" in capsys.readouterr().out
+    assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
+    text = (out / "report.json").read_text(encoding="utf-8")
+    assert "/new" not in text  # no word of the place where it was built
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+
+def test_every_parameter_is_described():
+    for name in CATALOGUE:
+        hints = inspect.get_annotations(operation(name), eval_str=True)
+        hints.pop("return")
+        for parameter, annotation in hints.items():
+            param = param_of(annotation)[1]
+            assert isinstance(param, Param), f"{name}: {parameter}"
+            assert param.help or parameter == "seed"
+
+
+@pytest.mark.parametrize(
+    "change", [{"trees": 0}, {"seed": -1}, {"engine": "java"}, {"tile": 5}, {"threads": -1}, {"max_features": "few"}]
+)
+def test_settings_out_of_range_are_called_by_their_own_names(sample, tmp_path, change):
+    (name,) = change
+    with pytest.raises(SettingsError, match=rf"^{name} = ") as caught:
+        segment(sample / "image.tif", labels=sample / "labels.tif", out=tmp_path / "r", **{**QUICK, **change})
+    assert caught.value.expected
+    assert tree(tmp_path) == {}
+
+
+def test_results_never_replace_their_own_inputs(done, sample):
+    out, _ = done
+    before = tree(out)
+    with pytest.raises(OutputError, match="input of this work"):
+        apply(out / "classifier", [sample / "image.tif"], out=out, overwrite=True)
+    with pytest.raises(OutputError, match="input of this work"):
+        segment(sample / "image.tif", labels=out / "labels.tif", out=out, overwrite=True, **QUICK)
+    assert tree(out) == before
+
+
+def test_no_images(done, tmp_path):
+    with pytest.raises(BridgeError, match="no images"):
+        apply(done[0] / "classifier", [], out=tmp_path / "r")
