@@ -18,8 +18,11 @@ def use_mean_position(model: Any, encoder: str) -> None:
     Raises
     ------
     SettingsError
-        The encoder has no learned absolute position embedding, or a rotary one too (which cannot be averaged).
+        The encoder has no learned absolute position embedding, a rotary one too (which cannot be averaged), or an
+        attention without a mask.
     """
+    import inspect
+
     import torch
 
     embedding = getattr(model, "pos_embed", None)
@@ -29,6 +32,12 @@ def use_mean_position(model: Any, encoder: str) -> None:
             f"position='mean' with encoder {encoder!r}, which has "
             + ("a rotary position embedding" if rotary else "no learned position embedding"),
             expected="a ViT with an absolute position embedding alone",
+            remedy="use position='keep', or another encoder",
+        )
+    if "attn_mask" not in inspect.signature(model.forward_intermediates).parameters:  # tiles need it for their context
+        raise SettingsError(
+            f"position='mean' with encoder {encoder!r}, whose attention takes no mask",
+            expected="a plain ViT, of timm's VisionTransformer class",
             remedy="use position='keep', or another encoder",
         )
     prefix = 0 if getattr(model, "no_embed_class", False) else model.num_prefix_tokens

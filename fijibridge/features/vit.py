@@ -11,7 +11,7 @@ import numpy as np
 from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.position import use_mean_position
 from fijibridge.features.recipe import FeatureRecipe
-from fijibridge.features.tiles import Tile, tiles
+from fijibridge.features.tiles import Tile, overlap_of, sample_outside, tiles
 from fijibridge.images import Image, scale_percentiles
 from fijibridge.progress import bar
 from fijibridge.weights import create_encoder, load_weights
@@ -20,10 +20,17 @@ log = logging.getLogger(__name__)
 
 # measured on a CPU: 4 take a fifth less than 1 and than 8
 TILES_AT_ONCE = 4
+# Patches of the rest of the image that a tile sees too where position does not count. Cosine to the whole image at
+# once, images of 1024 x 1024, tiles of 784 px: 0.92 with none, 0.995 with 1024, 0.998 with 2048.
+CONTEXT = 1024
 
 
 class ViTEncoder:
     """An encoder with its weights, ready to turn images into tokens.
+
+    Tiles keep memory bounded. With ``position="mean"`` a ViT sees patches as a set without order; a tile then attends,
+    besides its own patches, to a sample of those outside it, each weighted in the softmax by the number it stands for
+    (its logarithm is added to the attention's logits), so that tiles agree with the whole image.
 
     Parameters
     ----------
@@ -107,7 +114,8 @@ class ViTEncoder:
         )[0]
         total = torch.zeros((*grid, self.width * len(self.recipe.blocks)))
         weight = torch.zeros((*grid, 1))
-        work = list(tiles(grid, max(8, round(self.recipe.tile / self.patch))))
+        tile = max(8, round(self.recipe.tile / self.patch))
+        work = list(tiles(grid, tile, overlap_of(tile, self.recipe.position)))
         with bar(f"ViT features of {image.name}", len(work)) as steps, torch.inference_mode():
             for first in range(0, len(work), TILES_AT_ONCE):
                 batch = work[first : first + TILES_AT_ONCE]
@@ -134,14 +142,38 @@ class ViTEncoder:
         def cut(span: slice) -> slice:
             return slice(span.start * self.patch, span.stop * self.patch)
 
-        tiles = torch.stack([pixels[:, cut(tile.rows), cut(tile.cols)] for tile in batch]).to(self.device)
+        tiles = [pixels[:, cut(tile.rows), cut(tile.cols)] for tile in batch]
+        rows, bias = batch[0].weight.shape[0], None
+        if self.recipe.position == "mean" and batch[0].weight.size < pixels[0].numel() // self.patch**2:
+            tiles, bias = self._with_context(pixels, tiles, batch)
         config = self.model.pretrained_cfg
         mean, std = (torch.tensor(config[key], device=self.device).view(3, 1, 1) for key in ("mean", "std"))
         maps = self.model.forward_intermediates(
-            (tiles - mean) / std,
+            (torch.stack(tiles).to(self.device) - mean) / std,
             indices=[block - 1 for block in self.recipe.blocks],
             norm=True,
             stop_early=True,
             intermediates_only=True,
+            **({} if bias is None else {"attn_mask": bias}),
         )
-        return torch.cat(maps, dim=1).permute(0, 2, 3, 1).float().cpu()
+        return torch.cat(maps, dim=1)[:, :, :rows].permute(0, 2, 3, 1).float().cpu()
+
+    def _with_context(self, pixels: Any, tiles: Sequence[Any], batch: Sequence[Tile]) -> tuple[list[Any], Any]:
+        """Tiles with rows of patches from elsewhere below them, and what is added to the attention's logits."""
+        import torch
+
+        rows, cols = batch[0].weight.shape
+        further = -(-CONTEXT // cols)
+        channels, height, width = pixels.shape
+        grid = (height // self.patch, width // self.patch)
+        patches = pixels.view(channels, grid[0], self.patch, grid[1], self.patch)
+        bias = torch.zeros(len(batch), 1, 1, self.model.num_prefix_tokens + (rows + further) * cols)
+        longer = []
+        for i, (pixels_of_tile, tile) in enumerate(zip(tiles, batch, strict=True)):
+            y, x, weight = sample_outside(grid, tile, further * cols)
+            bias[i, ..., -weight.size :] = torch.from_numpy(weight).log()
+            found = patches[:, torch.from_numpy(y), :, torch.from_numpy(x)]  # (further * cols, channels, patch, patch)
+            found = found.view(further, cols, channels, self.patch, self.patch).permute(2, 0, 3, 1, 4)
+            found = found.reshape(channels, further * self.patch, cols * self.patch)
+            longer.append(torch.cat([pixels_of_tile, found], dim=1))
+        return longer, bias.to(self.device)
