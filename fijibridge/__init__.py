@@ -16,7 +16,7 @@ _WHERE = {
     "read_image": "fijibridge.images",
     "Labels": "fijibridge.labels",
     "read_labels": "fijibridge.labels",
-    "start": "fijibridge.jvm",
+    "start": "fijibridge.fiji",
     "FeatureRecipe": "fijibridge.features",
     "FeatureStack": "fijibridge.features",
     "extract_features": "fijibridge.features",

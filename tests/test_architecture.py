@@ -26,6 +26,8 @@ ORDER = (
     ("features",),
     ("forest",),
     ("segmentation",),
+    ("tws",),
+    ("fiji",),
     ("operations",),
     ("doors",),
 )

@@ -67,7 +67,7 @@ def find_java() -> JavaInfo | None:
         None if there is no Java that answers ``java -version``. A Java that is too old is returned if there is no
         better one; see `JavaInfo.major`.
     """
-    found = [info for info in map(_ask, _candidates()) if info is not None]
+    found = [info for info in map(ask_java, _candidates()) if info is not None]
     usable = [info for info in found if info.major >= OLDEST_JAVA]
     return (usable or found or [None])[0]
 
@@ -97,7 +97,7 @@ def _candidates() -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _ask(path: Path) -> JavaInfo | None:
+def ask_java(path: Path) -> JavaInfo | None:
     """Ask an executable who it is: a `java` on PATH is often a link or a stub, so its folder says nothing."""
     try:
         answer = subprocess.run(

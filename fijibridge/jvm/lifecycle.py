@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fijibridge.errors import JavaError
+from fijibridge.errors import JavaError, SettingsError
 from fijibridge.jvm.java import JavaInfo, heap_bytes, require_java
 from fijibridge.jvm.maven import jars
 
@@ -24,6 +24,16 @@ _NEEDED = (
     "javassist.ClassPool",
 )
 _PATCHER = "net.imagej.patcher.LegacyInjector"
+
+OPTIONS = (
+    "-Xrs",  # Java leaves signals alone, so that Ctrl-C is Python's KeyboardInterrupt on every system
+    # HotSpot would put a guard page 1 MB down Python's main stack: OpenBLAS's threaded LU runs into it and dies.
+    "-XX:+IgnoreUnrecognizedVMOptions",
+    "-XX:+UnlockExperimentalVMOptions",
+    "-XX:+DisablePrimordialThreadGuardPages",
+    "-Dweka.packageManager.offline=true",  # no download, and no third-party code, by a mere class load
+    "-Dweka.packageManager.loadPackages=false",
+)
 
 _lock = threading.RLock()
 _running: Gateway | None = None
@@ -41,11 +51,17 @@ class Gateway:
         Largest heap in bytes.
     attached : bool
         Whether the JVM was started by somebody else in this process.
+    fiji : str
+        Folder or endpoint of the user's Fiji; empty for the embedded default.
+    ij : object or None
+        pyimagej's gateway (``ij.py``, ``ij.command()``, ...) where a Fiji was asked for.
     """
 
     java_version: str
     heap: int
     attached: bool
+    fiji: str = ""
+    ij: Any = None
 
     def jclass(self, name: str) -> Any:
         """A Java class by its full name, as a Python type.
@@ -67,7 +83,7 @@ class Gateway:
             ) from error
 
 
-def start(*, heap: str | None = None) -> Gateway:
+def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None, gui: bool = False) -> Gateway:
     """Start the JVM with ImageJ, Weka and FastRandomForest, or return the one that runs.
 
     Uses the Java of JAVA_HOME, else the one on PATH, headless, with jars from Maven Central alone (fetched once).
@@ -77,6 +93,12 @@ def start(*, heap: str | None = None) -> Gateway:
     ----------
     heap : str, optional
         Largest Java heap, such as ``"4g"`` or ``"800m"``; a third of the memory and at most 8 GiB by default.
+    fiji : path or str, optional
+        The user's own Fiji, started through pyimagej instead of the embedded default: its folder, or a Maven endpoint
+        such as ``"sc.fiji:fiji"``. By default what the environment's FIJIBRIDGE_FIJI says. A Fiji that brings its own
+        Java uses that one.
+    gui : bool
+        Open the Fiji's window (needs a display and ``fiji``).
 
     Returns
     -------
@@ -87,17 +109,37 @@ def start(*, heap: str | None = None) -> Gateway:
     SettingsError
         If `heap` is malformed or larger than the memory.
     JavaError
-        If there is no Java 11 or newer, a jar cannot be had, the JVM runs already with another heap, or a JVM that
-        somebody else started lacks classes.
+        If there is no Java 11 or newer, a jar cannot be had, the JVM runs already with another heap or another Fiji,
+        a JVM that somebody else started lacks classes, or the folder is no Fiji.
     """
     global _running
     asked = heap_bytes(heap) if heap is not None else None
+    fiji = os.fspath(fiji) if fiji is not None else os.environ.get("FIJIBRIDGE_FIJI", "")
+    if gui and not fiji:
+        raise SettingsError(
+            "gui=True without a Fiji",
+            expected="fiji=FOLDER, or FIJIBRIDGE_FIJI in the environment",
+            remedy="name the folder of your Fiji; the embedded ImageJ has no window",
+        )
     with _lock:
         if _running is None:
             import jpype
 
-            _running = _attach() if jpype.isJVMStarted() else _start_new(heap)
+            if jpype.isJVMStarted():
+                _running = _attach()
+            elif fiji:
+                from fijibridge.jvm.fiji import start_fiji
+
+                _running = start_fiji(fiji, size=heap_bytes(heap), gui=gui)
+            else:
+                _running = _start_new(heap)
             atexit.register(_stop_threads)
+        if fiji != _running.fiji and fiji:
+            raise JavaError(
+                f"fiji={fiji!r} asked of a process that runs {_running.fiji or 'the embedded ImageJ'}",
+                expected="the Fiji with the first use of Java",
+                remedy="call fijibridge.start(fiji=...) before anything else that uses Java, in a fresh process",
+            )
         # Java rounds the heap to its page and region sizes, and keeps a part of it out of maxMemory().
         if asked is not None and abs(_running.heap - asked) > 0.05 * asked:
             raise JavaError(
@@ -128,17 +170,11 @@ def _start_new(heap: str | None) -> Gateway:
         f"-Xmx{size // 2**20}m",
         "-Djava.awt.headless=true",
         "--add-opens=java.base/java.lang=ALL-UNNAMED",  # the patcher defines classes
-        "-Xrs",  # Java leaves signals alone, so that Ctrl-C is Python's KeyboardInterrupt on every system
-        # HotSpot would put a guard page 1 MB down Python's main stack: OpenBLAS's threaded LU runs into it and dies.
-        "-XX:+IgnoreUnrecognizedVMOptions",
-        "-XX:+UnlockExperimentalVMOptions",
-        "-XX:+DisablePrimordialThreadGuardPages",
-        "-Dweka.packageManager.offline=true",  # no download, and no third-party code, by a mere class load
-        "-Dweka.packageManager.loadPackages=false",
+        *OPTIONS,
     ]
     _log.info("starting Java %s from %s with a heap of %dm", java.version, java.home, size // 2**20)
     try:
-        with _this_java(java):
+        with this_java(java):
             scyjava.start_jvm(options)
     except Exception as error:
         raise JavaError(
@@ -148,11 +184,11 @@ def _start_new(heap: str | None) -> Gateway:
         ) from error
     _patch()
     _load_weka_silently()
-    return Gateway(java_version=_java_version(), heap=size, attached=False)
+    return Gateway(java_version=java_version(), heap=size, attached=False)
 
 
 @contextmanager
-def _this_java(java: JavaInfo) -> Iterator[None]:
+def this_java(java: JavaInfo) -> Iterator[None]:
     """Let scyjava and jpype find this Java: they look at JAVA_HOME or PATH, scyjava on Windows at PATH alone."""
     before = {name: os.environ.get(name) for name in ("JAVA_HOME", "PATH")}
     os.environ["JAVA_HOME"] = str(java.home)
@@ -199,7 +235,7 @@ def _attach() -> Gateway:
         _patch()
     _load_weka_silently()
     heap = int(jpype.JClass("java.lang.Runtime").getRuntime().maxMemory())
-    version = _java_version()
+    version = java_version()
     _log.info("attached to a running JVM, Java %s", version)
     return Gateway(java_version=version, heap=heap, attached=True)
 
@@ -217,7 +253,7 @@ def _patch() -> None:
         )
 
 
-def _java_version() -> str:
+def java_version() -> str:
     import jpype
 
     return str(jpype.JClass("java.lang.System").getProperty("java.version"))

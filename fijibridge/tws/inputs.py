@@ -1,0 +1,104 @@
+"""Images, features and labels as a TWS session takes them: slice by slice, checked against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fijibridge.errors import FeatureMismatchError, LabelsError, SettingsError
+from fijibridge.features import FeatureStack
+from fijibridge.images import Image, image_from_array
+from fijibridge.labels import Labels, labels_from_array
+
+MOST_CLASSES = 100  # WekaSegmentation.MAX_NUM_CLASSES
+
+
+def grey_planes(image: Any) -> tuple[np.ndarray, bool]:
+    """The image as (Z, Y, X) of a type that ImageJ has, grey and without data bar, and whether it is a stack."""
+    if isinstance(image, np.ndarray):
+        is_stack = image.ndim == 3
+        images = [image_from_array(plane) for plane in (image if is_stack else [image])]
+    else:
+        is_stack = not isinstance(image, Image)
+        images = list(image) if is_stack else [image]
+    shapes = {one.shape for one in images}
+    if len(shapes) != 1:
+        raise SettingsError(
+            f"slices of {len(shapes)} sizes", expected="slices of one size", remedy="crop them, or use a session each"
+        )
+    # TWS would take the bits of float features of an RGB image for colours
+    return np.stack([(one.data if one.data.ndim == 2 else one.grey)[one.field] for one in images]), is_stack
+
+
+def feature_stacks(features: Any, is_stack: bool, shape: tuple[int, ...] | None) -> list[FeatureStack]:
+    """One FeatureStack a slice, checked against the image's (Z, Y, X)."""
+    if isinstance(features, np.ndarray):
+        features = [FeatureStack.from_array(one) for one in (features if is_stack else [features])]
+    stacks = [features] if isinstance(features, FeatureStack) else list(features)
+    sizes = {stack.shape[:2] for stack in stacks}
+    if len({stack.names for stack in stacks}) != 1 or len(sizes) != 1:
+        raise FeatureMismatchError(
+            "slices with different features or sizes",
+            expected="the same features for all slices",
+            remedy="make them by one recipe",
+        )
+    if shape is not None and (len(stacks), *sizes.pop()) != shape:
+        raise FeatureMismatchError(
+            f"features of {len(stacks)} x {stacks[0].shape[:2]}",
+            expected=f"{shape[0]} x {shape[1:]}, as the image",
+            remedy="make the features of this image; leave a data bar out of both",
+        )
+    if len(stacks[0].names) < 2:
+        raise SettingsError("1 feature", expected="at least 2: TWS does not work with one", remedy="add another")
+    return stacks
+
+
+def label_planes(
+    labels: Any, shape: tuple[int, ...], is_stack: bool, class_names: Sequence[str] | None, bar_rows: int = 0
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Label values (Z, Y, X) and class names; ``bar_rows`` of a data bar at the bottom are cut off."""
+    parts = list(labels) if is_stack else [labels]
+    data = np.stack([part.data if isinstance(part, Labels) else np.asarray(part) for part in parts])
+    if data.ndim == 3 and data.shape[1] == shape[1] + bar_rows:
+        data = data[:, : shape[1]]
+    if data.shape != shape:
+        raise LabelsError(
+            f"labels of {data.shape} for an image of {shape}",
+            expected="labels of the image's own size",
+            remedy="label the image itself, neither cropped nor scaled",
+        )
+    named = next((part.class_names for part in parts if isinstance(part, Labels)), None)
+    # checks of values and names that all labels get
+    whole = labels_from_array(data.reshape(-1, shape[2]), class_names=class_names or named)
+    if len(whole.class_names) > MOST_CLASSES:
+        raise LabelsError(f"{len(whole.class_names)} classes", expected=f"{MOST_CLASSES} at most", remedy="merge some")
+    return whole.data.reshape(shape), whole.class_names
+
+
+def boxes(labels: np.ndarray) -> Iterator[tuple[int, int, int, int, int]]:
+    """Cut a label image into rectangles of one value: runs of a row, merged with equal runs of the rows below.
+
+    TWS takes all pixels of a rectangle; of other shapes it leaves out those in the image's last row and column.
+
+    Yields
+    ------
+    value, left, top, width, height : int
+        They cover every labelled pixel once.
+    """
+    open_runs: dict[tuple[int, int, int], int] = {}  # (value, left, right) -> first row
+    for y in range(len(labels) + 1):
+        runs = set()
+        if y < len(labels):
+            row = labels[y].astype(np.int64)
+            edges = np.flatnonzero(np.diff(row, prepend=0, append=0))
+            for left, right in pairwise(edges):
+                if row[left]:
+                    runs.add((int(row[left]), int(left), int(right)))
+        for run in [run for run in open_runs if run not in runs]:
+            top = open_runs.pop(run)
+            yield run[0], run[1], top, run[2] - run[1], y - top
+        for run in runs:
+            open_runs.setdefault(run, y)

@@ -1,0 +1,420 @@
+"""TrainableSegmentation: TWS's own ``WekaSegmentation`` in the running Fiji, with features made in Python.
+
+TWS's ``setFeatureStackArray`` takes features from outside; its constructors and ``loadClassifier`` put TWS's own in
+their place, and ``applyClassifier(ImagePlus)`` recomputes them. So features go in last, and only
+``applyClassifier(FeatureStackArray, ...)`` is called.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fijibridge.errors import FeatureMismatchError, JavaError, LabelsError, SettingsError
+from fijibridge.features import FeatureStack
+from fijibridge.forest import Forest
+from fijibridge.forest.samples import features_tried
+from fijibridge.images import Image
+from fijibridge.labels import Labels
+from fijibridge.params import check
+from fijibridge.segmentation.pixel import MaxFeatures, Seed, Threads, Trees
+from fijibridge.tws.inputs import MOST_CLASSES, boxes, feature_stacks, grey_planes, label_planes
+
+log = logging.getLogger(__name__)
+
+_SEGMENTATION = "trainableSegmentation.WekaSegmentation"
+_LARGEST_SHARE = 0.8  # of the heap, for features: the classifier and its results need the rest
+
+
+class TrainableSegmentation:
+    """A Trainable Weka Segmentation (TWS) session on features from outside.
+
+    Parameters
+    ----------
+    image : Image or ndarray, shape (Y, X), (Z, Y, X), or a list of Image
+        The image, or the slices of a stack. A data bar of an Image takes no part, and is not in the results.
+    features : FeatureStack, a list of them, or ndarray (Y, X, F) or (Z, Y, X, F)
+        One stack a slice, all with the same names; at least 2 features.
+    labels : Labels or integer ndarray of the image's shape, or a list of them, optional
+        0 = unlabelled. They become TWS's traces. Leave them out to apply a saved classifier.
+    class_names : sequence of str, optional
+        Names of the label values 1, 2, ...; by default those of `labels`, or "class 1", "class 2", ... as in TWS.
+    is_3d : bool
+        A session of TWS 3D: its models say so in their header.
+    n_trees : int
+        Trees of the FastRandomForest, TWS's default classifier.
+    max_features : str or int
+        Features tried at a split: "sqrt", "log2" or a number. TWS's own default, 2, is weak for many channels.
+    seed : int
+        TWS itself draws a new one each time.
+    n_threads : int
+        0: as in ImageJ's Edit > Options > Memory & Threads.
+
+    Attributes
+    ----------
+    segmentation : trainableSegmentation.WekaSegmentation
+        The Java object, for whatever else TWS can do.
+
+    Raises
+    ------
+    JavaError
+        No TWS in the running JVM, or features that do not fit its heap.
+    LabelsError, SettingsError, FeatureMismatchError
+        Sizes, names or numbers that do not fit one another.
+
+    References
+    ----------
+    Arganda-Carreras et al. 2017, Bioinformatics 33(15).
+    """
+
+    def __init__(
+        self,
+        image: Image | np.ndarray | Sequence[Image],
+        features: FeatureStack | np.ndarray | Sequence[FeatureStack],
+        labels: Labels | np.ndarray | Sequence[Labels | np.ndarray] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        is_3d: bool = False,
+        n_trees: Trees = 200,
+        max_features: MaxFeatures | int = "sqrt",
+        seed: Seed = 0,
+        n_threads: Threads = 0,
+    ) -> None:
+        from fijibridge.jvm import gateway
+
+        check(type(self).__init__, locals())
+        self._gateway = gateway()
+        Segmentation = _tws_class(self._gateway)
+        planes, self._is_stack = grey_planes(image)
+        stacks = feature_stacks(features, self._is_stack, planes.shape)
+        self._names = stacks[0].names
+        self._is_3d, self._n_threads = is_3d, n_threads
+        bar_rows = getattr(image if isinstance(image, Image) else image[0], "databar_rows", 0)
+        traces = None
+        if labels is not None:
+            traces = label_planes(labels, planes.shape, self._is_stack, class_names, bar_rows)
+        tried = features_tried(max_features, len(self._names))
+        from fijibridge.jvm import to_imageplus
+
+        with _quiet_java():
+            self.segmentation = Segmentation(bool(is_3d))
+            self.segmentation.setTrainingImage(to_imageplus(planes if self._is_stack else planes[0], title="training"))
+            forest = self._gateway.jclass("hr.irb.fastRandomForest.FastRandomForest")()
+            forest.setNumTrees(n_trees)
+            forest.setNumFeatures(tried)
+            forest.setSeed(seed)
+            forest.setNumThreads(n_threads or int(self._gateway.jclass("ij.Prefs").getThreads()))
+            self.segmentation.setClassifier(forest)
+            self._stacks = self._array_of(stacks)
+            self.segmentation.setFeatureStackArray(self._stacks)
+            if traces is not None:
+                self._add_traces(*traces)
+        self._trained = False
+
+    def _add_traces(self, planes: np.ndarray, names: Sequence[str]) -> None:
+        for _ in range(len(names) - int(self.segmentation.getNumOfClasses())):
+            self.segmentation.addClass()
+        for k, name in enumerate(names):
+            self.segmentation.setClassLabel(k, name)
+        Roi = self._gateway.jclass("ij.gui.Roi")
+        for z, plane in enumerate(planes):
+            for value, left, top, width, height in boxes(plane):
+                self.segmentation.addExample(value - 1, Roi(left, top, width, height), z + 1)
+        # addExample marks slices whose features TWS would make anew
+        self.segmentation.setFeatureStackArray(self._stacks)
+
+    def _array_of(self, stacks: Sequence[FeatureStack]) -> Any:
+        """TWS's FeatureStackArray of these features, which are handed over plane by plane."""
+        from fijibridge.jvm import features_to_imagestack
+
+        height, width, count = stacks[0].shape
+        size, heap = 4 * height * width * count * len(stacks), self._gateway.heap
+        if size > _LARGEST_SHARE * heap:
+            fits = int(_LARGEST_SHARE * heap / (size / count))
+            raise JavaError(
+                f"{count} features of {len(stacks)} x {height} x {width} pixels take {size / 2**20:.0f} MiB, Java's "
+                f"heap has {heap / 2**20:.0f}",
+                expected=f"at most {100 * _LARGEST_SHARE:.0f} % of the heap: {fits} features, or fewer slices",
+                remedy="start with a larger heap (fijibridge.start(fiji=..., heap=...)), or segment slice by slice",
+            )
+        Stack = self._gateway.jclass("trainableSegmentation.FeatureStack")
+        array = self._gateway.jclass("trainableSegmentation.FeatureStackArray")(
+            len(stacks), 1.0, 16.0, False, 1, 19, self.segmentation.getEnabledFeatures()
+        )
+        for z, stack in enumerate(stacks):
+            # not the constructor that takes the image: it keeps a second float copy of it
+            java = Stack(width, height, False)
+            java.setStack(features_to_imagestack(stack.block(), stack.names))
+            array.set(java, z)
+        array.setReference(0)
+        return array
+
+    # --- training and prediction -------------------------------------------------------------------------------------
+
+    def train(self) -> TrainableSegmentation:
+        """TWS's "Train classifier" on the traces.
+
+        Returns
+        -------
+        TrainableSegmentation
+            Itself.
+
+        Raises
+        ------
+        JavaError
+            TWS could not train; its log is told.
+        """
+        used = [k for k in range(int(self.segmentation.getNumOfClasses())) if self._has_traces(k)]
+        if len(used) < 2:  # in a window TWS would open a dialog and wait for ever
+            raise LabelsError(
+                f"{len(used)} class(es) with traces", expected="at least two", remedy="give labels of two classes"
+            )
+        with _quiet_java() as said:
+            done = bool(self.segmentation.trainClassifier())
+        if not done:
+            raise _failed("TWS did not train", said)
+        self._trained = True
+        return self
+
+    def _has_traces(self, k: int) -> bool:
+        slices = int(self.segmentation.getFeatureStackArray().getSize())
+        return any(not self.segmentation.getExamples(k, z + 1).isEmpty() for z in range(slices))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the label values 1, 2, ..."""
+        names = (str(self.segmentation.getClassLabel(k)) for k in range(int(self.segmentation.getNumOfClasses())))
+        return tuple(names)
+
+    def predict_proba(self, features: FeatureStack | np.ndarray | Sequence[FeatureStack] | None = None) -> np.ndarray:
+        """TWS's probability maps.
+
+        Parameters
+        ----------
+        features : as for the session, optional
+            Of another image; of the training image by default.
+
+        Returns
+        -------
+        ndarray, float32, shape (Y, X, classes) or (Z, Y, X, classes)
+        """
+        return self._applied(features, probabilities=True)
+
+    def predict(self, features: FeatureStack | np.ndarray | Sequence[FeatureStack] | None = None) -> np.ndarray:
+        """TWS's result image.
+
+        Parameters
+        ----------
+        features : as for the session, optional
+            Of another image; of the training image by default.
+
+        Returns
+        -------
+        ndarray, uint8, shape (Y, X) or (Z, Y, X)
+            k is ``class_names[k - 1]`` (TWS itself counts from 0).
+        """
+        return self._applied(features, probabilities=False)
+
+    def _applied(self, features: Any, *, probabilities: bool) -> np.ndarray:
+        if not self._trained:
+            raise SettingsError(
+                "a session that was not trained", expected="a classifier", remedy="call train(), or load(PATH)"
+            )
+        from fijibridge.jvm import from_imagestack
+
+        is_stack = self._is_stack
+        with _quiet_java() as said:
+            array = self._stacks
+            if features is not None:
+                is_stack = not isinstance(features, FeatureStack) and (
+                    features.ndim == 4 if isinstance(features, np.ndarray) else True
+                )
+                array = self._array_of([self._ordered(stack) for stack in feature_stacks(features, is_stack, None)])
+            found = self.segmentation.applyClassifier(array, self._n_threads, probabilities)
+        if found is None:
+            raise _failed("TWS did not apply its classifier", said)
+        planes = from_imagestack(found.getStack())
+        if not probabilities:
+            planes += 1
+            return planes if is_stack else planes[0]
+        maps = np.moveaxis(planes.reshape(int(array.getSize()), -1, *planes.shape[1:]), 1, -1)
+        return np.ascontiguousarray(maps if is_stack else maps[0])
+
+    def _ordered(self, stack: FeatureStack) -> FeatureStack:
+        """A stack with the session's features in the session's order, by which TWS matches them."""
+        if stack.names == self._names:
+            return stack
+        if set(stack.names) != set(self._names):
+            lacking = sorted(set(self._names) - set(stack.names))
+            raise FeatureMismatchError(
+                f"{len(stack.names)} features, {len(lacking)} of the classifier's {len(self._names)} missing"
+                + (f", such as {lacking[0]}" if lacking else ""),
+                expected="the features that the classifier was trained on",
+                remedy="make them by the same recipe",
+            )
+        place = [stack.names.index(name) for name in self._names]
+        return FeatureStack.from_array(stack.block()[..., place], self._names)
+
+    # --- models ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """TWS's "Save classifier": a ``.model`` (or ``.model.gz``) that TWS, Weka and fijibridge load.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        from fijibridge.forest import write_model
+
+        return write_model(path, self.forest())
+
+    def load(self, path: str | os.PathLike[str]) -> TrainableSegmentation:
+        """TWS's "Load classifier", with the session's features kept.
+
+        Parameters
+        ----------
+        path : path
+            A ``.model`` whose features the session has (in any order). It is looked at first: TWS itself would run
+            whatever a hostile file holds.
+
+        Returns
+        -------
+        TrainableSegmentation
+            Itself, ready to predict.
+
+        Raises
+        ------
+        ModelFileError
+            As for `read_model`.
+        FeatureMismatchError
+            Other features than the session's.
+        """
+        from fijibridge.forest import read_model
+
+        forest = read_model(path)
+        if set(forest.feature_names) != set(self._names):
+            lacking = [name for name in forest.feature_names if name not in self._names]
+            raise FeatureMismatchError(
+                f"{path} was trained on {forest.n_features} features, the session has {len(self._names)}"
+                + (f"; it lacks {lacking[0]} and {len(lacking) - 1} more" if lacking else ""),
+                expected="a classifier of the session's features",
+                remedy="start the session with the features of that classifier",
+            )
+        self.use(forest)
+        return self
+
+    def use(self, forest: Forest) -> TrainableSegmentation:
+        """Give the session a forest from anywhere, such as scikit-learn, as its classifier.
+
+        Parameters
+        ----------
+        forest : Forest
+            Its `feature_names` must be the session's, in any order.
+
+        Returns
+        -------
+        TrainableSegmentation
+            Itself, ready to predict.
+
+        Raises
+        ------
+        FeatureMismatchError
+            Other features.
+        """
+        from fijibridge.forest import to_weka
+
+        if set(forest.feature_names) != set(self._names) or forest.n_classes > MOST_CLASSES:
+            raise FeatureMismatchError(
+                f"a forest of {forest.n_features} features and {forest.n_classes} classes",
+                expected=f"the session's {len(self._names)} features",
+                remedy="train it on those features",
+            )
+        frf, header = to_weka(forest)
+        with _quiet_java():
+            self.segmentation.setClassifier(frf)
+            self.segmentation.setTrainHeader(header)
+            for _ in range(forest.n_classes - int(self.segmentation.getNumOfClasses())):
+                self.segmentation.addClass()
+            self.segmentation.setNumOfClasses(forest.n_classes)
+            for k, name in enumerate(forest.class_names):
+                self.segmentation.setClassLabel(k, name)
+            if forest.feature_names != self._names:
+                self._stacks.reorderFeatures(header)
+                self._names = forest.feature_names
+            self.segmentation.setFeatureStackArray(self._stacks)
+        self._trained = True
+        return self
+
+    def forest(self) -> Forest:
+        """The session's classifier as a `Forest`, which scikit-learn and fijibridge predict with.
+
+        Raises
+        ------
+        SettingsError
+            It was not trained.
+        ModelFileError
+            Another classifier than FastRandomForest.
+        """
+        from fijibridge.forest import forest_from_weka
+
+        if not self._trained:
+            raise SettingsError("a session that was not trained", expected="a classifier", remedy="call train() first")
+        return forest_from_weka(self.segmentation.getClassifier(), self.segmentation.getTrainHeader())
+
+    def close(self) -> None:
+        """Let go of TWS's threads and of the features; the session is of no use afterwards."""
+        self.segmentation.shutDownNow()
+        self._stacks = None
+        self._trained = False
+
+    def __enter__(self) -> TrainableSegmentation:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _tws_class(gateway: Any) -> Any:
+    try:
+        return gateway.jclass(_SEGMENTATION)
+    except JavaError as error:
+        where = f"the Fiji {gateway.fiji}" if gateway.fiji else "the embedded ImageJ"
+        raise JavaError(
+            f"no Trainable Weka Segmentation in {where}",
+            expected="a Fiji with TWS (Plugins > Segmentation > Trainable Weka Segmentation)",
+            remedy="call fijibridge.start(fiji=FOLDER) before anything else that uses Java; or update that Fiji",
+        ) from error
+
+
+@contextmanager
+def _quiet_java() -> Iterator[list[str]]:
+    """Keep what TWS logs off standard output; it is given out as a list of lines, and to the log."""
+    import jpype
+
+    System = jpype.JClass("java.lang.System")
+    before, caught = System.out, jpype.JClass("java.io.ByteArrayOutputStream")()
+    lines: list[str] = []
+    System.setOut(jpype.JClass("java.io.PrintStream")(caught, True))
+    try:
+        yield lines
+    finally:
+        System.setOut(before)
+        for line in str(caught).splitlines():
+            lines.append(line)
+            log.debug("TWS: %s", line)
+
+
+def _failed(what: str, said: Sequence[str]) -> JavaError:
+    last = "; ".join(line for line in said if line.strip())[-300:]
+    return JavaError(
+        f"{what} (its log: {last or 'empty'})",
+        expected="a run to the end",
+        remedy="give Java a larger heap, or fewer features; see the log for the reason",
+    )
