@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +217,15 @@ def test_a_session_in_a_real_fiji(run_python, monkeypatch, tmp_path, code):
     done = run_python(text, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "done"  # TWS's log stays off standard output
+
+
+@pytest.mark.tws
+@needs_fiji
+@pytest.mark.weights
+def test_the_example(tmp_path):
+    script = Path(__file__).resolve().parents[1] / "examples" / "tws_session.py"
+    command = [sys.executable, str(script), os.environ["FIJIBRIDGE_TEST_FIJI"]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith("True")
+    assert (tmp_path / "phases.model").is_file()

@@ -9,7 +9,7 @@ from typing import Any
 
 from fijibridge.errors import JavaError
 from fijibridge.jvm.java import OLDEST_JAVA, JavaInfo, ask_java, require_java
-from fijibridge.jvm.lifecycle import OPTIONS, Gateway, java_version, this_java
+from fijibridge.jvm.lifecycle import Gateway, java_version, jvm_options, this_java
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def start_fiji(fiji: str, *, size: int, gui: bool) -> Gateway:
     if folder:
         # else the SciJava repository is asked for imglyb, which lies in the folder
         scyjava.config.endpoints.clear()
-    scyjava.config.add_options([f"-Xmx{size // 2**20}m", *OPTIONS])
+    scyjava.config.add_options(jvm_options(size))
     _log.info("starting the Fiji %s with Java %s and a heap of %dm", fiji, java.version, size // 2**20)
     try:
         with this_java(java):

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fijibridge.errors import JavaError, SettingsError
@@ -25,15 +26,16 @@ _NEEDED = (
 )
 _PATCHER = "net.imagej.patcher.LegacyInjector"
 
-OPTIONS = (
+_OPTIONS = (
+    "-XX:+IgnoreUnrecognizedVMOptions",  # first: what follows is not known to every Java
     "-Xrs",  # Java leaves signals alone, so that Ctrl-C is Python's KeyboardInterrupt on every system
     # HotSpot would put a guard page 1 MB down Python's main stack: OpenBLAS's threaded LU runs into it and dies.
-    "-XX:+IgnoreUnrecognizedVMOptions",
     "-XX:+UnlockExperimentalVMOptions",
     "-XX:+DisablePrimordialThreadGuardPages",
     "-Dweka.packageManager.offline=true",  # no download, and no third-party code, by a mere class load
     "-Dweka.packageManager.loadPackages=false",
 )
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 _lock = threading.RLock()
 _running: Gateway | None = None
@@ -167,10 +169,9 @@ def _start_new(heap: str | None) -> Gateway:
     scyjava.config.set_java_constraints(fetch="never")
     options = [
         *scyjava.config.get_options(),  # what the user asked of scyjava; ours come last and win
-        f"-Xmx{size // 2**20}m",
         "-Djava.awt.headless=true",
         "--add-opens=java.base/java.lang=ALL-UNNAMED",  # the patcher defines classes
-        *OPTIONS,
+        *jvm_options(size),
     ]
     _log.info("starting Java %s from %s with a heap of %dm", java.version, java.home, size // 2**20)
     try:
@@ -185,6 +186,16 @@ def _start_new(heap: str | None) -> Gateway:
     _patch()
     _load_weka_silently()
     return Gateway(java_version=java_version(), heap=size, attached=False)
+
+
+def jvm_options(size: int) -> list[str]:
+    """Options that every JVM of ours gets, with a heap of ``size`` bytes."""
+    options = [*_OPTIONS, f"-Xmx{size // 2**20}m"]
+    # As numpy asks for its own large arrays: halves the CPU time of a copy into a fresh heap. Where the system is set
+    # never to give them, Java would say so on standard output.
+    if _HUGE_PAGES.is_file() and "[never]" not in _HUGE_PAGES.read_text():
+        options.append("-XX:+UseTransparentHugePages")
+    return options
 
 
 @contextmanager

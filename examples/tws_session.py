@@ -1,0 +1,26 @@
+"""Trainable Weka Segmentation in your own Fiji, on ViT features that Python made.
+
+    pip install "fijibridge[fiji]"
+    python examples/tws_session.py FIJI_FOLDER
+"""
+
+import sys
+
+import numpy as np
+
+import fijibridge as fb
+from fijibridge.demo_image import demo_image
+
+fiji = fb.start(fiji=sys.argv[1])  # before anything else that uses Java
+image, labels, truth = demo_image(192)
+features = fb.extract_features(image)  # TWS's 76 default features and 384 of the ViT
+
+with fiji.trainable_segmentation(image, features, labels) as session:
+    result = session.train().predict()
+    print(f"by TWS: {100 * np.mean(result == truth):.1f} % of the pixels right")
+    session.save("phases.model")
+
+    # the same session with a forest that scikit-learn trained
+    segmenter = fb.PixelSegmenter(engine="sklearn").fit(features, labels)
+    same = session.use(segmenter.forest_).predict() == segmenter.predict(features)
+    print("scikit-learn's forest gives the same labels in TWS:", bool(same.all()))
