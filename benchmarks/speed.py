@@ -124,7 +124,7 @@ def transfer(arguments: argparse.Namespace) -> None:
     from fijibridge.jvm import start
     from fijibridge.jvm.transfer import to_imagestack
 
-    collect = start().jclass("java.lang.System").gc
+    start()
     array = np.random.default_rng(0).random(arguments.transfer_shape, np.float32)
     times: dict[str, list[tuple[float, float]]] = {"to_imagestack": [], "numpy copy": []}
     for _ in range(TRANSFERS):  # in turn, so that both see the same load
@@ -133,16 +133,16 @@ def transfer(arguments: argparse.Namespace) -> None:
             made = work()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
             del made
-        collect()  # the next stack finds room where this one was
     shape = " x ".join(map(str, array.shape))
-    print("\n## numpy to ImageStack, seconds\n")
+    print("## numpy to ImageStack, seconds\n")
     print(f"| {shape} float32, {array.nbytes / 1e6:.0f} MB | to_imagestack | numpy copy | ratio | goal |")
     print("|---|---|---|---|---|")
     for i, unit in enumerate(("wall", "CPU")):
         ours, copy = (np.array(found)[:, i] for found in times.values())
         for when, a, b in ((f"median of {TRANSFERS}", *map(np.median, (ours, copy))), ("the first", ours[0], copy[0])):
             goal = at_most(a / b) if unit == "wall" and when != "the first" else ""
-            print(f"| {unit}, {when} | {a:.3f} | {b:.3f} | {a / b:.1f} x | {goal} |")
+            print(f"| {unit}, {when} | {a:.3f} | {b:.3f} | {a / b:.1f} x | {goal} |", flush=True)
+    print()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -156,9 +156,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--skip-java", action="store_true", help="only scikit-learn as peer, no transfer")
     arguments = parser.parse_args(argv)
     print(f"{describe()}\n")
-    prediction(arguments)
     if not arguments.skip_java:
-        transfer(arguments)
+        transfer(arguments)  # first, while Java's heap is fresh, as a user's is
+    prediction(arguments)
     return 0
 
 

@@ -250,3 +250,15 @@ def test_threaded_linear_algebra_survives_the_jvm(run_python):
         "assert np.allclose(a @ x, 1)\n"
     )
     assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def test_the_users_own_options_win_where_two_are_an_error(run_python):
+    done = run_python(
+        "import scyjava\nscyjava.config.add_option('-XX:+UseSerialGC')\n"
+        "import fijibridge.jvm as j\nj.start(heap='256m')\n"
+        "import jpype\n"
+        "beans = jpype.JClass('java.lang.management.ManagementFactory').getGarbageCollectorMXBeans()\n"
+        "print([str(bean.getName()) for bean in beans])"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Copy" in done.stdout

@@ -47,7 +47,8 @@ def start_fiji(fiji: str, *, size: int, gui: bool) -> Gateway:
     if folder:
         # else the SciJava repository is asked for imglyb, which lies in the folder
         scyjava.config.endpoints.clear()
-    scyjava.config.add_options(jvm_options(size))
+    asked = scyjava.config.get_options()
+    scyjava.config.add_options(jvm_options(size)[len(asked) :])
     _log.info("starting the Fiji %s with Java %s and a heap of %dm", fiji, java.version, size // 2**20)
     try:
         with this_java(java):
