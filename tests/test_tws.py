@@ -181,6 +181,13 @@ with fiji.trainable_segmentation(image, features, labels, n_trees=30) as session
         raise AssertionError
 with fiji.trainable_segmentation(image, turned) as session:
     assert (session.load("tws.model").predict() == result).all()
+with fiji.trainable_segmentation(image, features.block()[..., :5]) as session:
+    try:
+        session.load("tws.model")
+    except fb.BridgeError as error:
+        assert "76 features, where the session has 5; it lacks 76" in str(error), error
+    else:
+        raise AssertionError
 print("done")
 """
 

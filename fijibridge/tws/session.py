@@ -298,17 +298,7 @@ class TrainableSegmentation:
         """
         from fijibridge.forest import read_model
 
-        forest = read_model(path)
-        if set(forest.feature_names) != set(self._names):
-            lacking = [name for name in forest.feature_names if name not in self._names]
-            raise FeatureMismatchError(
-                f"{path} was trained on {forest.n_features} features, the session has {len(self._names)}"
-                + (f"; it lacks {lacking[0]} and {len(lacking) - 1} more" if lacking else ""),
-                expected="a classifier of the session's features",
-                remedy="start the session with the features of that classifier",
-            )
-        self.use(forest)
-        return self
+        return self.use(read_model(path))
 
     def use(self, forest: Forest) -> TrainableSegmentation:
         """Give the session a forest from anywhere, such as scikit-learn, as its classifier.
@@ -326,15 +316,23 @@ class TrainableSegmentation:
         Raises
         ------
         FeatureMismatchError
-            Other features.
+            Other features than the session's.
+        SettingsError
+            More classes than TWS can hold.
         """
         from fijibridge.forest import to_weka
 
-        if set(forest.feature_names) != set(self._names) or forest.n_classes > MOST_CLASSES:
+        if set(forest.feature_names) != set(self._names):
+            lacking = [name for name in forest.feature_names if name not in self._names]
             raise FeatureMismatchError(
-                f"a forest of {forest.n_features} features and {forest.n_classes} classes",
-                expected=f"the session's {len(self._names)} features",
-                remedy="train it on those features",
+                f"a classifier trained on {forest.n_features} features, where the session has {len(self._names)}"
+                + (f"; it lacks {len(lacking)} of them, such as {lacking[0]}" if lacking else ""),
+                expected="a classifier of the session's features",
+                remedy="start the session with the features of that classifier",
+            )
+        if forest.n_classes > MOST_CLASSES:
+            raise SettingsError(
+                f"{forest.n_classes} classes", expected=f"{MOST_CLASSES} at most, as TWS has", remedy="merge some"
             )
         frf, header = to_weka(forest)
         with _quiet_java():
