@@ -58,5 +58,9 @@ class JavaError(BridgeError, RuntimeError):
     """No Java, one too old, or a running JVM that cannot serve."""
 
 
+class MacroError(BridgeError, RuntimeError):
+    """An ImageJ macro that failed, or stopped itself with a message."""
+
+
 class OutputError(BridgeError, OSError):
     """A place that cannot be written to, or that already holds something."""

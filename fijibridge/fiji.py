@@ -1,14 +1,22 @@
-"""What ``fijibridge.start`` gives a script: the running ImageJ or Fiji, and TWS sessions in it."""
+"""What ``fijibridge.start`` gives a script: the running ImageJ or Fiji, and TWS sessions and macros in it."""
 
 from __future__ import annotations
 
 import os
+import re
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fijibridge.errors import ImageNotFoundError, MacroError
 
 if TYPE_CHECKING:
     from fijibridge.jvm import Gateway
     from fijibridge.tws import TrainableSegmentation
+
+_interpreter = threading.Lock()  # ImageJ's macro interpreter keeps its state in static fields
+_EXIT = re.compile(r"\bexit\s*\(\s*[^)\s]")  # with a message
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,83 @@ class Fiji:
         from fijibridge.tws import TrainableSegmentation
 
         return TrainableSegmentation(image, features, labels, **settings)
+
+    def run_macro(self, macro: str | os.PathLike[str], argument: str = "") -> str | None:
+        """Run an ImageJ macro to its end.
+
+        Parameters
+        ----------
+        macro : str or path
+            Code; or an ``.ijm`` or ``.txt`` file, as a path or as its name. What it prints goes to standard output, or
+            to the Log window of a Fiji with ``gui=True``, where ImageJ also shows errors in a dialog of its own.
+        argument : str
+            What ``getArgument()`` gives in the macro.
+
+        Returns
+        -------
+        str or None
+            What the macro returns by ``return``; None without, or after ``exit;``.
+
+        Raises
+        ------
+        ImageNotFoundError
+            No such file.
+        MacroError
+            The macro failed, or stopped itself by ``exit("...")``; with ImageJ's message and the number of the line.
+        """
+        import jpype
+
+        code, name = _code(macro)
+        with _interpreter:
+            interpreter = self.gateway.jclass("ij.macro.Interpreter")()
+            failure = None
+            try:
+                answer = interpreter.run(code, argument)
+            except jpype.JException as error:
+                failure, answer = str(error.getMessage()), None
+            message = interpreter.getErrorMessage()
+            line = _line_of_error(interpreter) if message is not None else int(interpreter.getLineNumber())
+        if message is not None:
+            raise MacroError(
+                f"{name} failed in line {line}: {' '.join(str(message).split())}",
+                expected="a macro that runs to its end",
+                remedy="correct that line; commands and options are those that ImageJ's macro recorder writes",
+            )
+        if failure is not None and failure != "Macro canceled":
+            raise MacroError(
+                f"{name} failed near line {line}: {failure}",
+                expected="a macro that runs to its end",
+                remedy="look at that line",
+            )
+        if failure is not None and _EXIT.search(stopped := code.splitlines()[line - 1]):
+            raise MacroError(
+                f"{name} stopped itself in line {line}: {stopped.strip()}",
+                expected="a macro that runs to its end",
+                remedy="see its message for the reason",
+            )
+        return None if answer is None else str(answer)
+
+
+def _code(macro: str | os.PathLike[str]) -> tuple[str, str]:
+    """The macro's code, and its name for messages."""
+    if isinstance(macro, str) and ("\n" in macro or not macro.lower().endswith((".ijm", ".txt"))):
+        return macro, "the macro"
+    path = Path(macro)
+    if not path.is_file():
+        raise ImageNotFoundError(f"no macro {path}", expected="an .ijm file", remedy="check the path and its spelling")
+    return path.read_text(encoding="utf-8"), str(path)
+
+
+def _line_of_error(interpreter: Any) -> int:
+    """The line of a macro's error; ``getLineNumber`` gives the one that would have come next."""
+    import jpype
+
+    try:
+        field = interpreter.getClass().getDeclaredField("lineNumber")
+    except jpype.JException:  # an ImageJ of another time
+        return int(interpreter.getLineNumber())
+    field.setAccessible(True)
+    return int(field.getInt(interpreter))
 
 
 def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None, gui: bool = False) -> Fiji:
