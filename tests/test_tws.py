@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from fijibridge.demo_image import demo_image
 from fijibridge.errors import BridgeError, FeatureMismatchError, JavaError, LabelsError, SettingsError
 from fijibridge.features import FeatureStack
 from fijibridge.images import Image
-from fijibridge.jvm import start
+from fijibridge.jvm import lifecycle, start
 from fijibridge.jvm.fiji import java_of_fiji, start_fiji
 from fijibridge.tws.inputs import boxes, feature_stacks, grey_planes, label_planes
 
@@ -64,6 +65,19 @@ def test_a_fiji_comes_too_late(java, tmp_path, monkeypatch):
     monkeypatch.setenv("FIJIBRIDGE_FIJI", str(tmp_path))
     with pytest.raises(JavaError, match="before anything else"):
         start()
+
+
+def test_the_environments_fiji_may_be_one_that_runs_already(java, tmp_path, monkeypatch):
+    monkeypatch.setenv("FIJIBRIDGE_FIJI", str(tmp_path))
+    monkeypatch.setattr(lifecycle, "_running", replace(java, attached=True))
+    assert start().attached
+    with pytest.raises(JavaError, match="somebody else started"):
+        start(fiji=tmp_path)
+    monkeypatch.setattr(lifecycle, "_running", replace(java, fiji=str(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    assert start(fiji=".").fiji == str(tmp_path)
+    with pytest.raises(JavaError, match="runs headless"):
+        start(gui=True)
 
 
 @_posix
@@ -135,6 +149,10 @@ def test_labels_that_do_not_fit():
     assert label_planes(labels, (1, 4, 6), False, ["a", "b"], bar_rows=1)[1] == ("a", "b")
     with pytest.raises(LabelsError, match="own size"):
         label_planes(labels, (1, 4, 6), False, None)
+    with pytest.raises(LabelsError, match=r"1 label image\(s\) of \(5, 6\) for 2 image"):
+        label_planes(fb.Labels(labels, ("a", "b")), (2, 5, 6), True, None)
+    with pytest.raises(LabelsError, match=r"\(4, 6\) and \(5, 6\)"):
+        label_planes([labels, labels[1:]], (2, 5, 6), True, None)
     with pytest.raises(LabelsError):
         label_planes(np.zeros((5, 6), np.uint8), (1, 5, 6), False, None)
     assert issubclass(LabelsError, BridgeError)

@@ -116,7 +116,8 @@ def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None
     """
     global _running
     asked = heap_bytes(heap) if heap is not None else None
-    fiji = os.fspath(fiji) if fiji is not None else os.environ.get("FIJIBRIDGE_FIJI", "")
+    named = fiji is not None
+    fiji = os.fspath(fiji) if named else os.environ.get("FIJIBRIDGE_FIJI", "")
     if gui and not fiji:
         raise SettingsError(
             "gui=True without a Fiji",
@@ -136,11 +137,19 @@ def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None
             else:
                 _running = _start_new(heap)
             atexit.register(_stop_threads)
-        if fiji != _running.fiji and fiji:
+        # one that somebody else started may well be the Fiji that the environment speaks of
+        if fiji and not _same_place(fiji, _running.fiji) and (named or not _running.attached):
+            runs = "a JVM that somebody else started" if _running.attached else _running.fiji or "the embedded ImageJ"
             raise JavaError(
-                f"fiji={fiji!r} asked of a process that runs {_running.fiji or 'the embedded ImageJ'}",
+                f"fiji={fiji!r} asked of a process that runs {runs}",
                 expected="the Fiji with the first use of Java",
                 remedy="call fijibridge.start(fiji=...) before anything else that uses Java, in a fresh process",
+            )
+        if gui and bool(_running.jclass("java.awt.GraphicsEnvironment").isHeadless()):
+            raise JavaError(
+                "gui=True asked of a Fiji that runs headless",
+                expected="gui=True with the first use of Java",
+                remedy="call fijibridge.start(fiji=..., gui=True) before anything else that uses Java",
             )
         # Java rounds the heap to its page and region sizes, and keeps a part of it out of maxMemory().
         if asked is not None and abs(_running.heap - asked) > 0.05 * asked:
@@ -150,6 +159,11 @@ def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None
                 remedy="call fijibridge.jvm.start(heap=...) before anything else that uses Java, in a fresh process",
             )
         return _running
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two names of a Fiji, folders or endpoints, mean the same."""
+    return one == other or (bool(other) and Path(one).expanduser().resolve() == Path(other).expanduser().resolve())
 
 
 def gateway() -> Gateway:

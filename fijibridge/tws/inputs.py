@@ -60,16 +60,17 @@ def label_planes(
     labels: Any, shape: tuple[int, ...], is_stack: bool, class_names: Sequence[str] | None, bar_rows: int = 0
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Label values (Z, Y, X) and class names; ``bar_rows`` of a data bar at the bottom are cut off."""
-    parts = list(labels) if is_stack else [labels]
-    data = np.stack([part.data if isinstance(part, Labels) else np.asarray(part) for part in parts])
-    if data.ndim == 3 and data.shape[1] == shape[1] + bar_rows:
-        data = data[:, : shape[1]]
-    if data.shape != shape:
+    parts = list(labels) if is_stack and not isinstance(labels, Labels) else [labels]
+    planes = [part.data if isinstance(part, Labels) else np.asarray(part) for part in parts]
+    planes = [plane[: shape[1]] if plane.ndim and len(plane) == shape[1] + bar_rows else plane for plane in planes]
+    if len(planes) != shape[0] or any(plane.shape != shape[1:] for plane in planes):
         raise LabelsError(
-            f"labels of {data.shape} for an image of {shape}",
+            f"{len(planes)} label image(s) of {' and '.join(sorted({str(plane.shape) for plane in planes}))} for "
+            f"{shape[0]} image(s) of {shape[1:]}",
             expected="labels of the image's own size",
             remedy="label the image itself, neither cropped nor scaled",
         )
+    data = np.stack(planes)
     named = next((part.class_names for part in parts if isinstance(part, Labels)), None)
     # checks of values and names that all labels get
     whole = labels_from_array(data.reshape(-1, shape[2]), class_names=class_names or named)

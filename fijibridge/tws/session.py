@@ -94,7 +94,7 @@ class TrainableSegmentation:
         planes, self._is_stack = grey_planes(image)
         stacks = feature_stacks(features, self._is_stack, planes.shape)
         self._names = stacks[0].names
-        self._is_3d, self._n_threads = is_3d, n_threads
+        self._n_threads, self._held = n_threads, 0
         bar_rows = getattr(image if isinstance(image, Image) else image[0], "databar_rows", 0)
         traces = None
         if labels is not None:
@@ -112,6 +112,7 @@ class TrainableSegmentation:
             forest.setNumThreads(n_threads or int(self._gateway.jclass("ij.Prefs").getThreads()))
             self.segmentation.setClassifier(forest)
             self._stacks = self._array_of(stacks)
+            self._held = _bytes_of(stacks)
             self.segmentation.setFeatureStackArray(self._stacks)
             if traces is not None:
                 self._add_traces(*traces)
@@ -134,13 +135,14 @@ class TrainableSegmentation:
         from fijibridge.jvm import features_to_imagestack
 
         height, width, count = stacks[0].shape
-        size, heap = 4 * height * width * count * len(stacks), self._gateway.heap
-        if size > _LARGEST_SHARE * heap:
-            fits = int(_LARGEST_SHARE * heap / (size / count))
+        size, heap = _bytes_of(stacks), self._gateway.heap
+        room = _LARGEST_SHARE * heap - self._held
+        if size > room:
             raise JavaError(
                 f"{count} features of {len(stacks)} x {height} x {width} pixels take {size / 2**20:.0f} MiB, Java's "
-                f"heap has {heap / 2**20:.0f}",
-                expected=f"at most {100 * _LARGEST_SHARE:.0f} % of the heap: {fits} features, or fewer slices",
+                f"heap has {heap / 2**20:.0f}, of which the session holds {self._held / 2**20:.0f}",
+                expected=f"{100 * _LARGEST_SHARE:.0f} % of the heap at most: {max(0, int(room / (size / count)))} "
+                "features, or fewer slices",
                 remedy="start with a larger heap (fijibridge.start(fiji=..., heap=...)), or segment slice by slice",
             )
         Stack = self._gateway.jclass("trainableSegmentation.FeatureStack")
@@ -167,6 +169,8 @@ class TrainableSegmentation:
 
         Raises
         ------
+        LabelsError
+            Fewer than two classes have traces.
         JavaError
             TWS could not train; its log is told.
         """
@@ -377,6 +381,10 @@ class TrainableSegmentation:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _bytes_of(stacks: Sequence[FeatureStack]) -> int:
+    return sum(4 * stack.shape[0] * stack.shape[1] * stack.shape[2] for stack in stacks)
 
 
 def _tws_class(gateway: Any) -> Any:
