@@ -16,7 +16,7 @@ _WHERE = {
     "read_image": "fijibridge.images",
     "Labels": "fijibridge.labels",
     "read_labels": "fijibridge.labels",
-    "start": "fijibridge.fiji",
+    "start": "fijibridge.doors.fiji",
     "FeatureRecipe": "fijibridge.features",
     "FeatureStack": "fijibridge.features",
     "extract_features": "fijibridge.features",

@@ -62,5 +62,9 @@ class MacroError(BridgeError, RuntimeError):
     """An ImageJ macro that failed, or stopped itself with a message."""
 
 
+class ServiceError(BridgeError, RuntimeError):
+    """The local service for macros, or an installation for it, that cannot serve."""
+
+
 class OutputError(BridgeError, OSError):
     """A place that cannot be written to, or that already holds something."""

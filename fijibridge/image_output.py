@@ -25,7 +25,7 @@ DEFAULT_COLORS = (
 )  # fmt: skip
 
 # An ImageJ TIFF has 32-bit offsets; the margin is for the page entries, as in tifffile.
-_LARGEST_TIFF = 2**32 - 2**25
+LARGEST_TIFF = 2**32 - 2**25
 _WIDEST_OVERLAY = 4096
 
 
@@ -134,7 +134,7 @@ def write_labels(
             yield plane.astype(np.uint8)
 
     names = "\n".join(f"{value} = {name}" for value, name in enumerate(("unlabelled", *class_names)))
-    return _write_imagej(
+    return write_imagej(
         path, checked(), (number, *shape), np.uint8, "ZYX", pixel_size, colormap=lut, metadata={"Info": names}
     )
 
@@ -182,7 +182,7 @@ def write_probabilities(
     labels = [name if single else f"{name}, slice {z + 1}" for z in range(number) for name in class_names]
     by_class = (plane[..., k].astype(np.float32) for plane in planes for k in range(len(class_names)))
     full = (len(class_names), *shape[:2]) if single else (number, len(class_names), *shape[:2])
-    return _write_imagej(
+    return write_imagej(
         path, by_class, full, np.float32, "ZYX" if single else "ZCYX", pixel_size,
         metadata={"Labels": labels, "min": 0.0, "max": 1.0, "mode": "grayscale"},
     )  # fmt: skip
@@ -224,15 +224,16 @@ def _as_planes(
     return checked(), number, shape
 
 
-def _write_imagej(
+def write_imagej(
     path: str | Path, planes: Iterator[np.ndarray], shape: tuple[int, ...], dtype: type, axes: str,
     pixel_size: PixelSize | None, *, metadata: dict[str, Any], colormap: np.ndarray | None = None,
 ) -> Path:  # fmt: skip
+    """Write planes, as they come, into an ImageJ TIFF of less than 4 GiB; it appears when it is complete."""
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"output {path}", expected="a name ending in .tif", remedy="give it that ending")
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size > _LARGEST_TIFF:
+    if size > LARGEST_TIFF:
         raise OutputError(
             f"{path} would take {size / 2**30:.1f} GiB",
             expected="less than 4 GiB, the limit of an ImageJ TIFF",

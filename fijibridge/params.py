@@ -23,6 +23,9 @@ class Param:
         ``"px"``, ``"%"``, ...; empty for a pure number.
     positional : bool
         On the command line given by place, not by name.
+    role : str
+        What a path is, for doors that can ask ImageJ: ``"image"`` and ``"labels"`` may be open there, ``"classifier"``
+        and ``"file"`` are chosen on the disk, ``"out"`` is the folder for the results. Empty for all but paths.
     """
 
     help: str
@@ -30,6 +33,7 @@ class Param:
     high: float | None = None
     unit: str = ""
     positional: bool = False
+    role: Literal["", "image", "labels", "classifier", "file", "out"] = ""
 
     @property
     def range(self) -> str:
@@ -83,6 +87,4 @@ def check(owner: Any, values: dict[str, Any]) -> None:
             below = param.low is not None and not value >= param.low
             above = param.high is not None and not value <= param.high
             if below or above:
-                raise SettingsError(
-                    f"{name} = {value}", expected=param.range, remedy=f"choose {name} in that range"
-                )
+                raise SettingsError(f"{name} = {value}", expected=param.range, remedy=f"choose {name} in that range")

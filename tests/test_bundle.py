@@ -13,12 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from fijibridge.demo_image import CLASS_NAMES, demo_image
+from fijibridge.doors.cli import main
 from fijibridge.errors import FeatureMismatchError, ImageNotFoundError, ModelFileError, OutputError
 from fijibridge.features import FeatureRecipe, FeatureStack
-from fijibridge.forest import Forest, read_model, write_model
+from fijibridge.forest import Forest, read_model, train_weka, write_model
+from fijibridge.operations.apply import apply
+from fijibridge.operations.features import features
+from fijibridge.operations.import_classifier import import_classifier
 from fijibridge.segmentation import PixelSegmenter, load_segmenter
+from fijibridge.segmentation.recipe_file import read_recipe
 
 FILES = {"classifier.json", "forest.safetensors", "classifier.model"}
 COLORS = ["#102030", "#405060", "#708090"]
@@ -85,6 +91,14 @@ def test_round_trip(java, demo, tiny_vit, tmp_path, engine, kind):
     assert again.recipe_ == before.recipe_
 
 
+def test_a_classifier_saved_before_components_were_there(saved, demo, segmenter):
+    recipe = segmenter.recipe_.to_json()
+    rewrite(saved, recipe={key: value for key, value in recipe.items() if key not in ("channels", "basis")})
+    loaded = load_segmenter(saved)
+    assert loaded.recipe_ == segmenter.recipe_
+    np.testing.assert_array_equal(loaded.predict(demo[0]), segmenter.predict(demo[0]))
+
+
 def test_other_weights_than_the_classifiers_are_refused(demo, tiny_vit, tmp_path, monkeypatch):
     from safetensors.torch import load_file, save_file
 
@@ -139,13 +153,77 @@ def test_a_model_on_other_features_is_refused_by_name(java, segmenter, tmp_path)
         "Gabor_1": (["Gabor_1", *names[1:]], r"76 features, among them Gabor_1"),
         "turned": (names[::-1], "not TWS's default set in its order"),
     }
-    for name, (features, told) in others.items():
-        write_model(tmp_path / f"{name}.model", replace(forest, feature_names=tuple(features)))
+    for name, (used, told) in others.items():
+        write_model(tmp_path / f"{name}.model", replace(forest, feature_names=tuple(used)))
         with pytest.raises(FeatureMismatchError, match=told):
             load_segmenter(tmp_path / f"{name}.model")
     (tmp_path / "text.model").write_text("hello")
     with pytest.raises(ModelFileError, match=r"is not a \.model file"):
         load_segmenter(tmp_path / "text.model")
+
+
+# --- .model files that TWS trained on features of fijibridge ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def from_tws(java, demo, tiny_vit, tmp_path_factory) -> Path:
+    """What a user of TWS has: image.tif, the folder features, and tws.model, trained on them in another order."""
+    folder = tmp_path_factory.mktemp("tws")
+    tifffile.imwrite(folder / "image.tif", demo[0].data)
+    tiny = {"encoder": "test_vit", "blocks": "2", "channels": 4, "weights": tiny_vit}
+    features(folder / "image.tif", out=folder / "features", **tiny)
+    with tifffile.TiffFile(folder / "features" / "features.tif") as tif:
+        planes, names = tif.asarray(), tif.imagej_metadata["Labels"]
+    order = np.random.default_rng(0).permutation(len(names))
+    labels = demo[1].data
+    forest, _ = train_weka(
+        planes[order][:, labels > 0].T,
+        labels[labels > 0].astype(np.int64) - 1,
+        n_trees=8,
+        feature_names=[names[i] for i in order],
+        class_names=CLASS_NAMES,
+    )
+    write_model(folder / "tws.model", forest)
+    result = forest.predict(np.moveaxis(planes[order], 0, 2)) + 1
+    tifffile.imwrite(folder / "wanted.tif", result.astype(np.uint8))
+    return folder
+
+
+def test_a_model_of_tws_segments(from_tws, tiny_vit, tmp_path):
+    recipe = from_tws / "features" / "recipe.json"
+    arguments = ["import-classifier", from_tws / "tws.model", "--recipe", recipe, "--out", tmp_path / "c", "--quiet"]
+    assert main(list(map(str, arguments))) == 0
+    report = json.loads((tmp_path / "c" / "report.json").read_text("utf-8"))
+    assert report["outputs"] == ["classifier"]
+    assert report["class_names"] == list(CLASS_NAMES)
+    assert report["forest"]["trees"] == 8
+    assert report["recipe"]["channels"] == 4
+    apply(tmp_path / "c" / "classifier", [from_tws / "image.tif"], out=tmp_path / "r", weights=tiny_vit)
+    ours = tifffile.imread(tmp_path / "r" / "image_labels.tif")
+    assert np.array_equal(ours, tifffile.imread(from_tws / "wanted.tif"))
+    # a saved classifier tells the recipe too, and a model in the right order stays as it is
+    again = import_classifier(
+        tmp_path / "c" / "classifier" / "classifier.model", recipe=tmp_path / "c" / "classifier", out=tmp_path / "d"
+    )
+    assert again["recipe"] == report["recipe"]
+    assert read_recipe(tmp_path / "d" / "classifier") == read_recipe(recipe)
+
+
+def test_a_model_of_other_features(from_tws, tmp_path):
+    features(from_tws / "image.tif", out=tmp_path / "f", encoder="none")
+    before = set(tmp_path.iterdir())
+    with pytest.raises(FeatureMismatchError, match=r"80 features, the recipe makes 76; .*not make vit_pca") as error:
+        import_classifier(from_tws / "tws.model", recipe=tmp_path / "f", out=tmp_path / "c")
+    assert "recipe.json beside" in error.value.remedy
+    more = tmp_path / "more.json"
+    content = json.loads((from_tws / "features" / "recipe.json").read_text(encoding="utf-8"))
+    more.write_text(json.dumps({**content, "feature_names": [*content["feature_names"], "x"]}), encoding="utf-8")
+    with pytest.raises(FeatureMismatchError, match="the model lacks x"):
+        import_classifier(from_tws / "tws.model", recipe=more, out=tmp_path / "c")
+    more.unlink()
+    with pytest.raises(ImageNotFoundError, match=r"no model file .*gone\.model"):
+        import_classifier(tmp_path / "gone.model", recipe=tmp_path / "f", out=tmp_path / "c")
+    assert set(tmp_path.iterdir()) == before
 
 
 LIVE = """
@@ -202,6 +280,7 @@ def refused(folder: Path, told: str) -> None:
         ({"recipe": {"encoder": 5}}, "encoder"),
         ({"recipe": {"tile": "wide"}}, "tile"),
         ({"recipe": {"percentiles": [1]}}, "percentiles"),
+        ({"recipe": {"channels": 2, "basis": "AAAA"}}, "basis"),
         ({"pixel_size": {"y": -1, "x": 1, "unit": "nm"}}, "no classifier that can be used"),
         ({"pixel_size": [1, 2]}, "no classifier that can be used"),
         ({"oob_accuracy": "good"}, "'good'"),

@@ -84,7 +84,7 @@ def _refused(answer: Answer, *words: str) -> None:
 
 def test_options_are_the_parameters(shell):
     for name in CATALOGUE:
-        text = " ".join(shell(name, "--help").out.split())
+        text = " ".join(shell(name.replace("_", "-"), "--help").out.split())
         parameters = inspect.signature(operation(name)).parameters
         hints = inspect.get_annotations(operation(name), eval_str=True)
         wanted = {"--help", "--quiet", "--verbose"}
@@ -103,7 +103,7 @@ def test_options_are_the_parameters(shell):
 def test_help_and_version(shell):
     answer = shell("--help")
     assert answer.status == 0
-    assert all(name in answer.out for name in CATALOGUE)
+    assert all(name.replace("_", "-") in answer.out for name in CATALOGUE)
     assert shell("--version").out.startswith("fijibridge 0.")
 
 
@@ -117,6 +117,8 @@ def test_help_and_version(shell):
         (["nonsense"], "nonsense"),
         ([*SEGMENT, "--tress", "5"], "--tress"),
         ([*SEGMENT, "--trees", "0"], "--trees"),
+        ([*SEGMENT, "--channels", "-1"], "--channels"),
+        (["import-classifier", "x.model", "--out", "out"], "--recipe"),
         ([*SEGMENT, "--trees", "many"], "--trees"),
         ([*SEGMENT, "--engine", "java"], "sklearn"),
         ([*SEGMENT, "--enlargement", "100"], "enlargement"),
@@ -254,6 +256,9 @@ def _edited_recipe():
     return APPLY
 
 
+FEATURES = ("features", "image.tif", "--out", "out", "--encoder", "none")
+IMPORT = ("import-classifier", "classifier/classifier.model", "--recipe")
+
 BAD = {
     # name: (what is wrong here, command or None for SEGMENT, words of the message)
     "image missing": (lambda: Path("image.tif").unlink(), None, ["image.tif"]),
@@ -294,6 +299,14 @@ BAD = {
     "damaged forest": (_damaged_forest, None, ["classifier"]),
     "recipe of a newer version": (_edited_recipe, None, ["sigma"]),
     "second image missing": (None, (*APPLY[:3], "gone.tif", *APPLY[3:]), ["gone.tif"]),
+    "channels too many": (None, (*SEGMENT, "--encoder", "test_vit", "--channels", "65"), ["channels = 65", "64"]),
+    "slices no numbers": (None, (*FEATURES, "--slices", "first"), ["slices = 'first'"]),
+    "slices beyond": (None, (*FEATURES, "--slices", "1-2"), ["1 slice"]),
+    "features by a model": (_model_text, (*FEATURES, "--classifier", "x.model"), ["x.model", "recipe.json"]),
+    "features of no image": (None, ("features", "gone.tif", *FEATURES[2:]), ["gone.tif"]),
+    "model missing": (None, ("import-classifier", "x.model", "--recipe", "classifier", "--out", "out"), ["x.model"]),
+    "recipe missing": (None, (*IMPORT, "gone.json", "--out", "out"), ["gone.json"]),
+    "recipe an image": (None, (*IMPORT, "image.tif", "--out", "out"), ["image.tif", "recipe.json"]),
     "output under a file": (None, (*APPLY[:4], "image.tif/out"), ["image.tif/out cannot be written"]),
     "output a file": (None, (*APPLY[:4], "labels.tif", "--overwrite"), ["labels.tif is a file"]),
     "output of other things": (None, (*APPLY[:4], "classifier", "--overwrite"), ["holds other things"]),
@@ -350,7 +363,7 @@ def test_bad_weights(here, shell, tiny_vit, tmp_path, monkeypatch):
     from fijibridge import weights
 
     monkeypatch.setenv("FIJIBRIDGE_CACHE", str(tmp_path / "cache"))
-    cached = weights._cache_file("test_vit")
+    cached = weights.cache_file("test_vit")
     weights._write_cache(weights.load_weights("test_vit", checkpoint=tiny_vit), cached)
     vit = ("--encoder", "test_vit", "--blocks", "2", "--enlargement", "1")
     assert shell(*SEGMENT, *vit, "--quiet").status == 0

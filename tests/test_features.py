@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fijibridge.demo_image import demo_image
-from fijibridge.errors import FeatureMismatchError, ImageError, SettingsError
-from fijibridge.features import FeatureRecipe, FeatureStack, extract_features
+from fijibridge.errors import FeatureMismatchError, ImageError, ImageNotFoundError, SettingsError
+from fijibridge.features import FeatureRecipe, FeatureStack, extract_features, vit
 from fijibridge.features import stack as stack_module
 from fijibridge.features.classical import CLASSICAL_NAMES
 from fijibridge.features.position import positional_probe
@@ -23,6 +27,7 @@ from fijibridge.features.tiles import overlap_of, sample_outside, spans, tiles
 from fijibridge.features.upsample import bilinear
 from fijibridge.features.vit import ViTEncoder
 from fijibridge.images import Image, image_from_array
+from fijibridge.weights import _write_cache, cache_file, load_weights, state_digest
 
 TINY = FeatureRecipe(encoder="test_vit", blocks=(2,))
 
@@ -60,6 +65,8 @@ def test_a_recipe_survives_json(recipe):
         {"tile": 4097},
         {"tile": 280.5},
         {"tile": True},
+        *({"channels": wrong} for wrong in (-1, 4097, 2.5)),
+        {"basis": "bm8gYmFzaXM="},
         {"position": "learned"},
         {"classical": "weka"},
         {"upsampler": "cubic"},
@@ -335,6 +342,65 @@ def test_the_weights_must_be_the_recipes(tiny_vit):
         ViTEncoder(replace(TINY, weights_sha256="0" * 64), checkpoint=tiny_vit)
 
 
+def test_the_network_is_loaded_once(tiny_vit, tmp_path, monkeypatch):
+    loads = []
+
+    def counted(*arguments, **options):
+        loads.append(arguments)
+        return load_weights(*arguments, **options)
+
+    monkeypatch.setattr(vit, "load_weights", counted)
+    monkeypatch.setattr(vit, "_models", {})
+    own = Path(shutil.copy(tiny_vit, tmp_path / "own.safetensors"))
+
+    def loaded(checkpoint=own, **changes) -> int:
+        ViTEncoder(replace(TINY, **changes), checkpoint=checkpoint, device="cpu")
+        return len(loads)
+
+    assert loaded() == 1
+    # all but encoder, position and weights is no part of the network
+    assert loaded(blocks=(1, 4), enlargement=1.0, tile=560, channels=3, percentiles=(1, 99), classical="none") == 1
+    extract_features(demo_image(96)[0], TINY, checkpoint=own)
+    assert len(loads) == 1
+    assert [loaded(position=position) for position in ("mean", "keep", "mean")] == [2, 2, 2]
+    # a third model takes the place of the one that was not used for longest
+    assert loaded(checkpoint=tiny_vit) == 3
+    assert (loaded(position="mean"), loaded()) == (3, 4)
+    assert len(vit._models) == vit.MOST_MODELS
+    os.utime(own, ns=(1, 1))  # another file of the same name
+    assert loaded() == 5
+    own.unlink()
+    with pytest.raises(ImageNotFoundError):
+        loaded()
+    loaded(checkpoint=tiny_vit)
+    with pytest.raises(SettingsError, match="block 7"):  # of a network in memory too
+        loaded(checkpoint=tiny_vit, blocks=(7,))
+
+
+def test_networks_in_memory_are_those_of_the_users_cache(tiny_vit, tmp_path, monkeypatch):
+    monkeypatch.setattr(vit, "_models", {})
+    digests = []
+    for folder, shift in (("a", 0), ("b", 1)):
+        monkeypatch.setenv("FIJIBRIDGE_CACHE", str(tmp_path / folder))
+        found = load_weights("test_vit", checkpoint=tiny_vit)
+        state = {**found.state, "norm.bias": found.state["norm.bias"] + shift}
+        _write_cache(replace(found, state=state, sha256=state_digest(state)), cache_file("test_vit"))
+        digests.append(ViTEncoder(TINY, device="cpu").recipe.weights_sha256)
+    assert digests[0] != digests[1]
+    monkeypatch.setenv("FIJIBRIDGE_CACHE", str(tmp_path / "a"))
+    with pytest.raises(FeatureMismatchError, match="train the classifier anew"):
+        ViTEncoder(replace(TINY, weights_sha256=digests[1]), device="cpu")
+    assert ViTEncoder(replace(TINY, weights_sha256=digests[0]), device="cpu").recipe.weights_sha256 == digests[0]
+    assert len(vit._models) == 2
+
+
+def test_threads_share_one_network(tiny_vit, monkeypatch):
+    monkeypatch.setattr(vit, "_models", {})
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: ViTEncoder(TINY, checkpoint=tiny_vit, device="cpu"), range(4)))
+    assert len({id(encoder.model) for encoder in made}) == 1
+
+
 def test_a_constant_image_has_constant_tokens_without_position(tiny_vit, encoder):
     image = image_from_array(np.full((200, 180), 700, np.uint16))
     mean = ViTEncoder(replace(TINY, position="mean", tile=112), checkpoint=tiny_vit, device="cpu").tokens(image)
@@ -346,10 +412,10 @@ def test_a_constant_image_has_constant_tokens_without_position(tiny_vit, encoder
 def test_without_position_only_the_neighbours_count(tiny_vit, position):
     """Without position a ViT knows no order of patches: an image rolled by whole patches gives rolled tokens."""
     recipe = replace(TINY, position=position, enlargement=1, tile=4096)
-    vit = ViTEncoder(recipe, checkpoint=tiny_vit, device="cpu")
+    own = ViTEncoder(recipe, checkpoint=tiny_vit, device="cpu")
     data = demo_image(96)[0].data
-    rolled = vit.tokens(image_from_array(np.roll(data, (32, -16), axis=(0, 1))))
-    gap = np.abs(rolled - np.roll(vit.tokens(image_from_array(data)), (2, -1), axis=(0, 1))).max()
+    rolled = own.tokens(image_from_array(np.roll(data, (32, -16), axis=(0, 1))))
+    gap = np.abs(rolled - np.roll(own.tokens(image_from_array(data)), (2, -1), axis=(0, 1))).max()
     assert gap < 1e-3 if position == "mean" else gap > 0.1
 
 
@@ -363,9 +429,9 @@ def default_tokens():
 
     @functools.cache
     def tokens(position: str, tile: int) -> np.ndarray:
-        vit = encoder(position)
-        vit.recipe = replace(vit.recipe, tile=tile)  # the tile is no part of the model
-        return vit.tokens(demo_image(224)[0])
+        own = encoder(position)
+        own.recipe = replace(own.recipe, tile=tile)  # the tile is no part of the model
+        return own.tokens(demo_image(224)[0])
 
     return tokens
 

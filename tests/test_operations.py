@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,24 @@ from shell import FAST, tree, write_image, write_rois, write_sample
 
 from fijibridge.demo_image import CLASS_NAMES, demo_image
 from fijibridge.doors.cli import main
-from fijibridge.errors import BridgeError, OutputError, SettingsError
+from fijibridge.errors import (
+    BridgeError,
+    FeatureMismatchError,
+    ImageNotFoundError,
+    ModelFileError,
+    OutputError,
+    SettingsError,
+)
+from fijibridge.features import FeatureStack, extract_features
 from fijibridge.images import read_image, read_slices
 from fijibridge.jvm import find_java
 from fijibridge.operations import CATALOGUE, operation
 from fijibridge.operations.apply import apply
+from fijibridge.operations.features import features, slice_numbers
 from fijibridge.operations.segment import segment
 from fijibridge.params import Param, param_of
+from fijibridge.segmentation import PixelSegmenter
+from fijibridge.segmentation.recipe_file import read_recipe
 
 QUICK = {"encoder": "none", "trees": 12, "threads": 1}
 
@@ -144,9 +156,28 @@ def test_with_a_vit(tiny_vit, sample, tmp_path):
     assert isinstance(report["positional_probe_r2"], float)
     assert report["recipe"]["blocks"] == [2, 3]
     assert len(report["recipe"]["weights_sha256"]) == 64
+    assert report["recipe"]["channels"] == 0
     apply(tmp_path / "vit" / "classifier", [sample / "image.tif"], out=tmp_path / "again", weights=tiny_vit)
     ours = tifffile.imread(tmp_path / "again" / "image_labels.tif")
     assert np.array_equal(ours, tifffile.imread(tmp_path / "vit" / "labels.tif"))
+
+
+def test_with_a_vit_of_few_channels(tiny_vit, sample, tmp_path):
+    options = {**QUICK, "encoder": "test_vit", "blocks": "2,3", "channels": 6, "enlargement": 1.0, "weights": tiny_vit}
+    report = segment(sample / "image.tif", labels=sample / "labels.tif", out=tmp_path / "vit", **options)
+    assert isinstance(report["positional_probe_r2"], float)
+    assert report["recipe"]["channels"] == 6
+    assert len(report["recipe"]["basis"]) == 12  # its digest: the basis itself is with the classifier
+    other = write_image(tmp_path / "other.tif", demo_image(96, 5)[0].data)
+    report = apply(tmp_path / "vit" / "classifier", [sample / "image.tif", other], out=tmp_path / "r", weights=tiny_vit)
+    ours = tifffile.imread(tmp_path / "r" / "image_labels.tif")
+    assert np.array_equal(ours, tifffile.imread(tmp_path / "vit" / "labels.tif"))
+    # the features of the other image, by themselves, have the same components
+    out = tmp_path / "f"
+    features(other, classifier=tmp_path / "vit" / "classifier", out=out, weights=tiny_vit)
+    recipe, _ = read_recipe(tmp_path / "vit" / "classifier")
+    with tifffile.TiffFile(out / "features.tif") as tif:
+        assert read_recipe(out) == (recipe, tuple(tif.imagej_metadata["Labels"]))
 
 
 def test_data_bar_is_not_labelled(sample, tmp_path):
@@ -205,6 +236,7 @@ def test_images_of_one_name(done, sample, tmp_path):
         (tmp_path / folder).mkdir()
         paths.append(write_image(tmp_path / folder / name, demo_image(96, seed)[0].data))
     report = apply(out / "classifier", paths, out=tmp_path / "r", probabilities=False)
+    assert report["outputs"] == [name for file in report["files"] for name in file["outputs"]]
     prefixes = ["x", "X-2", "x_2", "x[1]"]
     assert [f["outputs"] for f in report["files"]] == [[f"{p}_labels.tif", f"{p}_overlay.png"] for p in prefixes]
     assert {path.name for path in (tmp_path / "r").iterdir()} == {
@@ -224,6 +256,146 @@ def test_pixels_of_another_size(done, sample, tmp_path, caplog):
     assert "rescale the image or train anew" in caplog.text
 
 
+# --- features ---------------------------------------------------------------------------------------------------------
+
+TINY = {"encoder": "test_vit", "blocks": "2", "enlargement": 1.0}
+
+
+@pytest.fixture(scope="module")
+def stack_file(tmp_path_factory) -> Path:
+    """Three slices of 70 x 90 pixels, the 10 rows at the bottom for a data bar."""
+    slices = [demo_image(96, seed)[0].data[:70, :90] for seed in (1, 2, 3)]
+    return write_image(tmp_path_factory.mktemp("stack") / "stack.tif", np.stack(slices))
+
+
+@pytest.mark.parametrize("channels", [0, 4])
+def test_features_as_imagej_opens_them(java, tiny_vit, sample, tmp_path, channels):
+    options = {**TINY, "channels": channels, "weights": tiny_vit, "threads": 1}
+    report = features(sample / "image.tif", out=tmp_path / "f", **options)
+    assert _stored(tmp_path / "f") == json.loads(json.dumps(report))
+    assert report["outputs"] == ["features.tif", "recipe.json"]
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {*report["outputs"], "report.json"}
+    assert (report["slices"], report["shape"]) == ([1], [128, 128])
+    assert report["vit_features"] == (channels or 64)
+    assert report["n_features"] == 76 + (channels or 64)
+    assert {"reading", "features", "writing"} <= set(report["stages"])
+    recipe, names = read_recipe(tmp_path / "f" / "recipe.json")
+    assert bool(recipe.basis) == bool(channels)
+    stack = extract_features(read_image(sample / "image.tif"), recipe, checkpoint=tiny_vit)
+    assert names == stack.names
+
+    opened = java.jclass("ij.IJ").openImage(str(tmp_path / "f" / "features.tif"))
+    planes = opened.getStack()
+    assert (opened.getStackSize(), opened.getBitDepth()) == (len(names), 32)
+    assert tuple(str(planes.getSliceLabel(i + 1)) for i in range(len(names))) == names
+    ours = np.asarray(stack)
+    for i in (0, 1, 40, 75, 76, len(names) - 1):
+        np.testing.assert_array_equal(np.asarray(planes.getPixels(i + 1)).reshape(128, 128), ours[..., i])
+    assert opened.getCalibration().pixelWidth == pytest.approx(25)
+    assert str(opened.getCalibration().getUnit()) == "nm"
+
+
+def test_features_of_slices(tiny_vit, stack_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("fijibridge.operations.features._BAND_BYTES", 90 * 80 * 4 * 7)  # 7 rows
+    options = {**TINY, "channels": 4, "weights": tiny_vit, "databar": "10"}
+    report = features(stack_file, out=tmp_path / "f", slices="3, 2", **options)
+    assert report["slices"] == [2, 3]
+    assert report["shape"] == [3, 70, 90]
+    assert report["outputs"] == ["features_0002.tif", "features_0003.tif", "recipe.json"]
+    recipe, names = read_recipe(tmp_path / "f")
+    images = list(read_slices(stack_file, databar=10))
+    # the components are those of the first slice wanted
+    assert extract_features(images[1], replace(recipe, basis=""), checkpoint=tiny_vit).recipe == recipe
+    for number in (2, 3):
+        data = tifffile.imread(tmp_path / "f" / f"features_{number:04d}.tif")
+        assert data.shape == (80, 70, 90)
+        assert not data[:, 60:].any()
+        stack = extract_features(images[number - 1], recipe, checkpoint=tiny_vit)
+        np.testing.assert_array_equal(np.moveaxis(data[:, :60], 0, 2), np.asarray(stack))
+    # one slice by the recipe of the others
+    features(stack_file, out=tmp_path / "one", slices="1", classifier=tmp_path / "f", weights=tiny_vit, databar="10")
+    assert read_recipe(tmp_path / "one") == (recipe, names)
+    assert not (tmp_path / "one" / "features.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "numbers"), [("", 2, [1, 2]), ("1-3,7", 9, [1, 2, 3, 7]), (" 2 , 1-2 ", 2, [1, 2]), ("1", 1, [1])]
+)
+def test_slices_by_number(text, count, numbers):
+    assert slice_numbers(text, count) == numbers
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "4", "2-4", "3-1", "a", "1-", "-1", "1,,2", "1-2-3", "1_0", "1.5", "²", "9" * 20]
+)
+def test_slices_that_are_not_there(text):
+    with pytest.raises(SettingsError, match="slices = "):
+        slice_numbers(text, 3)
+
+
+def test_features_that_no_tiff_holds(tiny_vit, sample, tmp_path, monkeypatch):
+    def no_work(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("fijibridge.features.vit.ViTEncoder.tokens", no_work)
+    monkeypatch.setattr("fijibridge.image_output.LARGEST_TIFF", 100 * 4 * 128 * 128)
+    for options, remedy in [
+        ({**TINY, "weights": tiny_vit}, "set channels to 24 or less, or crop the image"),
+        ({**TINY, "channels": 25}, "set channels to 24 or less"),
+    ]:
+        with pytest.raises(OutputError, match="features of 128 x 128 px would take") as error:
+            features(sample / "image.tif", out=tmp_path / "f", **options)
+        assert "100 features of this size" in error.value.expected
+        assert remedy in error.value.remedy
+    monkeypatch.setattr("fijibridge.image_output.LARGEST_TIFF", 50 * 4 * 128 * 128)
+    with pytest.raises(OutputError) as error:
+        features(sample / "image.tif", out=tmp_path / "f", encoder="none")
+    assert error.value.remedy == "crop the image"
+    assert tree(tmp_path) == {}
+
+
+def test_features_of_no_known_recipe(done, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr("fijibridge.jvm.java.find_java", lambda: None)
+    rng = np.random.default_rng(0)
+    elsewhere = FeatureStack.from_array(rng.normal(size=(20, 20, 3)))
+    saved = PixelSegmenter(n_trees=2, n_threads=1).fit(elsewhere, rng.integers(0, 3, (20, 20))).save(tmp_path / "s")
+    plain, broken = tmp_path / "plain.model", tmp_path / "broken.json"
+    plain.write_bytes(b"\xac\xed\x00\x05")
+    before = tree(tmp_path)
+    for classifier, kind, told in [
+        (saved, FeatureMismatchError, "features from elsewhere"),
+        (plain, ModelFileError, "plain.model does not tell how features are made"),
+        (done[0], ModelFileError, "no classifier.json"),
+        (tmp_path / "gone", ImageNotFoundError, "no recipe"),
+    ]:
+        with pytest.raises(kind, match=told):
+            features(sample / "image.tif", classifier=classifier, out=tmp_path / "f")
+    good = {"format": "fijibridge-recipe", "version": 1, "recipe": {"encoder": "none"}, "feature_names": ["a"]}
+    for content, told in [
+        ("{", "JSONDecodeError"),
+        ("[]", "no JSON object"),
+        ("{}", "format"),
+        (json.dumps({**good, "version": 2}), "version 2"),
+        (json.dumps({**good, "recipe": {"depth": 1}}), "depth"),
+        (json.dumps({**good, "recipe": None}), "NoneType"),
+        (json.dumps({**good, "feature_names": "a"}), "feature_names"),
+        ('{"a":' * 100_000, "RecursionError"),
+    ]:
+        broken.write_text(content, encoding="utf-8")
+        with pytest.raises(ModelFileError, match=told) as error:
+            read_recipe(broken)
+        assert str(broken) in error.value.found
+    broken.unlink()
+    assert tree(tmp_path) == before
+
+
+def test_options_beside_a_classifier_are_told_to_be_unused(done, sample, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        features(sample / "image.tif", classifier=done[0] / "classifier", encoder="none", out=tmp_path / "f")
+    assert "the options for features are not" in caplog.text
+    assert read_recipe(tmp_path / "f") == read_recipe(done[0] / "classifier")
+
+
 # --- demo ------------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +406,8 @@ def test_demo(tmp_path, monkeypatch, capsys):
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert {"image.tif", "labels.tif", "truth.tif", "segmentation/labels.tif", "report.json"} <= files
     report = _stored(out)
+    assert set(report["outputs"]) < files
+    assert "segmentation/overlay.png" in report["outputs"]
     assert report["iou"].keys() == set(CLASS_NAMES)
     assert report["mean_iou"] == pytest.approx(np.mean(list(report["iou"].values())), abs=1e-3)
     assert report["mean_iou"] > 0.5

@@ -14,12 +14,12 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fijibridge import __version__
+from fijibridge.doors.cli_fiji import BAD_INPUT, COMMANDS
 from fijibridge.errors import BridgeError
 from fijibridge.operations import CATALOGUE, operation
 from fijibridge.params import Param, param_of
 from fijibridge.progress import reported, terminal
 
-BAD_INPUT = 2
 INTERRUPTED = 130  # as shells count a process ended by Ctrl-C
 TERMINATED = 143  # and one ended by SIGTERM
 
@@ -40,6 +40,7 @@ def _option(annotation: Any, parameter: inspect.Parameter) -> Any:
 def _command(name: str) -> Callable[..., None]:
     """A typer command that calls the operation, shows progress and prints what came out."""
     function = operation(name)
+    shown = name.replace("_", "-")
     hints = get_type_hints(function, include_extras=True)
     signature = inspect.signature(function)
     parameters = [
@@ -64,10 +65,10 @@ def _command(name: str) -> Callable[..., None]:
                 with reported(terminal):
                     report = function(**values)
         except BridgeError as error:
-            print(f"fijibridge {name}: {error}", file=sys.stderr)
+            print(f"fijibridge {shown}: {error}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            print(f"fijibridge {name}: interrupted; nothing was written", file=sys.stderr)
+            print(f"fijibridge {shown}: interrupted; nothing was written", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
         if not silent:
             print("\n".join(summary(report)))
@@ -130,7 +131,9 @@ def app() -> typer.Typer:
         """Vision-transformer features and interchangeable random forests for Trainable Weka Segmentation."""
 
     for name in CATALOGUE:
-        made.command(name)(_command(name))
+        made.command(name.replace("_", "-"))(_command(name))
+    for name, command in COMMANDS.items():
+        made.command(name)(command)
     return made
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from fijibridge.errors import SettingsError
@@ -11,6 +12,7 @@ from fijibridge.params import Param, check
 from fijibridge.weights import DEFAULT_ENCODER
 
 Encoder = Annotated[str, Param("timm's name of a ViT, or 'none' for classical features alone")]
+Channels = Annotated[int, Param("ViT channels kept by principal components; 0: all", low=0, high=4096)]
 Enlargement = Annotated[float, Param("enlargement of the image before the ViT sees it", low=0.25, high=8)]
 Position = Annotated[
     Literal["keep", "mean"], Param("'mean' removes the ViT's positional bias, at some cost in accuracy")
@@ -56,6 +58,12 @@ class FeatureRecipe:
         Grey values at these percentiles become 0 and 1 for the ViT (classical features see the image's own units).
     weights_sha256, weights_source, weights_licence : str
         Filled in when the weights are loaded. Only the digest takes part in comparisons.
+    channels : int
+        The ViT's channels, of all blocks together, are replaced by so many principal components; 0: they are all kept.
+        The components are unsupervised: directions in which the tokens vary most, whatever the classes.
+    basis : str
+        The components, filled in from the first image seen (:mod:`fijibridge.features.pca` tells the format), so that
+        all further images are projected with the same numbers.
 
     Raises
     ------
@@ -74,6 +82,8 @@ class FeatureRecipe:
     weights_sha256: str = ""
     weights_source: str = ""
     weights_licence: str = ""
+    channels: Channels = 0
+    basis: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         self._put("blocks", int)
@@ -85,6 +95,11 @@ class FeatureRecipe:
                 f"tile = {self.tile}", expected=f"{SMALLEST_TILE} to 4096 px, or 0", remedy="leave it at 0"
             )
         object.__setattr__(self, "enlargement", float(self.enlargement))
+        object.__setattr__(self, "channels", int(self.channels))
+        if self.basis:
+            from fijibridge.features.pca import read_basis  # numpy: only for recipes that need it
+
+            read_basis(self.basis, self.channels)
         if not self.has_vit and self.classical == "none":
             raise SettingsError(
                 "a recipe with neither a ViT nor classical features",
@@ -124,17 +139,44 @@ class FeatureRecipe:
         """This recipe with the weights' digest, source and licence filled in."""
         return replace(self, weights_sha256=sha256, weights_source=source, weights_licence=licence)
 
-    def differences(self, other: FeatureRecipe) -> list[str]:
-        """What makes ``other``'s features differ from this recipe's, in words; empty if nothing does."""
+    @property
+    def basis_digest(self) -> str:
+        """The first 12 digits of the basis's SHA-256, to tell bases apart; empty where there is none."""
+        return hashlib.sha256(self.basis.encode()).hexdigest()[:12] if self.basis else ""
+
+    def differences(self, other: FeatureRecipe, *, as_request: bool = False) -> list[str]:
+        """What makes ``other``'s features differ from this recipe's, in words; empty if nothing does.
+
+        Parameters
+        ----------
+        other : FeatureRecipe
+        as_request : bool
+            What one of the two does not know yet (the weights' digest before they are loaded, the basis before an image
+            was seen) makes no difference.
+        """
         ignored = {"weights_source", "weights_licence"}
         if not self.has_vit and not other.has_vit:
             ignored |= {"blocks", "enlargement", "position", "upsampler", "tile", "percentiles", "weights_sha256"}
-        names = [field.name for field in fields(self) if field.name not in ignored]
+            ignored |= {"channels", "basis"}
+        if as_request:
+            learnt = ("weights_sha256", "basis")
+            ignored |= {name for name in learnt if not (getattr(self, name) and getattr(other, name))}
+        names = [own.name for own in fields(self) if own.name not in ignored]
         return [
-            f"{name}: {getattr(self, name)!r} against {getattr(other, name)!r}"
+            f"{name}: {self._shown(name)} against {other._shown(name)}"
             for name in names
             if getattr(self, name) != getattr(other, name)
         ]
+
+    def _shown(self, name: str) -> str:
+        """A value for a message; of the basis, which is long, its digest."""
+        if name == "basis":
+            return f"components {self.basis_digest}" if self.basis else "none yet"
+        return repr(getattr(self, name))
+
+    def to_brief(self) -> dict[str, Any]:
+        """:meth:`to_json` for a report: the basis, which can take megabytes, as its digest."""
+        return {**self.to_json(), "basis": self.basis_digest}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -143,7 +185,7 @@ class FeatureRecipe:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FeatureRecipe:
         """The recipe written by :meth:`to_json`; unknown keys (a newer version's) are refused."""
-        known = {field.name for field in fields(cls)}
+        known = {own.name for own in fields(cls)}
         if not isinstance(data, dict) or (unknown := set(data) - known):
             raise SettingsError(
                 f"a feature recipe with {sorted(unknown) if isinstance(data, dict) else type(data).__name__}",

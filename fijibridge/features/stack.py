@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,7 +56,7 @@ class ClassicalPart:
 
 @dataclass(frozen=True, eq=False)
 class TokensPart:
-    """Tokens of a ViT on its patch grid, upsampled where they are wanted."""
+    """Tokens of a ViT, or components of them, on its patch grid, upsampled where they are wanted."""
 
     tokens: np.ndarray
     shape: tuple[int, int]
@@ -176,7 +176,7 @@ class FeatureStack:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def tokens(self) -> np.ndarray | None:
-        """The ViT's tokens on the patch grid, float32 (gy, gx, C); None without a ViT."""
+        """The ViT's tokens on the patch grid, or their components, float32 (gy, gx, C); None without a ViT."""
         return next((part.tokens for part in self.parts if isinstance(part, TokensPart)), None)
 
 
@@ -197,6 +197,10 @@ def extract_features(
 ) -> FeatureStack:
     """Features of an image: TWS's filters, then upsampled ViT tokens (Docherty et al. 2025, arXiv 2508.21529).
 
+    With ``channels`` in the recipe the tokens are projected on that many of their principal components, which are
+    unsupervised: those of this image, or those in the recipe's basis. Take the recipe of the first stack for further
+    images (``extract_features(other, stack.recipe)``), so that all have the same.
+
     Parameters
     ----------
     image : Image or ndarray
@@ -211,14 +215,14 @@ def extract_features(
     Returns
     -------
     FeatureStack
-        (Y, X, F) float32; its recipe carries the weights' SHA-256.
+        (Y, X, F) float32; its recipe carries the weights' SHA-256 and the basis of the principal components.
 
     Raises
     ------
     ImageError
         NaN, or an array that is no image.
     FeatureMismatchError
-        ``encoder`` is of another recipe.
+        ``encoder`` is of another recipe, or the recipe's basis is one of another encoder.
     SettingsError, WeightsError
         See :class:`fijibridge.features.vit.ViTEncoder`.
     """
@@ -238,16 +242,19 @@ def extract_features(
             from fijibridge.features.vit import ViTEncoder
 
             encoder = ViTEncoder(recipe, checkpoint=checkpoint)
-        own = encoder.recipe
-        if not recipe.weights_sha256:  # not known before the weights are loaded
-            own = own.with_weights(sha256="", source="", licence="")
-        if differences := recipe.differences(own):
+        if differences := recipe.differences(encoder.recipe, as_request=True):
             raise FeatureMismatchError(
                 "an encoder of another recipe: " + "; ".join(differences) + " (recipe against encoder)",
                 expected="an encoder made with the recipe",
                 remedy="use ViTEncoder(recipe), or leave the encoder out",
             )
-        recipe = encoder.recipe
-        tokens = encoder.tokens(image)
-        parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, encoder.names))
+        recipe = replace(encoder.recipe, basis=recipe.basis or encoder.recipe.basis)
+        tokens, names = encoder.tokens(image), encoder.names
+        if recipe.channels:
+            from fijibridge.features.pca import component_names, fit_basis, project
+
+            if not recipe.basis:
+                recipe = replace(recipe, basis=fit_basis(tokens, recipe.channels))
+            tokens, names = project(tokens, recipe.basis, recipe.channels), component_names(recipe.channels)
+        parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, names))
     return FeatureStack(grey.shape, parts, recipe)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,12 @@ from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.features.tiles import Tile, overlap_of, sample_outside, tiles
 from fijibridge.images import Image, scale_percentiles
 from fijibridge.progress import bar
-from fijibridge.weights import create_encoder, load_weights
+from fijibridge.weights import cache_file, create_encoder, load_weights
 
 log = logging.getLogger(__name__)
+
+# Two serve a classifier with position and one without, side by side; the default encoder takes 90 MB.
+MOST_MODELS = 2
 
 # measured on a CPU: 4 take a fifth less than 1 and than 8
 TILES_AT_ONCE = 4
@@ -25,8 +31,80 @@ TILES_AT_ONCE = 4
 CONTEXT = 1024
 
 
+@dataclass(frozen=True)
+class _Model:
+    """A network with its weights on its device, and where they came from. Not to be changed: encoders share it."""
+
+    network: Any
+    device: str
+    sha256: str
+    source: str
+    licence: str
+
+
+_models: dict[tuple[Any, ...], _Model] = {}  # the latest used is the last
+_loading = threading.Lock()
+
+
+def _key(recipe: FeatureRecipe, checkpoint: Any, device: str) -> tuple[Any, ...]:
+    """What a network depends on: encoder, position and the file of its weights as it is now."""
+    file = Path(checkpoint).absolute() if checkpoint is not None else cache_file(recipe.encoder).absolute()
+    try:
+        stat = file.stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+    except OSError:  # not there: weights that came from the hub and could not be kept in the cache
+        stamp = None
+    return recipe.encoder, recipe.position, device, checkpoint is None, file, stamp
+
+
+def _model(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
+    """The recipe's network, loaded once in this process; the latest `MOST_MODELS` are kept."""
+    with _loading:
+        key = _key(recipe, checkpoint, device)
+        model = _models.pop(key, None)
+        if model is None:
+            model = _load(recipe, checkpoint, device)
+            if key[-1] is None:  # loading may have put the weights into the cache
+                key = _key(recipe, checkpoint, device)
+        _models[key] = model
+        while len(_models) > MOST_MODELS:
+            _models.pop(next(iter(_models)))
+    return model
+
+
+def _load(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
+    network = create_encoder(recipe.encoder)
+    _check_fits(recipe, network)  # before weights are fetched
+    weights = load_weights(recipe.encoder, checkpoint=checkpoint, model=network)
+    network.load_state_dict(weights.state)
+    if recipe.position == "mean":
+        use_mean_position(network, recipe.encoder)
+    network = network.to(device).requires_grad_(False)
+    return _Model(network, device, weights.sha256, weights.source, weights.licence)
+
+
+def _check_fits(recipe: FeatureRecipe, network: Any) -> None:
+    """Refuse blocks and numbers of channels that a network does not have."""
+    if max(recipe.blocks) > len(network.blocks):
+        raise SettingsError(
+            f"block {max(recipe.blocks)} of {recipe.encoder}",
+            expected=f"blocks of 1 to {len(network.blocks)}",
+            remedy="choose a block the encoder has",
+        )
+    width = network.embed_dim * len(recipe.blocks)
+    if recipe.channels > width:
+        raise SettingsError(
+            f"channels = {recipe.channels} principal components of {recipe.encoder}, which has {width} channels "
+            f"in {len(recipe.blocks)} block(s)",
+            expected=f"0 (all of them) to {width}",
+            remedy="keep fewer channels, or use more blocks",
+        )
+
+
 class ViTEncoder:
     """An encoder with its weights, ready to turn images into tokens.
+
+    The network is loaded once in a process and shared by all encoders of the same name, position and weights' file.
 
     Tiles keep memory bounded. With ``position="mean"`` a ViT sees patches as a set without order; a tile then attends,
     besides its own patches, to a sample of those outside it, each weighted in the softmax by the number it stands for
@@ -49,7 +127,8 @@ class ViTEncoder:
     Raises
     ------
     SettingsError
-        Unknown encoder, a block it does not have, ``position="mean"`` where there is nothing to average.
+        Unknown encoder, a block or a number of channels it does not have, ``position="mean"`` where there is nothing to
+        average.
     FeatureMismatchError
         The recipe names weights by SHA-256 and others were found.
     WeightsError
@@ -59,32 +138,23 @@ class ViTEncoder:
     def __init__(self, recipe: FeatureRecipe, *, checkpoint: Any = None, device: str | None = None) -> None:
         import torch
 
-        model = create_encoder(recipe.encoder)
-        if max(recipe.blocks) > len(model.blocks):
-            raise SettingsError(
-                f"block {max(recipe.blocks)} of {recipe.encoder}",
-                expected=f"blocks of 1 to {len(model.blocks)}",
-                remedy="choose a block the encoder has",
-            )
-        weights = load_weights(recipe.encoder, checkpoint=checkpoint, model=model)
-        if recipe.weights_sha256 and recipe.weights_sha256 != weights.sha256:
+        model = _model(recipe, checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        _check_fits(recipe, model.network)
+        if recipe.weights_sha256 and recipe.weights_sha256 != model.sha256:
             raise FeatureMismatchError(
-                f"weights of {recipe.encoder} with SHA-256 {weights.sha256} ({weights.source})",
+                f"weights of {recipe.encoder} with SHA-256 {model.sha256} ({model.source})",
                 expected=f"SHA-256 {recipe.weights_sha256} ({recipe.weights_source}), the classifier's own",
                 remedy="give that weights file with --weights, or train the classifier anew",
             )
-        model.load_state_dict(weights.state)
-        if recipe.position == "mean":
-            use_mean_position(model, recipe.encoder)
-        self.recipe = recipe.with_weights(sha256=weights.sha256, source=weights.source, licence=weights.licence)
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = model.to(self.device).requires_grad_(False)
-        self.patch: int = model.patch_embed.patch_size[0]
-        self.width: int = model.embed_dim
+        self.recipe = recipe.with_weights(sha256=model.sha256, source=model.source, licence=model.licence)
+        self.device = model.device
+        self.model = model.network
+        self.patch: int = self.model.patch_embed.patch_size[0]
+        self.width: int = self.model.embed_dim
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the channels: ``vit_b06_c000`` is channel 0 of block 6 (no dots: TWS parses names with sigmas)."""
+        """The tokens' channels: ``vit_b06_c000`` is channel 0 of block 6 (no dots: TWS parses names with sigmas)."""
         return tuple(f"vit_b{block:02d}_c{c:03d}" for block in self.recipe.blocks for c in range(self.width))
 
     def grid(self, shape: tuple[int, int]) -> tuple[int, int]:

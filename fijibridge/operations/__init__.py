@@ -9,6 +9,8 @@ from typing import Any
 CATALOGUE = {
     "segment": "fijibridge.operations.segment",
     "apply": "fijibridge.operations.apply",
+    "features": "fijibridge.operations.features",
+    "import_classifier": "fijibridge.operations.import_classifier",
     "demo": "fijibridge.operations.demo",
     "doctor": "fijibridge.operations.doctor",
 }

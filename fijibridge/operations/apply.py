@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 
 def apply(
-    classifier: Annotated[Path, Param("folder of a saved classifier, or a TWS .model", positional=True)],
-    images: Annotated[list[Path], Param("micrographs or stacks", positional=True)],
+    classifier: Annotated[
+        Path, Param("folder of a saved classifier, or a TWS .model", positional=True, role="classifier")
+    ],
+    images: Annotated[list[Path], Param("micrographs or stacks", positional=True, role="image")],
     *,
     out: Out,
     databar: Databar = "auto",
@@ -104,6 +106,7 @@ def apply(
             "out": str(out),
             "classifier": str(classifier),
             "files": files,
+            "outputs": [name for file in files for name in file["outputs"]],
             "stages": stages.seconds,
             **about_classifier(segmenter),
         }

@@ -68,7 +68,9 @@ def demo(
         for k, name in enumerate(labels.class_names, start=1):
             ours, theirs = found == k, truth == k
             iou[name] = round(float((ours & theirs).sum() / (ours | theirs).sum()), 4)
-        report |= {"operation": "demo", "out": str(out), "image": str(Path(out) / "image.tif"), "iou": iou}
+        outputs = ["image.tif", "labels.tif", "truth.tif", *(f"segmentation/{name}" for name in report["outputs"])]
+        report |= {"operation": "demo", "out": str(out), "image": str(Path(out) / "image.tif"), "outputs": outputs}
+        report["iou"] = iou
         report["mean_iou"] = round(float(np.mean(list(iou.values()))), 4)
         write_report(folder, report)
         # the inner report tells of the place where the folder was built

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from fijibridge.errors import BridgeError
+from fijibridge.params import Param
 
 
-def doctor() -> dict[str, Any]:
-    """Check Java, jars, torch, weights and caches.
+def doctor(
+    *,
+    fiji: Annotated[
+        Path | None, Param("folder of a Fiji or ImageJ to look at; else FIJIBRIDGE_FIJI", role="file")
+    ] = None,
+) -> dict[str, Any]:
+    """Check Java, jars, torch, weights and caches, and a Fiji with the commands installed in it.
 
     Returns
     -------
@@ -19,13 +29,18 @@ def doctor() -> dict[str, Any]:
         ``healthy``: whether nothing is missing.
     """
     checks = []
-    for name, look in _CHECKS.items():
+    folder = fiji or (Path(named) if (named := os.environ.get("FIJIBRIDGE_FIJI", "")) else None)
+    own = {} if folder is None else {f"Fiji: {name}": partial(look, folder) for name, look in _FIJI_CHECKS.items()}
+    for name, look in {**_CHECKS, **own}.items():
         try:
             state, found, remedy = look()
+        except BridgeError as error:
+            state, found, remedy = "missing", error.found, error.remedy
         except Exception as error:  # a doctor goes on to the next organ, whatever is wrong with one
             state, found, remedy = "missing", f"{type(error).__name__}: {error}", "reinstall fijibridge"
         checks.append({"name": name, "state": state, "found": found, "remedy": remedy})
-    return {"operation": "doctor", "checks": checks, "healthy": all(c["state"] != "missing" for c in checks)}
+    healthy = all(check["state"] != "missing" for check in checks)
+    return {"operation": "doctor", "checks": checks, "healthy": healthy, "outputs": []}
 
 
 def _python() -> tuple[str, str, str]:
@@ -48,7 +63,6 @@ def _java() -> tuple[str, str, str]:
 
 
 def _jars() -> tuple[str, str, str]:
-    from fijibridge.errors import BridgeError
     from fijibridge.jvm.maven import jars
 
     try:
@@ -106,6 +120,54 @@ def _memory() -> tuple[str, str, str]:
         return "note", f"{memory:.1f} GiB", "6 GiB serve 4096 x 4096 pixels; use --encoder none on large images"
     return "ok", f"{memory:.1f} GiB", ""
 
+
+def _fiji_java(folder: Path) -> tuple[str, str, str]:
+    from fijibridge.installed import check_folder
+    from fijibridge.jvm.fiji import java_of_fiji
+    from fijibridge.jvm.java import OLDEST_JAVA, find_java
+
+    check_folder(folder)
+    java = java_of_fiji(folder)
+    if java is not None:
+        return "ok", f"{folder} brings Java {java.version}", ""
+    java = find_java()
+    if java is None or java.major < OLDEST_JAVA:
+        found = f"Java {java.version}" if java else "no Java"
+        remedy = f"install Java {OLDEST_JAVA} or later, or a newer Fiji, which brings one"
+        return "missing", f"{folder} brings no Java of {OLDEST_JAVA} or later, the machine has {found}", remedy
+    return "ok", f"{folder} brings none; Java {java.version} of the machine ({java.path}) serves", ""
+
+
+def _fiji_tws(folder: Path) -> tuple[str, str, str]:
+    jars = sorted((folder / "plugins").glob("Trainable_Segmentation-*.jar"))
+    if not jars:
+        return "note", f"no Trainable Weka Segmentation in {folder}", "update that Fiji; the commands work without TWS"
+    return "ok", ", ".join(jar.stem.replace("Trainable_Segmentation-", "TWS ") for jar in jars), ""
+
+
+def _fiji_commands(folder: Path) -> tuple[str, str, str]:
+    import fijibridge
+    from fijibridge.installed import installation
+
+    again = f'fijibridge install "{folder}"'
+    found = installation(folder)
+    if found is None:
+        return "note", "no commands of fijibridge", again
+    if not found.python.exists():
+        return "missing", f"the commands ask for a Python that is gone: {found.python}", again
+    gone = [name for name in found.files if not (folder / name).is_file()]
+    if gone:
+        return "missing", f"{len(gone)} of {len(found.files)} files are gone, such as {gone[0]}", again
+    if found.version != fijibridge.__version__:
+        return "note", f"commands of fijibridge {found.version}, where this one is {fijibridge.__version__}", again
+    return "ok", f"{len(found.files)} files, run by {found.python}", ""
+
+
+_FIJI_CHECKS: dict[str, Callable[[Path], tuple[str, str, str]]] = {
+    "Java": _fiji_java,
+    "TWS": _fiji_tws,
+    "commands": _fiji_commands,
+}
 
 _CHECKS: dict[str, Callable[[], tuple[str, str, str]]] = {
     "Python": _python,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
+from fijibridge.errors import SettingsError
 from fijibridge.params import Param
 
 if TYPE_CHECKING:
@@ -20,13 +21,33 @@ if TYPE_CHECKING:
     from fijibridge.segmentation.stages import Stages
 
 REPORT = "report.json"
+CLASSIFIER = "classifier"  # the folder of a saved classifier in a result
 
-Out = Annotated[Path, Param("folder for the results; it appears when they are complete")]
+Out = Annotated[Path, Param("folder for the results; it appears when they are complete", role="out")]
 Overwrite = Annotated[bool, Param("replace an older result of fijibridge")]
+Blocks = Annotated[str, Param("transformer blocks used, the first being 1, separated by commas")]
 Databar = Annotated[str, Param("data bar of an SEM image at the bottom: 'auto', or its number of rows")]
 Probabilities = Annotated[bool, Param("write the class probabilities too")]
-Weights = Annotated[Path | None, Param("file with the encoder's weights, instead of cache, hub or offline source")]
+Weights = Annotated[
+    Path | None, Param("file with the encoder's weights, instead of cache, hub or offline source", role="file")
+]
 Heap = Annotated[str, Param("Java's memory, such as 4g; empty: a third of the machine's, 8g at most")]
+
+
+def block_numbers(text: str) -> tuple[int, ...]:
+    """Transformer blocks written as ``3,6``.
+
+    Raises
+    ------
+    SettingsError
+        Not whole numbers.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"blocks = {text!r}", expected="numbers separated by commas, such as 6 or 3,6", remedy="check the list"
+        ) from error
 
 
 def write_segmentation(
@@ -135,7 +156,7 @@ def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
         "class_names": list(segmenter.class_names_),
         "oob_accuracy": segmenter.oob_accuracy_,
         "forest": {"trees": forest.n_trees, "nodes": forest.n_nodes, "sha256": forest.sha256()},
-        "recipe": segmenter.recipe_.to_json() if segmenter.recipe_ else None,
+        "recipe": segmenter.recipe_.to_brief() if segmenter.recipe_ else None,
         "versions": versions(),
         "peak_memory_mib": peak_memory_mib(),
     }

@@ -7,10 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.errors import ImageError, SettingsError
-from fijibridge.features.recipe import Classical, Encoder, Enlargement, FeatureRecipe, Position, Tile, Upsampler
+from fijibridge.errors import ImageError
+from fijibridge.features.recipe import (
+    Channels,
+    Classical,
+    Encoder,
+    Enlargement,
+    FeatureRecipe,
+    Position,
+    Tile,
+    Upsampler,
+)
 from fijibridge.operations.results import (
+    CLASSIFIER,
     REPORT,
+    Blocks,
     Databar,
     Heap,
     Out,
@@ -18,6 +29,7 @@ from fijibridge.operations.results import (
     Probabilities,
     Weights,
     about_classifier,
+    block_numbers,
     write_report,
     write_segmentation,
 )
@@ -32,18 +44,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLASSIFIER = "classifier"
-
 
 def segment(
-    image: Annotated[Path, Param("micrograph: TIFF, PNG, ...", positional=True)],
+    image: Annotated[Path, Param("micrograph: TIFF, PNG, ...", positional=True, role="image")],
     *,
-    labels: Annotated[Path, Param("label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)")],
+    labels: Annotated[
+        Path, Param("label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)", role="labels")
+    ],
     out: Out,
     engine: Engine = "sklearn",
     classes: Annotated[str, Param("names of the classes 1, 2, ..., separated by commas")] = "",
     encoder: Encoder = FeatureRecipe.encoder,
-    blocks: Annotated[str, Param("transformer blocks used, the first being 1, separated by commas")] = "6",
+    blocks: Blocks = "6",
+    channels: Channels = FeatureRecipe.channels,
     enlargement: Enlargement = FeatureRecipe.enlargement,
     position: Position = FeatureRecipe.position,
     upsampler: Upsampler = FeatureRecipe.upsampler,
@@ -80,7 +93,8 @@ def segment(
     check(segment, locals())
     recipe = FeatureRecipe(
         encoder=encoder,
-        blocks=_numbers(blocks),
+        blocks=block_numbers(blocks),
+        channels=channels,
         enlargement=enlargement,
         position=position,
         upsampler=upsampler,
@@ -150,15 +164,6 @@ def _in_the_field(strokes: Labels, image: Image) -> Labels:
     if strokes.data[image.field.stop :].any():
         log.warning("labels in the data bar are not used")
     return replace(strokes, data=strokes.data[image.field])
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise SettingsError(
-            f"blocks = {text!r}", expected="numbers separated by commas, such as 6 or 3,6", remedy="check the list"
-        ) from error
 
 
 def _probe(stack: Any) -> float | None:

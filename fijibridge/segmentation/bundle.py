@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fijibridge.errors import BridgeError, FeatureMismatchError, ImageNotFoundError, JavaError, ModelFileError
 from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.output import output_folder
-from fijibridge.segmentation.pixel import PixelSegmenter
+from fijibridge.segmentation.pixel import PixelSegmenter, few
+
+if TYPE_CHECKING:
+    from fijibridge.forest import Forest
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +175,71 @@ def _not_a_classifier(path: Path, why: str) -> ModelFileError:
         expected=f"a folder with {INDEX} and {FOREST}, format version {_VERSION}",
         remedy="give the folder that PixelSegmenter.save wrote, or the folder classifier in a result of segment",
     )
+
+
+def segmenter_from_model(path: str | Path, recipe: FeatureRecipe, feature_names: Sequence[str]) -> PixelSegmenter:
+    """A classifier that TWS trained on features of fijibridge, as a segmenter that makes those features itself.
+
+    Parameters
+    ----------
+    path : path
+        A ``.model`` or ``.model.gz`` file that TWS saved (needs Java).
+    recipe : FeatureRecipe
+        How the features were made, see :func:`fijibridge.segmentation.recipe_file.read_recipe`.
+    feature_names : sequence of str
+        The features that the recipe makes, in its order. The model may have them in another order.
+
+    Returns
+    -------
+    PixelSegmenter
+        Trained; ``engine`` is ``"weka"``, the colours are the default ones.
+
+    Raises
+    ------
+    ImageNotFoundError
+        No such file.
+    ModelFileError
+        Damaged, hostile, or another classifier.
+    FeatureMismatchError
+        The model was trained on other features.
+    """
+    from fijibridge.forest import read_model
+    from fijibridge.image_output import class_colors_or_default
+
+    path = Path(path)
+    if not path.is_file():
+        raise ImageNotFoundError(
+            f"no model file {path}", expected="a .model file that TWS saved", remedy="check the path"
+        )
+    forest = _in_order(read_model(path), tuple(feature_names), path)
+    segmenter = PixelSegmenter(engine="weka", recipe=recipe)
+    segmenter.recipe_ = recipe
+    segmenter.forest_ = forest
+    segmenter.class_colors_ = class_colors_or_default(forest.class_names, None)
+    return segmenter
+
+
+def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
+    """The forest with its features in the order of ``names``, which must be the same set."""
+    missing = [name for name in names if name not in set(forest.feature_names)]
+    extra = [name for name in forest.feature_names if name not in set(names)]
+    if missing or extra:
+        parts = [f"{path} was trained on {len(forest.feature_names)} features, the recipe makes {len(names)}"]
+        parts += [f"the model lacks {few(missing)}"] if missing else []
+        parts += [f"the recipe does not make {few(extra)}"] if extra else []
+        raise FeatureMismatchError(
+            "; ".join(parts),
+            expected="a model trained on all features of the recipe and no others",
+            remedy="give the recipe.json beside the features that were loaded in TWS, and leave TWS's own features "
+            "off when you train",
+        )
+    if forest.feature_names == names:
+        return forest
+    import numpy as np
+
+    place = np.array([names.index(name) for name in forest.feature_names], forest.feature.dtype)
+    feature = np.where(forest.feature >= 0, place[forest.feature], forest.feature)
+    return replace(forest, feature=feature, feature_names=names)
 
 
 def _from_model(path: Path, n_threads: int) -> PixelSegmenter:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fijibridge.features import FeatureStack
-    from fijibridge.features.vit import ViTEncoder
     from fijibridge.forest import Forest
     from fijibridge.images import Image, PixelSize
     from fijibridge.labels import Labels
@@ -61,7 +60,7 @@ class PixelSegmenter:
     ----------
     forest_ : Forest
     recipe_ : FeatureRecipe or None
-        With the weights' SHA-256; None where the features came from elsewhere.
+        With the weights' SHA-256 and the basis of principal components; None where the features came from elsewhere.
     class_names_ : tuple of str
     class_colors_ : ndarray of uint8, shape (classes, 3)
     oob_accuracy_ : float or None
@@ -107,7 +106,7 @@ class PixelSegmenter:
         self.recipe_: FeatureRecipe | None = None
         self.oob_accuracy_: float | None = None
         self.pixel_size_: PixelSize | None = None
-        self._encoder: ViTEncoder | None = None
+        self._first_recipe: FeatureRecipe | None = None
 
     def __repr__(self) -> str:
         state = f"{self.forest_.n_trees} trees, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
@@ -118,6 +117,8 @@ class PixelSegmenter:
     def features(self, image: Image | np.ndarray) -> FeatureStack:
         """The image's features by this segmenter's recipe; the encoder is loaded once.
 
+        Where the recipe keeps principal components (``channels``), those of the first image seen serve all others.
+
         Returns
         -------
         FeatureStack
@@ -125,16 +126,15 @@ class PixelSegmenter:
         """
         from fijibridge.features import extract_features
 
-        recipe = self.recipe_ or self.recipe
-        if recipe.has_vit and self._encoder is None:
-            from fijibridge.features.vit import ViTEncoder
+        recipe = self.recipe_ or self._first_recipe or self.recipe
+        if recipe.has_vit and self.n_threads:
+            import torch
 
-            if self.n_threads:
-                import torch
-
-                torch.set_num_threads(self.n_threads)
-            self._encoder = ViTEncoder(recipe, checkpoint=self.checkpoint)
-        return extract_features(image, recipe, encoder=self._encoder)
+            torch.set_num_threads(self.n_threads)
+        stack = extract_features(image, recipe, checkpoint=self.checkpoint)
+        if self.recipe_ is None:
+            self._first_recipe = stack.recipe
+        return stack
 
     def _stack(self, image: Image | np.ndarray | FeatureStack) -> FeatureStack:
         from fijibridge.features import FeatureStack
@@ -196,8 +196,6 @@ class PixelSegmenter:
         self._train(np.concatenate(samples), np.concatenate(classes), feature_names, names)
         self.recipe_ = recipe
         self.pixel_size_ = getattr(images[0], "pixel_size", None)
-        if self._encoder is not None and recipe is not None and self._encoder.recipe.differences(recipe):
-            self._encoder = None  # the classifier is of features given, not of this encoder's
         return self
 
     def _train(self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str]) -> None:
@@ -260,7 +258,7 @@ class PixelSegmenter:
         if self.recipe_ is None and not isinstance(image, FeatureStack):
             raise FeatureMismatchError(
                 "an image for a classifier whose features came from elsewhere",
-                expected=f"its features: {_few(forest.feature_names)}",
+                expected=f"its features: {few(forest.feature_names)}",
                 remedy="make them as for the training and give FeatureStack.from_array(features, names)",
             )
         stack = self._stack(image)
@@ -358,14 +356,15 @@ def _other_features(own: Sequence[str], found: Sequence[str]) -> FeatureMismatch
     missing = [name for name in own if name not in set(found)]
     extra = [name for name in found if name not in set(own)]
     parts = [f"{len(found)} features where the classifier has {len(own)}"] if len(found) != len(own) else []
-    parts += [f"missing: {_few(missing)}"] if missing else []
-    parts += [f"not the classifier's: {_few(extra)}"] if extra else []
+    parts += [f"missing: {few(missing)}"] if missing else []
+    parts += [f"not the classifier's: {few(extra)}"] if extra else []
     return FeatureMismatchError(
         "; ".join(parts) or "the same features in another order",
-        expected=f"the classifier's features: {_few(own)}",
+        expected=f"the classifier's features: {few(own)}",
         remedy="make the features by the classifier's own recipe, or train anew",
     )
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """The first names of a list, for a message."""
     return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")

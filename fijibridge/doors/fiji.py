@@ -62,7 +62,9 @@ class Fiji:
         ----------
         macro : str or path
             Code; or an ``.ijm`` or ``.txt`` file, as a path or as its name. What it prints goes to standard output, or
-            to the Log window of a Fiji with ``gui=True``, where ImageJ also shows errors in a dialog of its own.
+            to the Log window of a Fiji with ``gui=True``, where ImageJ also shows errors in a dialog of its own. It may
+            call the operations: ``run("fijibridge"); Ext.segment(image, labels, out, options);``, or by the functions
+            of the macro library, such as ``fbSegment``.
         argument : str
             What ``getArgument()`` gives in the macro.
 
@@ -80,8 +82,12 @@ class Fiji:
         """
         import jpype
 
+        from fijibridge.doors.ext import register
+
         code, name = _code(macro)
         with _interpreter:
+            extension = register(self.gateway)
+            extension.failure = ""
             interpreter = self.gateway.jclass("ij.macro.Interpreter")()
             failure = None
             try:
@@ -89,7 +95,10 @@ class Fiji:
             except jpype.JException as error:
                 failure, answer = str(error.getMessage()), None
             message = interpreter.getErrorMessage()
-            line = _line_of_error(interpreter) if message is not None else int(interpreter.getLineNumber())
+            line = _line_of_end(interpreter, code, message is not None)
+        if extension.failure:
+            found, expected, remedy = _parts(extension.failure)
+            raise MacroError(f"{name} failed in line {line}: {found}", expected=expected, remedy=remedy)
         if message is not None:
             raise MacroError(
                 f"{name} failed in line {line}: {' '.join(str(message).split())}",
@@ -102,7 +111,7 @@ class Fiji:
                 expected="a macro that runs to its end",
                 remedy="look at that line",
             )
-        if failure is not None and _EXIT.search(stopped := code.splitlines()[line - 1]):
+        if failure is not None and _EXIT.search(stopped := "".join(code.splitlines()[line - 1 : line])):
             raise MacroError(
                 f"{name} stopped itself in line {line}: {stopped.strip()}",
                 expected="a macro that runs to its end",
@@ -121,16 +130,32 @@ def _code(macro: str | os.PathLike[str]) -> tuple[str, str]:
     return path.read_text(encoding="utf-8"), str(path)
 
 
-def _line_of_error(interpreter: Any) -> int:
-    """The line of a macro's error; ``getLineNumber`` gives the one that would have come next."""
+def _line_of_end(interpreter: Any, code: str, is_error: bool) -> int:
+    """The line where a macro ended; in a function of the macro library, which follows it, the line of its call."""
     import jpype
 
+    def value(name: str) -> Any:
+        field = interpreter.getClass().getDeclaredField(name)
+        field.setAccessible(True)
+        return field.get(interpreter)
+
+    line = int(interpreter.getLineNumber())
     try:
-        field = interpreter.getClass().getDeclaredField("lineNumber")
+        if is_error:  # of an error, getLineNumber gives the line that would have come next
+            line = int(value("lineNumber"))
+        depth, calls = int(value("callDepth")), value("callStack")
     except jpype.JException:  # an ImageJ of another time
-        return int(interpreter.getLineNumber())
-    field.setAccessible(True)
-    return int(field.getInt(interpreter))
+        return line
+    last = len(code.splitlines())
+    called_from = [int(calls[k]) for k in reversed(range(depth))] if calls is not None else []
+    return next((number for number in [line, *called_from] if number <= last), line)
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Found, expected and remedy of an error's text."""
+    found, _, rest = text.partition("\n  expected: ")
+    expected, _, remedy = rest.partition("\n  remedy: ")
+    return found.strip(), expected or "a call that succeeds", remedy or "look at that line"
 
 
 def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None, gui: bool = False) -> Fiji:

@@ -1,0 +1,179 @@
+"""Between macros and operations: text becomes typed arguments, a report becomes lines of text."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from fijibridge.errors import SettingsError
+from fijibridge.operations import operation
+from fijibridge.params import Param, param_of
+
+# key=value, key=[value with spaces], or a key alone, as in ImageJ's run("Command", "...")
+_OPTION = re.compile(r"\s*([A-Za-z_]\w*)(?:=(?:\[([^\]]*)\]|(?!\[)(\S*)))?(?=\s|$)")
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+
+@cache
+def parameters_of(name: str) -> dict[str, tuple[Any, Param, inspect.Parameter]]:
+    """An operation's parameters: name -> (plain type, Param, inspect's parameter)."""
+    function = operation(name)
+    hints = get_type_hints(function, include_extras=True)
+    found = {}
+    for key, parameter in inspect.signature(function).parameters.items():
+        plain, param = param_of(hints[key])
+        found[key] = (plain, param or Param(""), parameter)
+    return found
+
+
+def kind_of(plain: Any) -> str:
+    """A plain type in a word: "bool", "int", "float", "choice", "path", "paths" or "text"."""
+    if get_origin(plain) is Literal:
+        return "choice"
+    if Path in (plain, *get_args(plain)):
+        return "paths" if get_origin(plain) is list else "path"
+    return {bool: "bool", int: "int", float: "float"}.get(plain, "text")
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """The options of ``run("Command", "key=value key=[a value] flag")``; a flag's value is ``"true"``.
+
+    Raises
+    ------
+    SettingsError
+        Text that is no such list.
+    """
+    found: dict[str, str] = {}
+    place = 0
+    while text[place:].strip():
+        match = _OPTION.match(text, place)
+        if match is None:
+            raise SettingsError(
+                f"options {text!r}, not understood from {text[place:].strip()[:40]!r} on",
+                expected="key=value pairs with a space between, values with spaces in brackets",
+                remedy='for example "engine=weka classes=[ISE, CAM, pore]"',
+            )
+        key, bracketed, plain = match.groups()
+        found[key.lower()] = bracketed if bracketed is not None else plain if plain is not None else "true"
+        place = match.end()
+    return found
+
+
+def arguments_of(name: str, values: dict[str, Any], options: str = "") -> dict[str, Any]:
+    """Typed arguments of an operation from what a macro gave.
+
+    Parameters
+    ----------
+    name : str
+        The operation.
+    values : dict
+        Text, numbers or truth values by parameter name; an empty text stands for the default.
+    options : str
+        More of them, as `parse_options` reads them; they win, but for images and labels, which the macro has turned
+        from titles into files.
+
+    Raises
+    ------
+    SettingsError
+        An unknown operation or option, a value of the wrong type, one that is missing. Ranges are the operation's.
+    """
+    parameters = parameters_of(name)
+    found: dict[str, Any] = {}
+    given = parse_options(options)
+    for key in given.keys() & values.keys():
+        if key in parameters and parameters[key][1].role in ("image", "labels"):
+            del given[key]
+    for key, value in {**values, **given}.items():
+        if key not in parameters:
+            close = difflib.get_close_matches(key, parameters, n=1)
+            raise SettingsError(
+                f"{name} has no option {key!r}",
+                expected=", ".join(parameters),
+                remedy=f"did you mean {close[0]}?" if close else "check the spelling",
+            )
+        plain, param, parameter = parameters[key]
+        if value is None or (isinstance(value, str) and not value.strip()):
+            if parameter.default is parameter.empty:
+                raise _missing(name, key, param)
+            continue
+        found[key] = _converted(key, value, plain)
+    for key, (_, param, parameter) in parameters.items():
+        if parameter.default is parameter.empty and key not in found:
+            raise _missing(name, key, param)
+    return found
+
+
+def _missing(name: str, key: str, param: Param) -> SettingsError:
+    if param.role == "image":
+        return SettingsError(
+            f"{name}: no image is open in ImageJ, and none is named",
+            expected="an open image, or a file's path",
+            remedy="open the image first",
+        )
+    return SettingsError(f"{name} without {key}", expected=param.help, remedy=f"give {key}")
+
+
+def _converted(key: str, value: Any, plain: Any) -> Any:
+    kind = kind_of(plain)
+    text = str(value).strip()
+    if kind == "path":
+        return Path(text)
+    if kind == "paths":
+        items = value if isinstance(value, (list, tuple)) else _split(text)
+        return [Path(str(item).strip()) for item in items if str(item).strip()]
+    if kind == "bool":
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise SettingsError(f"{key} = {text}", expected="true or false", remedy=f"give {key}=true or {key}=false")
+    if kind in ("int", "float"):
+        try:
+            number = float(text)
+            if kind == "float" and math.isfinite(number):
+                return number
+            if kind == "int" and number == int(number):
+                return int(number)
+        except (ValueError, OverflowError):
+            pass
+        wanted = "a whole number" if kind == "int" else "a number"
+        raise SettingsError(f"{key} = {text}", expected=wanted, remedy=f"give {key} as {wanted}")
+    return text
+
+
+def _split(text: str) -> list[str]:
+    """Paths one a line; or with semicolons between, unless such a file is there."""
+    lines = text.splitlines()
+    return text.split(";") if len(lines) == 1 and ";" in text and not Path(text).exists() else lines
+
+
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """A report as ``key=value`` lines, nested keys joined by dots, for a macro's ``List.setList``.
+
+    Paths have forward slashes, which ImageJ takes on every system.
+    """
+    lines: list[str] = []
+
+    def put(key: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for inner, item in value.items():
+                put(f"{key}.{inner}" if key else str(inner), item)
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple)) for item in value):
+            for number, item in enumerate(value, start=1):
+                put(f"{key}.{number}", item)
+        else:
+            text = ",".join(map(_text, value)) if isinstance(value, (list, tuple)) else _text(value)
+            lines.append(f"{key}={text}")
+
+    put("", report)
+    return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = "" if value is None else value.as_posix() if isinstance(value, Path) else str(value)
+    return " ".join(text.split())

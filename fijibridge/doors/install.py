@@ -1,0 +1,187 @@
+"""Put menu commands, macro library and scripts into a user's Fiji or ImageJ, and take exactly them out again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from fijibridge import __version__
+from fijibridge.doors.generate import COMMANDS, LIBRARY, macros_folder
+from fijibridge.doors.service import service_folder
+from fijibridge.errors import BridgeError, OutputError, ServiceError
+from fijibridge.installed import MANIFEST, check_folder, installation
+from fijibridge.output import output_file
+
+_BEGIN, _END = '// --- written by "fijibridge install" ---\n', "// --- end of what install writes ---\n"
+
+
+def install(folder: str | Path, *, dry_run: bool = False) -> list[str]:
+    """Install, or bring up to date.
+
+    Parameters
+    ----------
+    folder : path
+        Of a Fiji or a plain ImageJ.
+    dry_run : bool
+        Only tell.
+
+    Returns
+    -------
+    list of str
+        What was done, a line a file.
+
+    Raises
+    ------
+    ServiceError
+        The folder is neither Fiji nor ImageJ.
+    OutputError
+        It cannot be written, or holds a file of that name that fijibridge did not write.
+    """
+    folder = Path(folder).expanduser().absolute()
+    texts = _texts(check_folder(folder))
+    before = installation(folder)
+    ours = before.files if before else {}
+    for name, text in texts.items():
+        path = folder / name
+        if path.exists() and name not in ours and path.read_bytes() != text:
+            raise OutputError(
+                f"{path} is there already, and not from fijibridge",
+                expected="no file of that name",
+                remedy="rename it, then install again",
+            )
+    said = [f"{'write' if not (folder / name).exists() else 'update'} {name}" for name in texts]
+    gone = [name for name in ours if name not in texts and (folder / name).exists()]
+    said += [f"remove {name}" for name in gone]
+    if dry_run:
+        return said
+    manifest = {
+        "version": __version__,
+        "python": sys.executable,
+        "files": {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()},
+    }
+    # first the list of all that may be there from now on, so that an interrupted install can be taken back
+    _write(folder / MANIFEST, json.dumps({**manifest, "files": {**ours, **manifest["files"]}}, indent=2).encode())
+    for name, text in texts.items():
+        _write(folder / name, text)
+    for name in gone:
+        _remove(folder, name)
+    _write(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    return said
+
+
+def uninstall(folder: str | Path, *, dry_run: bool = False) -> list[str]:
+    """Remove what `install` wrote, and nothing else; files that were changed since stay.
+
+    Returns
+    -------
+    list of str
+        What was done, a line a file.
+
+    Raises
+    ------
+    ServiceError
+        Nothing was installed there.
+    """
+    folder = Path(folder).expanduser().absolute()
+    found = installation(folder)
+    if found is None:
+        raise ServiceError(
+            f"fijibridge is not installed in {folder}", expected=f"{MANIFEST} in it", remedy="check the folder's path"
+        )
+    said = []
+    for name, digest in found.files.items():
+        path = folder / name
+        if not path.exists():
+            continue
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            said.append(f"keep {name}, which was changed since")
+            continue
+        said.append(f"remove {name}")
+        if not dry_run:
+            _remove(folder, name)
+    if not dry_run:
+        _remove(folder, MANIFEST)
+    return said
+
+
+def _texts(is_fiji: bool) -> dict[str, bytes]:
+    """Path below the folder -> what is to be there."""
+    source = macros_folder()
+    texts = {f"macros/{LIBRARY}": filled_in((source / LIBRARY).read_text(encoding="utf-8"))}
+    for path in sorted((source / COMMANDS).glob("*.ijm")):
+        texts[f"plugins/FijiBridge/{path.name}"] = path.read_text(encoding="utf-8")
+    for path in sorted((source / "examples").glob("*.ijm")):
+        texts[f"macros/FijiBridge/{path.name}"] = path.read_text(encoding="utf-8")
+    if is_fiji:
+        for path in sorted((source / "scripts").glob("*.groovy")):
+            texts[f"scripts/Plugins/FijiBridge/{path.name}"] = path.read_text(encoding="utf-8")
+    return {name: text.encode("utf-8") for name, text in texts.items()}
+
+
+def filled_in(library: str, *, hosted: Path | None = None) -> str:
+    """The library with the place of this Python, of the service's folder, and who hosts it.
+
+    Parameters
+    ----------
+    library : str
+        As in ``macros/``.
+    hosted : Path, optional
+        The exchange folder of the Python process that runs the macros itself.
+    """
+    head, _, rest = library.partition(_BEGIN)
+    _, _, tail = rest.partition(_END)
+    place = hosted or service_folder()
+    own = (
+        f"function fbPython() {{ return {macro_text(Path(sys.executable).as_posix())}; }}\n"
+        f"function fbFolder() {{ return {macro_text(place.as_posix() + '/')}; }}\n"
+        f"function fbHosted() {{ return {0 if hosted is None else 1}; }}\n"
+    )
+    return head + _BEGIN + own + _END + tail
+
+
+def macro_text(text: str) -> str:
+    """A text as a macro's expression in ASCII: ImageJ reads macro files as ISO 8859-1."""
+    parts, plain = [], ""
+    for letter in text:
+        if letter.isascii() and letter not in '"\\':
+            plain += letter
+        else:
+            parts += [f'"{plain}"', f"fromCharCode({', '.join(map(str, _units(letter)))})"]
+            plain = ""
+    return " + ".join([*parts, f'"{plain}"'])
+
+
+def _units(letter: str) -> list[int]:
+    """UTF-16 code units, as Java has them."""
+    data = letter.encode("utf-16-be")
+    return [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)]
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with output_file(path) as part:
+            part.write_bytes(data)
+    except BridgeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error})",
+            expected="a Fiji or ImageJ that you may change",
+            remedy="ask who installed it, or use a copy in your own folder",
+        ) from error
+
+
+def _remove(folder: Path, name: str) -> None:
+    """Remove a file, and the folders that become empty by it."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    for parent in path.parents:
+        if parent in (folder, folder / "plugins", folder / "macros", folder / "scripts", folder / "scripts/Plugins"):
+            break
+        try:
+            parent.rmdir()
+        except OSError:
+            break

@@ -1,0 +1,30 @@
+// include FijiBridge.ijm
+// Segment images and stacks with a saved classifier. Written by "fijibridge macros"; changes are lost.
+Dialog.create("FB Apply");
+fbAddPath("Classifier", "", true);
+fbAddPath("Out", "", true);
+Dialog.addString("Databar", "auto", 16);
+Dialog.addCheckbox("Probabilities", true);
+fbAddPath("Weights", "", false);
+Dialog.addNumber("Threads", 0, 0, 7, "");
+Dialog.addString("Heap", "", 16);
+Dialog.addCheckbox("Overwrite", false);
+Dialog.addCheckbox("Show", true);
+Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>classifier</b>: folder of a saved classifier, or a TWS .model<br><b>out</b>: folder for the results; it appears when they are complete<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>probabilities</b>: write the class probabilities too<br><b>weights</b>: file with the encoder's weights, instead of cache, hub or offline source<br><b>threads</b>: threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; empty: a third of the machine's, 8g at most<br><b>overwrite</b>: replace an older result of fijibridge");
+Dialog.show();
+given = fbGiven();
+id = fbBegin();
+arguments = "" + fbPair("classifier", Dialog.getString());
+arguments = arguments + ", " + fbPair("images", fbImage("", id));
+arguments = arguments + ", " + fbPair("out", Dialog.getString());
+arguments = arguments + ", " + fbPair("databar", Dialog.getString());
+arguments = arguments + ", " + fbPair("probabilities", Dialog.getCheckbox());
+arguments = arguments + ", " + fbPair("weights", Dialog.getString());
+arguments = arguments + ", " + fbPair("threads", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("heap", Dialog.getString());
+arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
+if (Dialog.getCheckbox())
+    given = given + " show";
+result = fbCall("apply", id, arguments, given + " on_error=return");
+if (fbFailed(result))
+    fbFail(substring(result, 6));

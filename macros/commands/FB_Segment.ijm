@@ -1,0 +1,58 @@
+// include FijiBridge.ijm
+// Train on sparse labels and segment an image. Written by "fijibridge macros"; changes are lost.
+Dialog.create("FB Segment");
+Dialog.addString("Labels", fbDefaultLabels(), 40);
+fbAddPath("Out", "", true);
+Dialog.addChoice("Engine", newArray("sklearn", "weka"), "sklearn");
+Dialog.addString("Classes", "", 16);
+Dialog.addString("Encoder", "vit_small_patch14_dinov2", 16);
+Dialog.addString("Blocks", "6", 16);
+Dialog.addNumber("Channels", 0, 0, 7, "");
+Dialog.addNumber("Enlargement", 2, 2, 7, "");
+Dialog.addChoice("Position", newArray("keep", "mean"), "keep");
+Dialog.addChoice("Upsampler", newArray("bilinear"), "bilinear");
+Dialog.addNumber("Tile", 0, 0, 7, "px");
+Dialog.addChoice("Classical", newArray("tws", "none"), "tws");
+Dialog.addNumber("Trees", 200, 0, 7, "");
+Dialog.addString("Max_features", "sqrt", 16);
+Dialog.addNumber("Max_depth", 0, 0, 7, "");
+Dialog.addNumber("Seed", 0, 0, 7, "");
+Dialog.addString("Databar", "auto", 16);
+Dialog.addCheckbox("Probabilities", true);
+fbAddPath("Weights", "", false);
+Dialog.addNumber("Threads", 0, 0, 7, "");
+Dialog.addString("Heap", "", 16);
+Dialog.addCheckbox("Overwrite", false);
+Dialog.addCheckbox("Show", true);
+Dialog.addHelp("<html><h3>FB Segment</h3>Train on sparse labels and segment an image.<br><br><b>labels</b>: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)<br><b>out</b>: folder for the results; it appears when they are complete<br><b>engine</b>: who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS<br><b>classes</b>: names of the classes 1, 2, ..., separated by commas<br><b>encoder</b>: timm's name of a ViT, or 'none' for classical features alone<br><b>blocks</b>: transformer blocks used, the first being 1, separated by commas<br><b>channels</b>: ViT channels kept by principal components; 0: all (0 to 4096)<br><b>enlargement</b>: enlargement of the image before the ViT sees it (0.25 to 8)<br><b>position</b>: 'mean' removes the ViT's positional bias, at some cost in accuracy<br><b>upsampler</b>: from the patch grid to pixels<br><b>tile</b>: side of a tile of the enlarged image; 0: 280, or 784 with position mean (0 to 4096 px)<br><b>classical</b>: 'tws': Trainable Weka Segmentation's 76 default features<br><b>trees</b>: number of trees (1 to 10000)<br><b>max features</b>: features tried at a split: sqrt, log2, or a number<br><b>max depth</b>: greatest depth of a tree; 0: no limit (0 to 10000)<br><b>seed</b>: random seed (0 to 2.14748e+09)<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>probabilities</b>: write the class probabilities too<br><b>weights</b>: file with the encoder's weights, instead of cache, hub or offline source<br><b>threads</b>: threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; empty: a third of the machine's, 8g at most<br><b>overwrite</b>: replace an older result of fijibridge");
+Dialog.show();
+given = fbGiven();
+id = fbBegin();
+arguments = "" + fbPair("image", fbImage("", id));
+arguments = arguments + ", " + fbPair("labels", fbLabels(Dialog.getString(), id));
+arguments = arguments + ", " + fbPair("out", Dialog.getString());
+arguments = arguments + ", " + fbPair("engine", Dialog.getChoice());
+arguments = arguments + ", " + fbPair("classes", Dialog.getString());
+arguments = arguments + ", " + fbPair("encoder", Dialog.getString());
+arguments = arguments + ", " + fbPair("blocks", Dialog.getString());
+arguments = arguments + ", " + fbPair("channels", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("enlargement", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("position", Dialog.getChoice());
+arguments = arguments + ", " + fbPair("upsampler", Dialog.getChoice());
+arguments = arguments + ", " + fbPair("tile", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("classical", Dialog.getChoice());
+arguments = arguments + ", " + fbPair("trees", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("max_features", Dialog.getString());
+arguments = arguments + ", " + fbPair("max_depth", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("seed", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("databar", Dialog.getString());
+arguments = arguments + ", " + fbPair("probabilities", Dialog.getCheckbox());
+arguments = arguments + ", " + fbPair("weights", Dialog.getString());
+arguments = arguments + ", " + fbPair("threads", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("heap", Dialog.getString());
+arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
+if (Dialog.getCheckbox())
+    given = given + " show";
+result = fbCall("segment", id, arguments, given + " on_error=return");
+if (fbFailed(result))
+    fbFail(substring(result, 6));
