@@ -11,6 +11,7 @@
 //            "on_error=return" returns "error ..." instead of stopping the macro
 //
 // A result is a list of key=value lines: fbValue(result, "class_fractions.pore") gives one, List.setList(result) takes all.
+// ImageJ takes a function's text for a number inside an expression: give it to a variable first, or begin with "" +.
 
 // --- written by "fijibridge install" ---
 function fbPython() { return ""; }
@@ -25,6 +26,21 @@ function fbValue(result, key) {
         if (startsWith(lines[i], key + "="))
             return substring(lines[i], lengthOf(key) + 1);
     return "";
+}
+
+// The value of a key in options, "key=value key=[value with spaces]"; "" where it is not there, "true" for a key alone.
+function fbOption(options, key) {
+    options = " " + options + " ";
+    start = indexOf(options, " " + key + "=");
+    if (start < 0) {
+        if (indexOf(options, " " + key + " ") >= 0)
+            return "true";
+        return "";
+    }
+    rest = substring(options, start + lengthOf(key) + 2);
+    if (startsWith(rest, "["))
+        return substring(rest, 1, indexOf(rest, "]"));
+    return substring(rest, 0, indexOf(rest, " "));
 }
 
 // Whether a result, asked for with on_error=return, is an error.

@@ -125,3 +125,15 @@ def _log_as_before():
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
+
+
+@pytest.fixture(scope="session")
+def service_folder(tmp_path_factory: pytest.TempPathFactory):
+    """The private folder of a service of the tests' own; whatever runs there is ended."""
+    from fijibridge.doors import service
+
+    folder = tmp_path_factory.mktemp("service")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIJIBRIDGE_SERVICE", str(folder))
+        yield folder
+        service.stop(folder)
