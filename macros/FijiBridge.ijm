@@ -239,7 +239,8 @@ function fbAnswer(operation, id, json, options) {
     request = "{" + fbPair("operation", operation) + ", \"arguments\": " + json + ", " + fbPair("options", options) + "}";
     File.saveString(request, "" + fbFolder() + "requests/" + id + ".json");
     answer = fbGet("run/" + id);
-    if (startsWith(answer, "<Error")) { // it ended since its last call
+    unread = File.exists("" + fbFolder() + "requests/" + id + ".json");
+    if (startsWith(answer, "<Error") && unread) { // it ended since its last call
         failed = fbStart();
         if (failed != "")
             return failed;

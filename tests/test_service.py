@@ -15,10 +15,11 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from macro_client import call, get, request, values, wait
-from shell import write_sample
+from shell import write_image, write_sample
 
 from fijibridge.doors import server as server_module
 from fijibridge.doors import service
@@ -164,7 +165,7 @@ def test_requests_that_are_none(running, service_folder):
 
 
 def test_a_call_is_cancelled(running, service_folder, tmp_path):
-    write_sample(tmp_path, 2000)
+    write_image(tmp_path / "image.tif", np.random.default_rng(0).integers(0, 9999, (1500, 1500), np.uint16))
     key = request(service_folder, "features", {"image": str(tmp_path / "image.tif"), "encoder": "none", "threads": 1})
     answer = get(running, f"run/{key}")
     assert answer.startswith("running\t")

@@ -177,10 +177,9 @@ def _field(key: str, plain: Any, param: Param, default: Any) -> tuple[str, str]:
     if kind == "choice":
         choices = ", ".join(_quoted(str(choice)) for choice in get_args(plain))
         return f"Dialog.addChoice({label}, newArray({choices}), {_quoted(str(default))});", "Dialog.getChoice()"
-    if kind in ("int", "float"):
-        unit = _quoted(param.unit)
-        digits = 0 if kind == "int" else 2
-        return f"Dialog.addNumber({label}, {default:g}, {digits}, 7, {unit});", "Dialog.getNumber()"
+    if kind in ("int", "float"):  # as text: what is no number is told by the operation, in the same words everywhere
+        label = _quoted(f"{key.capitalize()} ({param.unit})" if param.unit else key.capitalize())
+        return f'Dialog.addString({label}, "{default:g}", 7);', "Dialog.getString()"
     text = '""' if empty else _quoted(str(default))
     if param.role == "labels":
         return f"Dialog.addString({label}, fbDefaultLabels(), 40);", "Dialog.getString()"

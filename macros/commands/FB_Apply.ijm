@@ -6,7 +6,7 @@ fbAddPath("Out", "", true);
 Dialog.addString("Databar", "auto", 16);
 Dialog.addCheckbox("Probabilities", true);
 fbAddPath("Weights", "", false);
-Dialog.addNumber("Threads", 0, 0, 7, "");
+Dialog.addString("Threads", "0", 7);
 Dialog.addString("Heap", "", 16);
 Dialog.addCheckbox("Overwrite", false);
 Dialog.addCheckbox("Show", true);
@@ -20,7 +20,7 @@ arguments = arguments + ", " + fbPair("out", Dialog.getString());
 arguments = arguments + ", " + fbPair("databar", Dialog.getString());
 arguments = arguments + ", " + fbPair("probabilities", Dialog.getCheckbox());
 arguments = arguments + ", " + fbPair("weights", Dialog.getString());
-arguments = arguments + ", " + fbPair("threads", Dialog.getNumber());
+arguments = arguments + ", " + fbPair("threads", Dialog.getString());
 arguments = arguments + ", " + fbPair("heap", Dialog.getString());
 arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
 if (Dialog.getCheckbox())

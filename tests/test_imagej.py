@@ -1,0 +1,294 @@
+"""An ImageJ that its user started, in its own process, prepared by ``fijibridge install``: library and commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from macro_client import values
+from shell import write_sample
+
+from fijibridge.doors import gui, service
+from fijibridge.doors.arguments import parameters_of
+from fijibridge.doors.generate import camel, command_name, placed
+from fijibridge.doors.install import install, macro_text
+from fijibridge.operations import CATALOGUE, operation
+
+FAST = "encoder=none threads=1 trees=8"
+OPEN_SAMPLE = """// include FijiBridge.ijm
+newImage("mic.tif", "16-bit ramp", 140, 120, 1);
+newImage("lab", "8-bit black", 140, 120, 1);
+makeRectangle(3, 3, 20, 20); run("Set...", "value=1");
+makeRectangle(103, 60, 20, 20); run("Set...", "value=2"); run("Select None");
+selectImage("mic.tif");
+"""
+
+# runs macro files as a headless ImageJ does; a command's options are given as run() gives them
+HEADLESS = """
+import json, sys
+import scyjava
+folder, work = sys.argv[1:3]
+scyjava.config.add_option(f"-Dplugins.dir={folder}")
+from fijibridge import jvm
+gateway = jvm.start(heap="400m")
+IJ, Macro = gateway.jclass("ij.IJ"), gateway.jclass("ij.Macro")
+IJ.run("Conversions...", "scale")  # the first command makes ImageJ find its folders
+gateway.jclass("java.lang.Thread").currentThread().setName("Run$_main")
+answers = []
+for file, options in json.load(open(work, encoding="utf-8")):
+    Macro.setOptions(options)
+    answer = IJ.runMacroFile(file, "")
+    Macro.setOptions(None)
+    answers.append(None if answer is None else str(answer))
+json.dump(answers, open(work + ".out", "w", encoding="utf-8"))
+"""
+
+
+@pytest.fixture(scope="module")
+def imagej(tmp_path_factory, service_folder, java) -> Path:
+    """A plain ImageJ's folder, with a space and a letter beyond ASCII in its name."""
+    folder = tmp_path_factory.mktemp("ij") / "Image J ü"
+    shutil.copytree(gui.own_imagej(), folder)
+    install(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with image.tif, labels.tif and a classifier, out/classifier."""
+    folder = tmp_path_factory.mktemp("trained ü")
+    write_sample(folder, 96)
+    operation("segment")(
+        folder / "image.tif", labels=folder / "labels.tif", out=folder / "out", encoder="none", trees=8, threads=1
+    )
+    return folder
+
+
+@pytest.fixture
+def headless(imagej, tmp_path) -> Callable[[list[tuple[str, str]]], tuple[list[str | None], str]]:
+    """Run macro files one after the other in a headless ImageJ: what they return, and what was printed."""
+
+    def run(macros: list[tuple[str, str]]) -> tuple[list[str | None], str]:
+        work = tmp_path / "macros.json"
+        files = []
+        for number, (text, options) in enumerate(macros):
+            path = Path(text) if "\n" not in text else tmp_path / f"macro{number}.ijm"
+            if "\n" in text:
+                path.write_text(text, encoding="ascii")
+            files.append((str(path), options))
+        work.write_text(json.dumps(files), encoding="utf-8")
+        command = [sys.executable, "-W", "error", "-c", HEADLESS, str(imagej), str(work)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(Path(f"{work}.out").read_text(encoding="utf-8")), done.stdout
+
+    return run
+
+
+def given(name: str, trained: Path, out: Path) -> dict[str, str]:
+    """Values for the parameters of an operation that have no default."""
+    known = {
+        "image": trained / "image.tif",
+        "images": trained / "image.tif",
+        "labels": trained / "labels.tif",
+        "classifier": trained / "out" / "classifier",
+        "model": trained / "out" / "classifier" / "classifier.model",
+        "recipe": trained / "out" / "classifier",
+    }
+    return {key: str(out if key == "out" else known[key]) for key in placed(name)[0]}
+
+
+def fast(name: str) -> str:
+    wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
+    return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
+
+
+def test_every_function_and_command(headless, imagej, trained, tmp_path, service_folder):
+    """Each function of the library with files, each command on an open image, with and without a folder."""
+    open_image = f"// include FijiBridge.ijm\nopen({macro_text(str(trained / 'image.tif'))});\n"
+    macros = []
+    for name in CATALOGUE:
+        arguments = ", ".join(map(macro_text, given(name, trained, tmp_path / f"{name} ü").values()))
+        separator = ", " if arguments else ""
+        call = f'fb{camel(name)}({arguments}{separator}"{fast(name)}")'
+        macros.append((f'// include FijiBridge.ijm\nreturn "" + {call};', ""))
+        options = given(name, trained, tmp_path / f"{name} command")
+        words = " ".join(f"{key}=[{value}]" for key, value in options.items() if key not in ("image", "images"))
+        command = imagej / "plugins" / "FijiBridge" / f"{command_name(name).replace(' ', '_')}.ijm"
+        macros += [(open_image, ""), (str(command), f"{words} {fast(name)}")]
+    answers, printed = headless(macros)
+    for name, answer in zip(CATALOGUE, answers[::3], strict=True):
+        assert values(answer or "")["operation"] == name, (name, printed)
+        if "out" in parameters_of(name):
+            for folder in (f"{name} ü", f"{name} command"):
+                assert (tmp_path / folder / "report.json").is_file(), (folder, printed)
+    assert "Error" not in printed
+    for name in ("requests", "exchange"):
+        assert not list((service_folder / name).iterdir())
+
+
+def test_images_and_results(headless, imagej):
+    code = OPEN_SAMPLE + (
+        f'result = fbSegment("", "lab", "", "{FAST} classes=[a, b c]");\n'
+        "title = getTitle(); selectImage('mic_labels');\n"
+        'return title + "|" + getPixel(2, 2) + "|" + nImages + "|" + fbValue(result, "class_names");'
+    )
+    answers, printed = headless([(code, "")])
+    assert answers == ["mic_probabilities|1|4|a,b c"], printed
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("labels=lab tree=8", "segment has no option 'tree'"),
+        ("labels=lab trees=many", "trees"),
+        ("labels=lab trees=0", "1 to 10000"),
+        ("labels=lab engine=java", "one of sklearn, weka"),
+        ("labels=nowhere", "labels = nowhere, a path that does not say where it begins"),
+        ("labels=/nowhere.tif", "/nowhere.tif"),
+        ("labels=", "segment without labels"),
+    ],
+)
+def test_a_command_tells_what_is_wrong(headless, imagej, options, told):
+    command = imagej / "plugins" / "FijiBridge" / "FB_Segment.ijm"
+    answers, printed = headless([(OPEN_SAMPLE, ""), (str(command), f"{options} encoder=none")])
+    assert answers[1] == "[aborted]"
+    assert told in printed
+
+
+def test_no_image_is_open(headless, imagej):
+    command = imagej / "plugins" / "FijiBridge" / "FB_Segment.ijm"
+    _, printed = headless([(str(command), "labels=x")])
+    assert "no image is open in ImageJ" in printed
+
+
+def test_python_has_moved(headless, imagej, trained):
+    library = imagej / "macros" / "FijiBridge.ijm"
+    whole = library.read_text(encoding="ascii")
+    try:
+        library.write_text(whole.replace("/bin/", "/gone/").replace("service.txt", "nothing.txt"), encoding="ascii")
+        _, printed = headless([("// include FijiBridge.ijm\nfbDoctor('');", "")])
+    finally:
+        library.write_text(whole, encoding="ascii")
+    assert "Python is not where it was" in printed
+    assert "fijibridge install" in printed
+
+
+def test_a_library_that_was_not_installed(headless, imagej):
+    library = imagej / "macros" / "FijiBridge.ijm"
+    whole = library.read_text(encoding="ascii")
+    try:
+        from fijibridge.doors.generate import LIBRARY, macros_folder
+
+        shutil.copy(macros_folder() / LIBRARY, library)
+        answers, _ = headless([("// include FijiBridge.ijm\nreturn \"\" + fbDoctor('on_error=return');", "")])
+    finally:
+        library.write_text(whole, encoding="ascii")
+    assert "was not installed" in answers[0]
+
+
+# --- with its window -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def display(tmp_path_factory) -> Iterator[str]:
+    """A display that nobody looks at."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb for ImageJ's window")
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x900x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        name = f":{pipe.readline().strip()}"
+    yield name
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def window(display, imagej, tmp_path) -> Iterator[Callable[..., str]]:
+    """Run a macro in an ImageJ with its window, as a user starts it; the text that the macro writes."""
+    processes = []
+
+    def run(code: str, during: Callable[[], None] = lambda: None, seconds: float = 90) -> str:
+        macro, out = tmp_path / "macro.ijm", tmp_path / "out.txt"
+        macro.write_text(code.replace("OUT", macro_text(str(out))), encoding="ascii")
+        process = subprocess.Popen(
+            [*gui.command_of(imagej, "400m"), "-macro", str(macro)], env={**os.environ, "DISPLAY": display}
+        )
+        processes.append(process)
+        during()
+        end = time.monotonic() + seconds
+        while not out.exists() and time.monotonic() < end and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        return out.read_text(encoding="utf-8") if out.exists() else ""
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_menu_command_and_the_batch_macro(window, trained, tmp_path):
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    shutil.copy(trained / "image.tif", inputs / "a.tif")
+    (inputs / "bad.tif").write_text("no image", encoding="utf-8")
+    batch = f"input=[{inputs}] classifier=[{trained / 'out' / 'classifier'}] output=[{tmp_path / 'results'}]"
+    code = OPEN_SAMPLE + (
+        f'run("FB Segment", "labels=lab {FAST} classes=[a, b c] show");\n'
+        "text = getTitle() + '|' + nImages + '|' + isOpen('mic.tif');\n"
+        f'text = text + "|" + runMacro("FijiBridge/Batch_Segment.ijm", {macro_text(batch)});\n'
+        "File.saveString(text, OUT);"
+    )
+    assert window(code) == "mic_labels|3|1|1 segmented, 1 skipped"
+    assert (tmp_path / "results" / "a" / "a_labels.tif").is_file()
+
+
+def test_a_failing_command_stops_the_macro_that_called_it(window, tmp_path):
+    code = OPEN_SAMPLE + (
+        f'File.saveString("before", {macro_text(str(tmp_path / "before.txt"))});\n'
+        f'run("FB Segment", "labels=lab tree=5 {FAST}");\n'
+        'File.saveString("after", OUT);'
+    )
+    assert window(code, seconds=15) == ""
+    assert (tmp_path / "before.txt").exists()
+
+
+def test_the_service_is_killed_during_a_call(window, service_folder, tmp_path):
+    """The macro gets an error in seconds, and the next call starts a new service."""
+    service.stop(service_folder)
+
+    def kill() -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            found = service.status(service_folder)
+            if found and found["waiting"] == "1":
+                os.kill(int(found["pid"]), signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    code = (
+        "// include FijiBridge.ijm\n"
+        'newImage("big", "16-bit ramp", 1800, 1800, 1);\n'
+        'first = fbFeatures("", "", "encoder=none threads=1 on_error=return");\n'
+        "began = getTime();\n"
+        'next = fbDoctor("on_error=return");\n'
+        'File.saveString(first + "|" + substring(next, 0, 16), OUT);'
+    )
+    answer = window(code, during=kill)
+    assert answer.startswith("error\nthe service ended during the call")
+    assert answer.endswith("|operation=doctor")
