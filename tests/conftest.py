@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,3 +138,27 @@ def service_folder(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("FIJIBRIDGE_SERVICE", str(folder))
         yield folder
         service.stop(folder)
+
+
+# --- skipped tests: CI allows those of the list alone ----------------------------------------------------------------
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _skipped.append(f"{report.nodeid}: {report.longrepr[2]}")
+
+
+def not_allowed(skipped: list[str], allowed: str) -> list[str]:
+    """The skipped tests whose reason is none of ``allowed``, the text of allowed_skips.txt."""
+    patterns = [line for line in allowed.splitlines() if line and not line.startswith("#")]
+    return [test for test in skipped if not any(re.search(pattern, test) for pattern in patterns)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    allowed = Path(__file__).with_name("allowed_skips.txt").read_text(encoding="utf-8")
+    if os.environ.get("CI") and (wrong := not_allowed(_skipped, allowed)):
+        print("\nskipped for a reason that is not in tests/allowed_skips.txt:", *wrong, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import not_allowed
 
 import fijibridge
 
@@ -163,3 +164,8 @@ def test_every_room_is_packed():
     packed = set(project["tool"]["setuptools"]["packages"])
     rooms = {".".join(("fijibridge", *file.parent.relative_to(PACKAGE).parts)) for file in FILES}
     assert packed == rooms | {"fijibridge.macros"}
+
+
+def test_a_skip_that_is_not_allowed_is_noticed():
+    skipped = ["tests/a.py::b: Skipped: no Xvfb for a window", "tests/a.py::c: Skipped: no Java on this machine"]
+    assert not_allowed(skipped, "# no Java\nno Xvfb\n") == skipped[1:]

@@ -64,6 +64,25 @@ def test_segment_micrograph(tmp_path):
     assert (tmp_path / "overlay.png").is_file()
 
 
+def test_a_macro(tmp_path, java):
+    macro = ROOT / "examples" / "segment_open_image.ijm"
+    command = [sys.executable, "-W", "error", "-m", "fijibridge", "macro", str(macro)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    share = float(re.search(r"particle: ([\d.]+)", done.stdout).group(1))
+    assert abs(share - np.pi * 60**2 / 256**2) < 0.05
+    assert "images open: 4" in done.stdout
+
+
+def test_macro_from_python(tmp_path, java):
+    out = run(ROOT / "examples" / "macro_from_python.py", tmp_path)
+    iou, title = re.search(r"mean IoU and title: ([\d.]+) (\S+)", out).groups()
+    assert float(iou) > 0.5
+    assert title == "labels.tif"
+    assert "failed in line 2" in out
+    assert "96 to 4096 px" in out
+
+
 def test_forest_in_weka(tmp_path, java):
     out = run(ROOT / "examples" / "forest_in_weka.py", tmp_path)
     assert out.count("True") == 2
@@ -76,6 +95,7 @@ def test_forest_in_weka(tmp_path, java):
         ("interchange.py", ["--pixels", "4000", "--trees", "40"]),
         ("speed.py", ["--features", "8", "--trees", "20", "--size", "96", "--repeats", "1", "--java-pixels", "200"]),
         ("memory.py", ["--size", "300", "--encoder", "none"]),
+        ("doors.py", ["--size", "96", "--encoder", "none", "--calls", "5", "--stack", "3", "40", "50"]),
     ],
 )
 def test_benchmarks_run(tmp_path, java, name, arguments):

@@ -182,7 +182,7 @@ def _field(key: str, plain: Any, param: Param, default: Any) -> tuple[str, str]:
         return f'Dialog.addString({label}, "{default:g}", 7);', "Dialog.getString()"
     text = '""' if empty else _quoted(str(default))
     if param.role == "labels":
-        return f"Dialog.addString({label}, fbDefaultLabels(), 40);", "Dialog.getString()"
+        return f"fbAddPath({label}, fbDefaultLabels(), false);", "Dialog.getString()"
     if param.role == "out":
         return f'fbAddPath({label}, "", true);', "Dialog.getString()"
     if param.role in ("classifier", "file"):

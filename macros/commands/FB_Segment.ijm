@@ -1,7 +1,7 @@
 // include FijiBridge.ijm
 // Train on sparse labels and segment an image. Written by "fijibridge macros"; changes are lost.
 Dialog.create("FB Segment");
-Dialog.addString("Labels", fbDefaultLabels(), 40);
+fbAddPath("Labels", fbDefaultLabels(), false);
 fbAddPath("Out", "", true);
 Dialog.addChoice("Engine", newArray("sklearn", "weka"), "sklearn");
 Dialog.addString("Classes", "", 16);
