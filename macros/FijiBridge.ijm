@@ -63,9 +63,14 @@ function fbGiven() {
     return given;
 }
 
+// Whether ImageJ runs without windows.
+function fbHeadless() {
+    return matches(call("java.awt.GraphicsEnvironment.isHeadless"), "true");
+}
+
 // A dialog's field for a file or folder, with a button to choose it; a headless ImageJ has no such field.
 function fbAddPath(label, value, isFolder) {
-    if (call("java.awt.GraphicsEnvironment.isHeadless") == "true")
+    if (fbHeadless())
         Dialog.addString(label, value, 40);
     else if (isFolder)
         Dialog.addDirectory(label, value);
@@ -140,8 +145,19 @@ function fbImage(value, id) {
             return value;
     }
     active = 0;
-    if (nImages > 0)
+    if (nImages > 0) {
         active = getImageID();
+        if (fbHeadless()) { // Fiji runs commands on a thread that may remember an image closed since
+            there = false;
+            for (i = 1; i <= nImages; i++) {
+                selectImage(i);
+                there = there || getImageID() == active;
+            }
+            if (!there)
+                active = getImageID(); // the newest
+            selectImage(active);
+        }
+    }
     if (value != "")
         selectImage(value);
     path = fbExported(id);
@@ -171,7 +187,7 @@ function fbExported(id) {
     path = "" + fbFolder() + "exchange/" + id + "/" + name + ".tif";
     original = getImageID();
     selected = selectionType();
-    quiet = is("Batch Mode");
+    quiet = is("Batch Mode") || fbHeadless(); // else the duplicate would flash up
     if (!quiet)
         setBatchMode(true);
     if (selected != -1)

@@ -292,3 +292,41 @@ def test_the_service_is_killed_during_a_call(window, service_folder, tmp_path):
     answer = window(code, during=kill)
     assert answer.startswith("error\nthe service ended during the call")
     assert answer.endswith("|operation=doctor")
+
+
+# --- a Fiji that Python drives ---------------------------------------------------------------------------------------
+
+IN_FIJI = """
+import sys
+import fijibridge as fb
+from fijibridge.errors import MacroError
+fiji = fb.start(fiji=sys.argv[1], heap="1g")
+sample, fast = sys.argv[2], sys.argv[3]
+for call in (
+    f'r = fbSegment("mic.tif", "lab", "", "{fast}");',
+    f'run("fijibridge"); r = Ext.segment("mic.tif", "lab", "", "{fast}");',
+    f'run("FB Segment", "labels=lab {fast} show");',
+    f'run("FB Segment", "image=mic.tif labels=lab {fast} show");',
+):
+    print(fiji.run_macro('close("*");' + sample + call + 'selectImage("mic_labels"); return "" + getPixel(2, 2);'))
+try:
+    fiji.run_macro(sample + f'run("FB Segment", "labels=lab tree=8");\\nexit("went on");')
+except MacroError as error:
+    print("told:", error.found)
+"""
+
+
+@pytest.mark.tws
+@pytest.mark.skipif("FIJIBRIDGE_TEST_FIJI" not in os.environ, reason="FIJIBRIDGE_TEST_FIJI is not set")
+def test_commands_and_functions_in_a_fiji(tmp_path, service_folder):
+    folder = tmp_path / "Fiji"
+    shutil.copytree(os.environ["FIJIBRIDGE_TEST_FIJI"], folder)
+    install(folder)
+    sample = OPEN_SAMPLE.split("\n", 1)[1]
+    command = [sys.executable, "-c", IN_FIJI, str(folder), sample, FAST]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line == "1" or line.startswith("told:")]
+    assert lines == ["1"] * 4 + [
+        f"told: the macro failed in line {len(sample.splitlines()) + 1}: segment has no option 'tree'"
+    ]

@@ -88,7 +88,8 @@ class Fiji:
         with _interpreter:
             extension = register(self.gateway)
             extension.failure = ""
-            interpreter = self.gateway.jclass("ij.macro.Interpreter")()
+            interpreter, IJ = self.gateway.jclass("ij.macro.Interpreter")(), self.gateway.jclass("ij.IJ")
+            IJ.getErrorMessage()  # forgets that of an earlier macro
             failure = None
             try:
                 answer = interpreter.run(code, argument)
@@ -96,6 +97,9 @@ class Fiji:
                 failure, answer = str(error.getMessage()), None
             message = interpreter.getErrorMessage()
             line = _line_of_end(interpreter, code, message is not None)
+            told = IJ.getErrorMessage()
+        if failure is not None and message is None and not extension.failure and told is not None:
+            extension.failure = str(told)  # a command that the macro ran stopped it
         if extension.failure:
             found, expected, remedy = _parts(extension.failure)
             raise MacroError(f"{name} failed in line {line}: {found}", expected=expected, remedy=remedy)

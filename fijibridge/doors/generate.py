@@ -15,7 +15,7 @@ from fijibridge.params import Param
 LIBRARY = "FijiBridge.ijm"
 COMMANDS = "commands"
 _SEAM = '// --- written by "fijibridge macros" from the catalogue of operations ---\n'
-# filled in by the service's own process, or of no use to a macro
+# of a command they are the active image, unless its options name another
 _NOT_IN_DIALOGS = ("image", "images")
 _WIDTHS = {"path": 40, "paths": 40, "text": 16}
 
@@ -140,7 +140,7 @@ def _command(name: str) -> str:
     fields, values, help_rows = [], [], []
     for key, (plain, param, parameter) in parameters_of(name).items():
         if key in _NOT_IN_DIALOGS:
-            values.append(_value(key, param, '""'))
+            values.append(_value(key, param, f'fbOption(given, "{key}")'))
             continue
         field, value = _field(key, plain, param, parameter.default)
         fields.append(field)

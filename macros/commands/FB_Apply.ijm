@@ -15,7 +15,7 @@ Dialog.show();
 given = fbGiven();
 id = fbBegin();
 arguments = "" + fbPair("classifier", Dialog.getString());
-arguments = arguments + ", " + fbPair("images", fbImage("", id));
+arguments = arguments + ", " + fbPair("images", fbImage(fbOption(given, "images"), id));
 arguments = arguments + ", " + fbPair("out", Dialog.getString());
 arguments = arguments + ", " + fbPair("databar", Dialog.getString());
 arguments = arguments + ", " + fbPair("probabilities", Dialog.getCheckbox());

@@ -21,7 +21,7 @@ Dialog.addHelp("<html><h3>FB Features</h3>Write the features of an image as a st
 Dialog.show();
 given = fbGiven();
 id = fbBegin();
-arguments = "" + fbPair("image", fbImage("", id));
+arguments = "" + fbPair("image", fbImage(fbOption(given, "image"), id));
 arguments = arguments + ", " + fbPair("out", Dialog.getString());
 arguments = arguments + ", " + fbPair("classifier", Dialog.getString());
 arguments = arguments + ", " + fbPair("encoder", Dialog.getString());

@@ -28,7 +28,7 @@ Dialog.addHelp("<html><h3>FB Segment</h3>Train on sparse labels and segment an i
 Dialog.show();
 given = fbGiven();
 id = fbBegin();
-arguments = "" + fbPair("image", fbImage("", id));
+arguments = "" + fbPair("image", fbImage(fbOption(given, "image"), id));
 arguments = arguments + ", " + fbPair("labels", fbLabels(Dialog.getString(), id));
 arguments = arguments + ", " + fbPair("out", Dialog.getString());
 arguments = arguments + ", " + fbPair("engine", Dialog.getChoice());

@@ -75,7 +75,7 @@ for (k = 0; k < names.length; k++) {
     print("done " + name);
 }
 File.saveString(columns + "\n" + summary, output + "summary.csv");
-if (call("java.awt.GraphicsEnvironment.isHeadless") != "true" && done + skipped > 0)
+if (!fbHeadless() && done + skipped > 0)
     open(output + "summary.csv");
 answer = "" + done + " segmented, " + skipped + " skipped";
 if (options == "")
