@@ -143,6 +143,12 @@ def test_an_error_may_come_back_as_text(fiji):
         assert "nowhere" in answer
 
 
+def test_an_open_image_is_named_by_its_title(fiji):
+    code = 'newImage("five.tif", "8-bit ramp", 99, 99, 5); return "" + {}("", "", "", "labels=/x on_error=return");'
+    for function in ("fbSegment", "Ext.segment"):
+        assert "error\nfive.tif has 5 slices" in fiji.run_macro('run("fijibridge");' + code.format(function))
+
+
 def test_the_line_of_a_failure_is_that_of_the_call(fiji):
     code = 'function go(x) {\n  return "" + fbSegment(x, "l.tif", "", "");\n}\nprint("");\ny = go("i.tif");'
     with pytest.raises(MacroError, match=r"failed in line 2: .*i\.tif") as caught:

@@ -86,7 +86,7 @@ def arguments_of(name: str, values: dict[str, Any], options: str = "") -> dict[s
     found: dict[str, Any] = {}
     given = parse_options(options)
     for key in given.keys() & values.keys():
-        if key in parameters and parameters[key][1].role in ("image", "labels"):
+        if key in parameters and parameters[key][1].role in ("image", "labels") and str(values[key]).strip():
             del given[key]
     for key, value in {**values, **given}.items():
         if key not in parameters:

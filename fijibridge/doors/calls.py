@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def perform(
     try:
         report, kept = _called(name, values, options, place, watch, whole_paths)
     except BridgeError as error:
-        return f"{ERROR}\n{error}"
+        return _in_the_users_words(f"{ERROR}\n{error}", place)
     except CancelledCall:
         raise
     except Exception as error:
@@ -84,8 +85,14 @@ def perform(
     outputs = [folder / output for output in report.get("outputs", [])]
     shown = [path for path in outputs if path.suffix.lower() in _SHOWN and path.is_file()]
     lines = report_lines({**report, "out": folder if kept else ""} if "out" in report else report)
+    lines = [_in_the_users_words(line, place) for line in lines]
     stem = Path(str(report.get("image") or "")).stem
     return "\n".join([DONE, *lines, *(f"show={path.as_posix()}\t{_title(path, stem)}" for path in shown)])
+
+
+def _in_the_users_words(text: str, place: Path) -> str:
+    """An open image is known to its user by its name, not by the private place it was saved to."""
+    return text.replace(f"{place.as_posix()}/", "").replace(f"{place}{os.sep}", "")
 
 
 def _title(path: Path, stem: str) -> str:
