@@ -58,6 +58,22 @@ def test_readme_python(tmp_path):
 
 
 @pytest.mark.weights
+def test_readme_macro(tmp_path, java):
+    code = re.search(
+        r"```javascript\n(run\(\"fijibridge\"\).*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
+    )
+    image, labels, _ = demo_image(140)
+    tifffile.imwrite(tmp_path / "micrograph.tif", image.data)
+    strokes_as_rois(tmp_path / "strokes.zip", labels.data, labels.class_names)
+    (tmp_path / "readme.ijm").write_text(code.group(1), encoding="utf-8")
+    command = [sys.executable, "-W", "error", "-m", "fijibridge", "macro", "readme.ijm"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 <= float(done.stdout) <= 1  # of a few labelled pixels
+    assert (tmp_path / "out" / "labels.tif").is_file()
+
+
+@pytest.mark.weights
 def test_segment_micrograph(tmp_path):
     out = run(ROOT / "examples" / "segment_micrograph.py", tmp_path)
     assert re.findall(r"^(\w+): \d+\.\d %$", out, re.M) == ["ISE", "CAM", "pore"]

@@ -306,6 +306,19 @@ def test_it_ends_when_idle(tmp_path):
     assert not (tmp_path / service.INFO).exists()
 
 
+def test_it_ends_when_fijibridge_is_updated(tmp_path):
+    file = Path(server_module.__file__)
+    before = file.stat()
+    found = service.start_in_background(tmp_path)
+    try:
+        os.utime(file, (time.time() + 5, time.time() + 5))
+        psutil.wait_procs([psutil.Process(found.pid)], timeout=20)
+        assert not (tmp_path / service.INFO).exists()
+    finally:
+        os.utime(file, (before.st_atime, before.st_mtime))
+        service.stop(tmp_path)
+
+
 def test_it_cannot_start(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(ServiceError, match="cannot be used"):

@@ -132,7 +132,6 @@ class Service:
         return ""
 
     async def _status(self, _: Request) -> str:
-        waiting = sum(not job.future.done() for job in self._jobs.values())
         return "\n".join(
             [
                 f"version={__version__}",
@@ -140,7 +139,7 @@ class Service:
                 f"port={self.port}",
                 f"uptime_s={time.monotonic() - self.began:.0f}",
                 f"executed={self.executed}",
-                f"waiting={waiting}",
+                f"waiting={self.waiting}",
                 f"log={(self.folder / LOG).as_posix()}",
             ]
         )
@@ -233,6 +232,11 @@ class Service:
             except OSError:  # gone meanwhile, or still open
                 continue
 
+    @property
+    def waiting(self) -> int:
+        """How many calls are not done."""
+        return sum(not job.future.done() for job in self._jobs.values())
+
     def close(self) -> None:
         """Let go of the calls."""
         for job in self._jobs.values():
@@ -274,7 +278,7 @@ def serve(folder: Path, *, idle: float) -> None:
 async def _serve(folder: Path, idle: float) -> None:
     import uvicorn
 
-    token = secrets.token_urlsafe(32)
+    token, started = secrets.token_urlsafe(32), time.time()
     _log_to(folder / LOG, token)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -295,11 +299,19 @@ async def _serve(folder: Path, idle: float) -> None:
             if idle and time.monotonic() - service.busy > 60 * idle:
                 log.info("idle for %g minutes", idle)
                 break
+            if not service.waiting and _newest_file() > started:  # else old and new parts would meet
+                log.info("fijibridge was updated")
+                break
         stopped.cancel()
         server.should_exit = True
         await running
         service.close()
         log.info("ended")
+
+
+def _newest_file() -> float:
+    """When fijibridge's code changed last."""
+    return max(path.stat().st_mtime for path in Path(__file__).parents[1].rglob("*.py"))
 
 
 def _warm_up() -> None:
