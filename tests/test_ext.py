@@ -205,3 +205,20 @@ def test_the_batch_macro(fiji, classifier, tmp_path):
     assert fiji.run_macro(macro, f"{options} overwrite") == "2 segmented, 1 skipped"
     with pytest.raises(MacroError, match="no folder of images"):
         fiji.run_macro(macro, "input=/nowhere classifier=/x output=/y")
+
+
+@pytest.mark.parametrize("function", ["fbApply", "Ext.apply"])
+def test_stacks_and_their_calibration_are_kept(fiji, classifier, function):
+    code = (
+        'newImage("stack.tif", "16-bit ramp", 90, 80, 3);\n'
+        'run("Properties...", "channels=1 slices=3 frames=1 unit=nm pixel_width=25 pixel_height=25 voxel_depth=50");\n'
+        f'run("fijibridge");\nr = {function}({macro_text(str(classifier))}, "stack.tif", "", "probabilities=false");\n'
+        "getPixelSize(unit, w, h, d);\n"
+        'return getTitle() + " " + nSlices + " " + unit + " " + w + " " + bitDepth() + "\\n" + r;'
+    )
+    first, _, report = fiji.run_macro(code).partition("\n")
+    assert first == "stack_labels 3 nm 25 8"
+    found = values(report)
+    assert found["files.1.shape"] == "3,80,90"
+    assert float(found["files.1.pixel_size.x"]) == 25
+    assert found["files.1.pixel_size.unit"] == "nm"
