@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,25 @@ def service_folder(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("FIJIBRIDGE_SERVICE", str(folder))
         yield folder
         service.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """A display that nobody looks at."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb for ImageJ's window")
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x900x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        name = f":{pipe.readline().strip()}"
+    yield name
+    process.terminate()
+    process.wait(20)
 
 
 # --- skipped tests: CI allows those of the list alone ----------------------------------------------------------------

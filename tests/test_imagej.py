@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from groovy_jar import groovy_jar
 from macro_client import values
 from shell import write_sample
 
@@ -198,25 +199,6 @@ def test_a_library_that_was_not_installed(headless, imagej):
 # --- with its window -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def display(tmp_path_factory) -> Iterator[str]:
-    """A display that nobody looks at."""
-    if shutil.which("Xvfb") is None:
-        pytest.skip("no Xvfb for ImageJ's window")
-    reading, writing = os.pipe()
-    process = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x900x24"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        name = f":{pipe.readline().strip()}"
-    yield name
-    process.terminate()
-    process.wait(20)
-
-
 @pytest.fixture
 def window(display, imagej, tmp_path) -> Iterator[Callable[..., str]]:
     """Run a macro in an ImageJ with its window, as a user starts it; the text that the macro writes."""
@@ -292,6 +274,38 @@ def test_the_service_is_killed_during_a_call(window, service_folder, tmp_path):
     answer = window(code, during=kill)
     assert answer.startswith("error\nthe service ended during the call")
     assert answer.endswith("|operation=doctor")
+
+
+GROOVY_SESSION = """
+new ij.ImageJ()
+ij.IJ.createImage("micrograph", "16-bit black", 140, 120, 1).show()
+ij.IJ.run("Specify...", "width=60 height=60 x=40 y=30"); ij.IJ.run("Set...", "value=9000"); ij.IJ.run("Select None")
+ij.IJ.run("Add Specified Noise...", "standard=300")
+ij.IJ.createImage("strokes", "8-bit black", 140, 120, 1).show()
+ij.IJ.makeRectangle(3, 3, 30, 10); ij.IJ.run("Set...", "value=1")
+ij.IJ.makeRectangle(50, 40, 30, 10); ij.IJ.run("Set...", "value=2"); ij.IJ.run("Select None")
+ij.IJ.selectWindow("micrograph")
+evaluate(new File(args[0]))
+new File(args[1]).text = ij.WindowManager.currentImage.title + "|" + ij.IJ.getLog()
+System.exit(0)
+"""
+
+
+def test_the_groovy_example(imagej, display, tmp_path):
+    script, out = tmp_path / "session.groovy", tmp_path / "out.txt"
+    script.write_text(GROOVY_SESSION, encoding="utf-8")
+    command = gui.command_of(imagej, "400m")
+    classpath = os.pathsep.join([str(imagej / "ij.jar"), str(groovy_jar())])
+    example = Path(__file__).parents[1] / "examples" / "segment_open_image.groovy"
+    command = [command[0], f"-Dplugins.dir={imagej}", "-cp", classpath, "groovy.ui.GroovyMain"]
+    command += [str(script), str(example), str(out)]
+    done = subprocess.run(
+        command, env={**os.environ, "DISPLAY": display}, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert out.exists(), done.stdout + done.stderr
+    title, log = out.read_text(encoding="utf-8").split("|")
+    assert title == "micrograph_labels"
+    assert abs(float(log.split("particle: ")[1]) - 60 * 60 / 140 / 120) < 0.03
 
 
 # --- a Fiji that Python drives ---------------------------------------------------------------------------------------
