@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fijibridge.jvm.maven import Jar, _local, repository
+from fijibridge.jvm.maven import Jar, fetched
 
 GROOVY = Jar(
     "org.apache.groovy", "groovy", "4.0.27", "c9103813240be47a6c48bcdda7c5ed2e5fc9ecba3251c6ab8122258230a97f9d"
@@ -13,4 +13,4 @@ GROOVY = Jar(
 
 def groovy_jar() -> Path:
     """The file, fetched once."""
-    return _local(GROOVY, repository() / GROOVY.path, offline=False)
+    return fetched(GROOVY)

@@ -134,15 +134,16 @@ def test_download_is_checked_and_leaves_no_half_file(tmp_path, monkeypatch):
     (source / jar.path).parent.mkdir(parents=True)
     (source / jar.path).write_bytes(blob)
     monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", source.as_uri())
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
     target = tmp_path / "m2" / jar.path
-    assert maven._local(jar, target, offline=False).read_bytes() == blob
+    assert maven.fetched(jar).read_bytes() == blob
     wrong = maven.Jar("org.example", "thing", "1", "0" * 64)
     target.unlink()
     with pytest.raises(JavaError, match="proxy"):
-        maven._local(wrong, target, offline=False)
+        maven.fetched(wrong)
     gone = maven.Jar("org.example", "gone", "1", "0" * 64)
     with pytest.raises(JavaError, match="cannot fetch"):
-        maven._local(gone, tmp_path / "m2" / gone.path, offline=False)
+        maven.fetched(gone)
     assert not [path for path in tmp_path.rglob("*.part")]
 
 

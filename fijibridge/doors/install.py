@@ -40,7 +40,7 @@ def install(folder: str | Path, *, dry_run: bool = False) -> list[str]:
         It cannot be written, or holds a file of that name that fijibridge did not write.
     """
     folder = Path(folder).expanduser().absolute()
-    texts = _texts(check_folder(folder))
+    texts = texts_for(is_fiji=check_folder(folder))
     before = installation(folder)
     ours = before.files if before else {}
     for name, text in texts.items():
@@ -106,7 +106,7 @@ def uninstall(folder: str | Path, *, dry_run: bool = False) -> list[str]:
     return said
 
 
-def _texts(is_fiji: bool) -> dict[str, bytes]:
+def texts_for(*, is_fiji: bool) -> dict[str, bytes]:
     """Path below the folder -> what is to be there."""
     source = macros_folder()
     texts = {f"macros/{LIBRARY}": filled_in((source / LIBRARY).read_text(encoding="utf-8"))}
@@ -115,8 +115,11 @@ def _texts(is_fiji: bool) -> dict[str, bytes]:
     for path in sorted((source / "examples").glob("*.ijm")):
         texts[f"macros/FijiBridge/{path.name}"] = path.read_text(encoding="utf-8")
     if is_fiji:
+        # Fiji runs each script on its own: what they share is put in front
+        parts = sorted((source / "scripts" / "parts").glob("*.groovy"))
+        shared = "".join(path.read_text(encoding="utf-8") for path in parts)
         for path in sorted((source / "scripts").glob("*.groovy")):
-            texts[f"scripts/Plugins/FijiBridge/{path.name}"] = path.read_text(encoding="utf-8")
+            texts[f"scripts/Plugins/FijiBridge/{path.name}"] = shared + path.read_text(encoding="utf-8")
     return {name: text.encode("utf-8") for name, text in texts.items()}
 
 
@@ -175,11 +178,11 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _remove(folder: Path, name: str) -> None:
-    """Remove a file, and the folders that become empty by it."""
+    """Remove a file, and the folders that become empty by it; not those that every ImageJ has."""
     path = folder / name
     path.unlink(missing_ok=True)
     for parent in path.parents:
-        if parent in (folder, folder / "plugins", folder / "macros", folder / "scripts", folder / "scripts/Plugins"):
+        if parent in (folder, folder / "plugins", folder / "macros"):
             break
         try:
             parent.rmdir()

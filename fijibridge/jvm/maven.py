@@ -80,10 +80,12 @@ def jars(*, offline: bool = False) -> list[Path]:
     JavaError
         If a jar cannot be had or is not the one that is pinned.
     """
-    return [_local(jar, repository() / Path(jar.path), offline) for jar in PINNED]
+    return [fetched(jar, offline=offline) for jar in PINNED]
 
 
-def _local(jar: Jar, path: Path, offline: bool) -> Path:
+def fetched(jar: Jar, *, offline: bool = False) -> Path:
+    """A jar in the local Maven repository, fetched where it lacks; checked, with the errors of `jars`."""
+    path = repository() / Path(jar.path)
     if path.is_file():
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != jar.sha256:

@@ -1,0 +1,37 @@
+// Classifiers to and from Python, and TWS's own Save and Load.
+def truth = image("truth.tif")
+def shown = openThree(image("image.tif"))
+traces(shown, strokes())
+weka(shown, "changeClassName", "0", "ISE")
+say("inject", script("ViT_Features_in_Weka_Window", "channels=16 blocks=6 tws_features"))
+weka(shown, "trainClassifier")
+say("to Python", script("Forest_to_Python", "out=[${WORK}/to python]"))
+def ours = result(shown)
+say("accuracy", agreement(ours, truth))
+new FileSaver(ours).saveAsTiff(WORK + "/window.tif")
+
+weka(shown, "saveClassifier", WORK + "/own.model")
+weka(shown, "loadClassifier", WORK + "/own.model")
+say("kept at load", labelsOf(shown).size())
+segmentation(shown).applyClassifier(false) // else the result is the one that was there
+say("same after load", agreement(result(shown), ours))
+weka(shown, "setMaximumSigma", "8")
+weka(shown, "loadClassifier", WORK + "/own.model") // TWS has no features now
+say("gone", labelsOf(shown).size())
+say("inject again", script("ViT_Features_in_Weka_Window", "channels=16 blocks=6 tws_features"))
+say("fits", button(shown, "Create result").enabled)
+weka(shown, "getProbability")
+say("labels after probability", labelsOf(shown).size())
+
+say("from Python", script("Forest_from_Python", "classifier=[${WORK}/segmented/classifier]"))
+def python = image("segmented/labels.tif")
+say("classes", (0..<segmentation(shown).numOfClasses).collect { segmentation(shown).getClassLabel(it) }.join(","))
+say("agreement", agreement(result(shown), python))
+press(shown, "Create result")
+until("result", 20) { WindowManager.getImage("Classified image") != null }
+def byButton = WindowManager.getImage("Classified image").duplicate()
+byButton.getProcessor().add(1)
+say("agreement by button", agreement(byButton, python))
+say("from nowhere", script("Forest_from_Python", "classifier=[${WORK}/nowhere]"))
+say("log", IJ.log)
+System.exit(0)
