@@ -259,8 +259,9 @@ def labels_from_rois(
     """Make `Labels` of ImageJ ROIs.
 
     The class of a ROI is its group if the ROIs have groups: group k is ``class_names[k - 1]``, or, without names, the
-    groups in ascending order are ``"group 1"``, ... Else it is its name without a number at the end: "pore-1", "pore 2"
-    and "Pore_003" are all "pore"; without `class_names` the classes are in the order of their first ROI.
+    groups in ascending order, each called as all of its ROIs are, else ``"group 1"``, ... Else the class is the ROI's
+    name without a number at the end: "pore-1", "pore 2" and "Pore_003" are all "pore"; without `class_names` the
+    classes are in the order of their first ROI.
 
     Parameters
     ----------
@@ -365,7 +366,7 @@ def _classes_of_rois(
                 raise _no_name(max(groups), class_names)
             return groups, list(class_names)
         order = sorted(set(groups))
-        return [order.index(group) + 1 for group in groups], [f"group {group}" for group in order]
+        return [order.index(group) + 1 for group in groups], _names_of_groups(rois, order, source)
 
     if class_names is not None:
         return [_class_by_name(roi.name, class_names, source) for roi in rois], list(class_names)
@@ -385,6 +386,19 @@ def _classes_of_rois(
             remedy="use the same name for all ROIs of a class",
         )
     return of_roi, names
+
+
+def _names_of_groups(rois: Sequence[roifile.ImagejRoi], order: Sequence[int], source: str) -> list[str]:
+    """The name that the ROIs of a group share, but for numbers at the end; ``"group k"`` where they share none."""
+    names = []
+    for group in order:
+        try:
+            own = {_shorter_names(roi.name, source)[-1] for roi in rois if roi.group == group}
+        except LabelsError:  # ImageJ's default names
+            own = set()
+        names.append(own.pop() if len(own) == 1 else f"group {group}")
+    folded = [name.casefold() for name in names]
+    return names if len(set(folded)) == len(folded) else [f"group {group}" for group in order]
 
 
 def _class_by_name(name: str, class_names: Sequence[str], source: str) -> int:

@@ -298,6 +298,15 @@ def test_numbered_class_names_count_when_asked_for():
     refuses(lambda: labels_from_rois(rois, SHAPE), "two classes")
 
 
+def test_a_group_has_the_name_that_its_rois_share():
+    rois = [
+        rectangle(3 * k, 2, 2, 2, name, group=group)
+        for k, (name, group) in enumerate([("ISE-1", 1), ("ise-2", 4), ("Pore 1", 3), ("Pore_02", 3)])
+    ]
+    assert labels_from_rois([rois[0], *rois[2:]], SHAPE).class_names == ("ISE", "Pore")
+    assert labels_from_rois(rois, SHAPE).class_names == ("group 1", "group 3", "group 4")  # two groups of one name
+
+
 def test_roi_set_by_group(tmp_path):
     rois = [*rois_named("0001-0002", group=5), *rois_named("", "x", "y", group=2)[1:]]
     save(tmp_path / "r.zip", rois)
