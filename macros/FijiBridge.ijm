@@ -282,8 +282,18 @@ function fbRelease(id) {
     if (fbHosted() == 1) {
         run("fijibridge");
         Ext.release(id);
-    } else if (File.exists("" + fbFolder() + "exchange/" + id))
-        fbGet("release/" + id);
+        return;
+    }
+    folder = "" + fbFolder() + "exchange/" + id + "/";
+    if (!File.exists(folder))
+        return;
+    answer = fbGet("release/" + id);
+    if (startsWith(answer, "<Error")) { // no service any more
+        files = getFileList(folder);
+        for (i = 0; i < files.length; i++)
+            deleted = File.delete(folder + files[i]);
+        deleted = File.delete(folder);
+    }
 }
 
 // --- written by "fijibridge macros" from the catalogue of operations ---

@@ -274,6 +274,7 @@ def test_the_service_is_killed_during_a_call(window, service_folder, tmp_path):
     answer = window(code, during=kill)
     assert answer.startswith("error\nthe service ended during the call")
     assert answer.endswith("|operation=doctor")
+    assert not list((service_folder / "exchange").iterdir())
 
 
 GROOVY_SESSION = """

@@ -200,8 +200,3 @@ def register(gateway: Gateway) -> Extension:
     extension.proxies = (handler, listener)  # Java holds them weakly for Python's part
     _registered = extension
     return extension
-
-
-def function_names() -> dict[str, str]:
-    """Operation -> the macro library's function."""
-    return {name: f"fb{camel(name)}" for name in CATALOGUE}
