@@ -12,6 +12,7 @@ from fijibridge.errors import ImageError, SettingsError
 from fijibridge.metrology import (
     chord_lengths,
     local_thickness,
+    measure,
     phase_sizes,
     specific_surface,
     triple_phase_boundary,
@@ -34,7 +35,7 @@ def test_a_sphere_of_anisotropic_voxels():
     spacing = (2.0, 1.0, 0.5)
     z, y, x = ((np.arange(n) - n // 2) * step for n, step in zip((31, 51, 91), spacing, strict=True))
     labels = (z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 <= 18**2).astype(int)
-    for method, tolerance in (("gradient", 0.03), ("marching-cubes", 0.18)):
+    for method, tolerance in (("gradient", 0.03), ("marching-cubes", 0.18), ("intercepts", 0.01)):
         assert area(labels, method, spacing=spacing) == pytest.approx(4 * np.pi * 18**2, rel=tolerance)
 
 
@@ -58,9 +59,29 @@ def test_a_plane_in_any_direction(seed):
     assert area(labels) == pytest.approx(n**2 * np.linalg.norm(tilt), rel=0.025)
 
 
+@pytest.mark.parametrize("radius", [5, 10, 14])
+def test_spheres_by_intercepts(radius):
+    assert area(ball(2 * radius + 9, radius), "intercepts") == pytest.approx(4 * np.pi * radius**2, rel=0.01)
+
+
+@pytest.mark.parametrize("thick", [2, 3, 5])
+def test_a_thin_layer_between_two_phases_by_intercepts(thick):
+    rng = np.random.default_rng(thick)
+    z, y, x = np.indices((30, 30, 30)) - 14.5
+    tilt = np.array([1, *rng.uniform(0.2, 0.5, 2)])
+    away = (tilt[0] * z + tilt[1] * y + tilt[2] * x) / np.linalg.norm(tilt)
+    layers = np.digitize(away, [-thick / 2 + 0.1, thick / 2 + 0.1])
+    table = specific_surface(layers, method="intercepts").set_index(["phase", "other"]).area
+    for pair in (("phase 0", "phase 1"), ("phase 1", "phase 2")):
+        assert table[pair] == pytest.approx(30**2 * np.linalg.norm(tilt), rel=0.05)
+    assert table["phase 0", "phase 2"] == 0
+    notes = measure(layers, metrics=["surface"]).notes
+    assert any("made for that" in note for note in notes) == (thick < 3)
+
+
 def test_a_circle_in_2d():
     disc = ball(61, 20)[30]
-    for method, tolerance in (("gradient", 0.015), ("marching-cubes", 0.08)):
+    for method, tolerance in (("gradient", 0.015), ("marching-cubes", 0.08), ("intercepts", 0.02)):
         assert area(disc, method) == pytest.approx(2 * np.pi * 20, rel=tolerance)
 
 

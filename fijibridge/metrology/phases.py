@@ -150,16 +150,13 @@ def as_phases(
             "an image of background alone", expected="at least one phase", remedy="choose another background value"
         )
     names = _names(values, class_names)
-    table = {value: place for place, value in enumerate(values)}
-    low = min(present)
-    lut = np.full(max(present) - low + 1, OUTSIDE, np.uint8) if max(present) - low < 2**20 else None
-    if lut is not None:
-        for value, place in table.items():
-            lut[value - low] = place
-        index = lut[array - low] if low else lut[array]
+    if min(present) >= 0 and max(present) < 2**20:
+        lut = np.full(max(present) + 1, OUTSIDE, np.uint8)
+        lut[list(values)] = np.arange(len(values))
+        index = lut[array]
     else:
         index = np.full(array.shape, OUTSIDE, np.uint8)
-        for value, place in table.items():
+        for place, value in enumerate(values):
             index[array == value] = place
     return Phases(
         index, tuple(values), names, check_spacing(spacing, ndim), unit, ndim, tuple(int(count) for count in counts)

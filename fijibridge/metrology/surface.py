@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fijibridge.errors import SettingsError
+from fijibridge.metrology.intercepts import interface_areas
 from fijibridge.metrology.phases import Phases, as_phases
-from fijibridge.params import Param
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SurfaceMethod = Annotated[
-    Literal["gradient", "marching-cubes"], Param("how interfaces are measured: smoothed gradient, or marching cubes")
-]
 # Voxels. Planes in random directions come out 0.8 % too large with 0.7 (1.7 % in the worst) and spheres of radius 7
 # 1.1 % too small; with 1.0 it is 0.0 % and 2.9 %. Lines have no such curvature to lose: 0.2 % with 1.0, 1.3 % with 0.7.
 _SIGMA_AREA, _SIGMA_LINE = 0.7, 1.0
@@ -31,13 +28,15 @@ def specific_surface(labels: Any, *, method: str = "gradient", **about: Any) -> 
     isosurface of the voxels themselves (Lewiner et al. 2003; in 2D marching squares), which keeps thin layers and is
     some 8 % too large on curved surfaces (17 % with flat voxels). Faces of voxels are
     never counted: that would be 50 % too large. The interface of a pair is ``(S_i + S_j - S_ij) / 2``, with S_ij of
-    both phases taken as one. Faces of the image are no surface.
+    both phases taken as one. ``"intercepts"``: lines in 13 directions (2D: 4) and Crofton's formula, as MorphoLibJ in
+    Fiji (Lehmann and Legland 2012, Insight J.), each pair counted for itself; right for layers of a voxel or two too,
+    with up to 5 % of error where all interfaces lie in one direction. Faces of the image are no surface.
 
     Parameters
     ----------
     labels : array_like or Phases
         (Y, X) or (Z, Y, X) labels.
-    method : {"gradient", "marching-cubes"}
+    method : {"gradient", "marching-cubes", "intercepts"}
         See above.
     **about
         Spacing, unit, background and names as `as_phases` takes them.
@@ -57,18 +56,7 @@ def specific_surface(labels: Any, *, method: str = "gradient", **about: Any) -> 
     import pandas as pd
 
     phases = as_phases(labels, **about)
-    if method not in ("gradient", "marching-cubes"):
-        raise SettingsError(f"method = {method!r}", expected="gradient or marching-cubes", remedy="check the spelling")
-    area = _gradient_area if method == "gradient" else _mesh_area
-    # a phase's own surface includes that with the background, which cancels in the pairs
-    single = [area(phases, phases.mask(phase)) for phase, _ in phases]
-    pairs = {}
-    for a, b in combinations(range(len(phases)), 2):
-        whole = len(phases) == 2 and phases.inside is None
-        # of three phases that fill the image, two together have the surface of the third
-        third = 3 - a - b if len(phases) == 3 and phases.inside is None else None
-        both = 0.0 if whole else single[third] if third is not None else area(phases, _either(phases, a, b))
-        pairs[a, b] = max((single[a] + single[b] - both) / 2, 0.0)
+    pairs = pair_areas(phases, method)
     rows = []
 
     def row(phase: int, other: str, value: float) -> None:
@@ -88,6 +76,32 @@ def specific_surface(labels: Any, *, method: str = "gradient", **about: Any) -> 
     for (a, b), value in pairs.items():
         row(a, phases.names[b], value)
     return pd.DataFrame(rows)
+
+
+def pair_areas(phases: Phases, method: str) -> dict[tuple[int, int], float]:
+    """Area of the interface of each pair of phases, by their places, with a method of `specific_surface`."""
+    pairs = list(combinations(range(len(phases)), 2))
+    if method == "intercepts":
+        areas = interface_areas(phases)
+        return {(a, b): float(areas[a, b]) for a, b in pairs}
+    if method not in ("gradient", "marching-cubes"):
+        raise SettingsError(
+            f"method = {method!r}", expected="gradient, marching-cubes or intercepts", remedy="check the spelling"
+        )
+    area = _gradient_area if method == "gradient" else _mesh_area
+    # a phase's own surface includes that with the background, which cancels in the pairs
+    single = [area(phases, phases.mask(phase)) for phase, _ in phases]
+    filled = phases.inside is None
+    found = {}
+    for a, b in pairs:
+        if len(phases) == 2 and filled:
+            both = 0.0
+        elif len(phases) == 3 and filled:  # two together have the surface of the third
+            both = single[3 - a - b]
+        else:
+            both = area(phases, _either(phases, a, b))
+        found[a, b] = max((single[a] + single[b] - both) / 2, 0.0)
+    return found
 
 
 def _either(phases: Phases, a: int, b: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fijibridge.errors import ImageError, SettingsError
-from fijibridge.metrology.surface import SurfaceMethod
+from fijibridge.metrology.settings import SurfaceMethod
 from fijibridge.operations.results import REPORT, Out, Overwrite, peak_memory_mib, write_report
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
