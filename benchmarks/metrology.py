@@ -50,6 +50,15 @@ def sphere(radius: float, method: str) -> float:
     return float(table.area.iloc[0] / (4 * np.pi * radius**2))
 
 
+def film() -> float:
+    """Interface of a layer of two voxels between two other phases, by intercepts, over that of the plane."""
+    z, y, x = np.indices((40, 40, 40)) - 19.5
+    tilt = np.array([1, 0.4, 0.3])
+    away = (tilt[0] * z + tilt[1] * y + tilt[2] * x) / np.linalg.norm(tilt)
+    table = specific_surface(np.digitize(away, [-0.9, 1.1]), method="intercepts")
+    return float(table.area[(table.phase == "phase 0") & (table.other == "phase 1")].iloc[0] / 1600 / np.hypot(1, 0.5))
+
+
 def cube() -> float:
     volume = np.zeros((20, 20, 20), np.uint8)
     volume[5:15, 5:15, 5:15] = 1
@@ -102,6 +111,7 @@ def references(small: bool) -> None:
     line("laminate along / Wiener's upper bound", 1, 1e-5, lambda: laminate("x", "wiener_high"))
     line("area of a sphere of radius 7 / exact", 1, 0.015, lambda: sphere(7, "gradient"))
     line("cube of 10^3 in 20^3, marching cubes", 0.0705, 5e-5, cube)
+    line("layer of 2 voxels, intercepts / exact", 1, 0.05, film)
     line("slanted triple line / its length", 1, 0.02, slanted_line)
     line("overlapping balls: largest error of S2", 0, 0.04 if small else 0.02, lambda: balls(64 if small else 160))
     count = 100 if small else 1000
