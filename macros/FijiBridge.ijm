@@ -348,6 +348,17 @@ function fbImportClassifier(model, recipe, out, options) {
     return "" + fbCall("import_classifier", id, arguments, options);
 }
 
+// Measure a segmented image or volume.
+//   image: label image or volume (stack): one value a phase
+//   out: folder for the results; it appears when they are complete
+//   options: classes, background, voxel_size, metrics, axes, conductivities, confidence, surface, threads, overwrite
+function fbMeasure(image, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("image", fbImage(image, id)) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("measure", id, arguments, options);
+}
+
 // Segment a simulated micrograph with known truth.
 //   out: folder for the results; it appears when they are complete
 //   options: engine, encoder, size, seed, weights, threads, overwrite

@@ -24,7 +24,7 @@ ORDER = (
     ("metadata", "image_files", "images", "image_output", "roi_masks", "labels", "weights", "installed"),
     ("demo_image",),
     ("jvm",),
-    ("features",),
+    ("features", "metrology"),
     ("forest",),
     ("segmentation",),
     ("tws",),

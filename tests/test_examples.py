@@ -105,6 +105,33 @@ def test_forest_in_weka(tmp_path, java):
     assert float(out.split()[-1]) <= 1e-7
 
 
+def test_measure_volume(tmp_path):
+    out = run(ROOT / "examples" / "measure_volume.py", tmp_path)
+    assert out.count("tortuosity_factor") == 9
+    taus = [float(tau) for tau in re.findall(r"tortuosity factor of ISE along [zyx]: ([\d.]+)", out)]
+    assert len(taus) == 3
+    assert min(taus) > 1
+    volume, one_slice = (
+        float(high) - float(low) for low, high in re.findall(r"CAM in .*\(([\d.]+) to ([\d.]+) %\)", out)
+    )
+    assert volume < one_slice
+
+
+def test_readme_metrology(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"## Numbers of a volume.*?```python\n(.*?)```", text, re.S).group(1)
+    tifffile.imwrite(tmp_path / "volume.tif", np.random.default_rng(0).integers(0, 3, (8, 9, 10), np.uint8))
+    script = tmp_path / "readme.py"
+    script.write_text(code + "\nassert len(found.table) > 50\n", encoding="utf-8")
+    run(script, tmp_path)
+
+
+def test_metrology_benchmark_runs(tmp_path):
+    out = run(ROOT / "benchmarks" / "metrology.py", tmp_path, "--small")
+    assert len(re.findall(r"^\|.*\|$", out, re.M)) > 12
+    assert "MISSED" not in out
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -11,6 +11,7 @@ CATALOGUE = {
     "apply": "fijibridge.operations.apply",
     "features": "fijibridge.operations.features",
     "import_classifier": "fijibridge.operations.import_classifier",
+    "measure": "fijibridge.operations.measure",
     "demo": "fijibridge.operations.demo",
     "doctor": "fijibridge.operations.doctor",
 }

@@ -1,0 +1,62 @@
+"""A measurement as files: tables for programs, pictures for people."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from fijibridge.metrology.measurement import Measurement
+from fijibridge.metrology.plots import write_pictures
+
+TABLE = "metrics.csv"
+
+
+def write_measurement(found: Measurement, folder: Path) -> list[str]:
+    """Write ``metrics.csv``, a CSV of each curve and a PNG of each metric.
+
+    Parameters
+    ----------
+    found : Measurement
+        From `measure`.
+    folder : Path
+        Exists.
+
+    Returns
+    -------
+    list of str
+        Names of the files, the table first.
+    """
+    found.table.to_csv(folder / TABLE, index=False, encoding="utf-8")
+    names = [TABLE]
+    for name, curve in found.curves.items():
+        names.append(f"{name}.csv")
+        curve.to_csv(folder / names[-1], index=False, encoding="utf-8", float_format="%.9g")
+    return names + write_pictures(found, folder)
+
+
+def number(value: float) -> float | str | None:
+    """A number as JSON has it: infinity as the text ``inf``, not a number as null."""
+    if math.isnan(value):
+        return None
+    return float(value) if math.isfinite(value) else "inf" if value > 0 else "-inf"
+
+
+def nested(found: Measurement) -> dict[str, Any]:
+    """The table as metric -> phase (a pair as "A / B") -> axis -> number, or [low, high] under ``interval``."""
+    result: dict[str, Any] = {}
+    for row in found.table.itertuples():
+        where = result.setdefault(row.metric, {})
+        keys = [key for key in (f"{row.phase} / {row.other}" if row.other else row.phase, row.axis) if key]
+        if not keys:
+            result[row.metric] = number(row.value)
+            continue
+        for key in keys[:-1]:
+            where = where.setdefault(key, {})
+        where[keys[-1]] = number(row.value)
+        if not math.isnan(row.low) or not math.isnan(row.high):
+            within = result.setdefault("interval", {}).setdefault(row.metric, {})
+            for key in keys[:-1]:
+                within = within.setdefault(key, {})
+            within[keys[-1]] = [number(row.low), number(row.high)]
+    return result

@@ -1,0 +1,229 @@
+"""Specific surface of each phase, interface area of each pair, and the triple-phase boundary."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fijibridge.errors import SettingsError
+from fijibridge.metrology.intercepts import interface_areas
+from fijibridge.metrology.phases import Phases, as_phases
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Voxels. Planes in random directions come out 0.8 % too large with 0.7 (1.7 % in the worst) and spheres of radius 7
+# 1.1 % too small; with 1.0 it is 0.0 % and 2.9 %. Lines have no such curvature to lose: 0.2 % with 1.0, 1.3 % with 0.7.
+_SIGMA_AREA, _SIGMA_LINE = 0.7, 1.0
+
+
+def specific_surface(labels: Any, *, method: str = "gradient", **about: Any) -> pd.DataFrame:
+    """Interface area between each pair of phases, and of each phase, per volume (2D: length per area).
+
+    ``"gradient"``: the integral of ``|grad(p)|`` of the phase's indicator smoothed by a Gaussian of 0.7 voxels
+    (the coarea formula, Federer 1959); right to 2 % for planes in any direction and for bodies of more than some 12
+    voxels across; layers thinner than about 3 voxels come out too small. ``"marching-cubes"``: the area of the 0.5
+    isosurface of the voxels themselves (Lewiner et al. 2003; in 2D marching squares), which keeps thin layers and is
+    some 8 % too large on curved surfaces (17 % with flat voxels). Faces of voxels are
+    never counted: that would be 50 % too large. The interface of a pair is ``(S_i + S_j - S_ij) / 2``, with S_ij of
+    both phases taken as one. ``"intercepts"``: lines in 13 directions (2D: 4) and Crofton's formula, as MorphoLibJ in
+    Fiji (Lehmann and Legland 2012, Insight J.), each pair counted for itself; right for layers of a voxel or two too,
+    with up to 5 % of error where all interfaces lie in one direction. Faces of the image are no surface.
+
+    Parameters
+    ----------
+    labels : array_like or Phases
+        (Y, X) or (Z, Y, X) labels.
+    method : {"gradient", "marching-cubes", "intercepts"}
+        See above.
+    **about
+        Spacing, unit, background and names as `as_phases` takes them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``phase``, ``other`` (empty: with all other phases together), ``area``, ``specific_surface`` (area over the
+        volume of all phases), ``per_phase_volume`` (area over the volume of ``phase``). Interfaces with the background
+        count nowhere.
+
+    Raises
+    ------
+    ImageError, LabelsError, SettingsError
+        As `as_phases`; another method.
+    """
+    import pandas as pd
+
+    phases = as_phases(labels, **about)
+    pairs = pair_areas(phases, method)
+    rows = []
+
+    def row(phase: int, other: str, value: float) -> None:
+        own = phases.counts[phase] * phases.voxel
+        rows.append(
+            {
+                "phase": phases.names[phase],
+                "other": other,
+                "area": value,
+                "specific_surface": value / phases.measure,
+                "per_phase_volume": value / own,
+            }
+        )
+
+    for phase, _ in phases:
+        row(phase, "", sum(value for pair, value in pairs.items() if phase in pair))
+    for (a, b), value in pairs.items():
+        row(a, phases.names[b], value)
+    return pd.DataFrame(rows)
+
+
+def pair_areas(phases: Phases, method: str) -> dict[tuple[int, int], float]:
+    """Area of the interface of each pair of phases, by their places, with a method of `specific_surface`."""
+    pairs = list(combinations(range(len(phases)), 2))
+    if method == "intercepts":
+        areas = interface_areas(phases)
+        return {(a, b): float(areas[a, b]) for a, b in pairs}
+    if method not in ("gradient", "marching-cubes"):
+        raise SettingsError(
+            f"method = {method!r}", expected="gradient, marching-cubes or intercepts", remedy="check the spelling"
+        )
+    area = _gradient_area if method == "gradient" else _mesh_area
+    # a phase's own surface includes that with the background, which cancels in the pairs
+    single = [area(phases, phases.mask(phase)) for phase, _ in phases]
+    filled = phases.inside is None
+    found = {}
+    for a, b in pairs:
+        if len(phases) == 2 and filled:
+            both = 0.0
+        elif len(phases) == 3 and filled:  # two together have the surface of the third
+            both = single[3 - a - b]
+        else:
+            both = area(phases, _either(phases, a, b))
+        found[a, b] = max((single[a] + single[b] - both) / 2, 0.0)
+    return found
+
+
+def _either(phases: Phases, a: int, b: int) -> np.ndarray:
+    return (phases.index == a) | (phases.index == b)
+
+
+def _smoothed(mask: np.ndarray, sigma: float) -> np.ndarray:
+    """A mask smoothed along the axes that have more than one voxel; the image goes on as its own mirror image."""
+    from scipy import ndimage as ndi
+
+    sigmas = [sigma if size > 1 else 0 for size in mask.shape]
+    return ndi.gaussian_filter(mask.astype(np.float32), sigmas, mode="reflect")
+
+
+def _slope(field: np.ndarray, axis: int, step: float) -> np.ndarray:
+    """Central difference along an axis; at the ends that of the mirror image."""
+    moved = np.moveaxis(field, axis, 0)
+    slope = np.zeros_like(moved)
+    if len(moved) > 2:
+        slope[1:-1] = (moved[2:] - moved[:-2]) / np.float32(2 * step)
+    if len(moved) > 1:
+        slope[0] = (moved[1] - moved[0]) / np.float32(2 * step)
+        slope[-1] = (moved[-1] - moved[-2]) / np.float32(2 * step)
+    return np.moveaxis(slope, 0, axis)
+
+
+def _gradient_area(phases: Phases, mask: np.ndarray) -> float:
+    field = _smoothed(mask, _SIGMA_AREA)
+    square = np.zeros(field.shape, np.float32)
+    for axis in phases.axes:
+        place = phases.axis(axis)
+        square += _slope(field, place, phases.spacing[place]) ** 2
+    np.sqrt(square, out=square)
+    return float(square.sum(dtype=np.float64)) * phases.voxel
+
+
+def _mesh_area(phases: Phases, mask: np.ndarray) -> float:
+    """Area of the 0.5 isosurface (length of the contour in 2D) inside the image; open at its faces."""
+    from skimage import measure
+
+    if mask.all() or not mask.any():
+        return 0.0
+    if phases.ndim == 2:
+        total = 0.0
+        for contour in measure.find_contours(mask[0].astype(np.float32), 0.5):
+            steps = np.diff(contour, axis=0) * np.array(phases.spacing[1:])
+            total += float(np.hypot(*steps.T).sum())
+        return total
+    total = 0.0
+    thick = 64  # slices at a time: a mesh of all would take gigabytes
+    for start in range(0, mask.shape[0] - 1, thick):
+        part = mask[start : start + thick + 1]
+        if part.shape[0] < 2 or part.all() or not part.any():
+            continue
+        vertices, faces, *_ = measure.marching_cubes(part.astype(np.float32), 0.5, spacing=phases.spacing)
+        total += float(measure.mesh_surface_area(vertices, faces))
+    return total
+
+
+def triple_phase_boundary(labels: Any, **about: Any) -> pd.DataFrame:
+    """Length of the lines where three phases meet, per volume (2D: number of such points per area).
+
+    Around a line where three phases meet their smoothed indicators take every triple of shares once, so that the area
+    formula (Federer 1959), used on two of them, gives its length: ``L = 2 * integral of |grad(p_i) x grad(p_j)|``. No
+    edges of voxels are counted, which would give a line in a general direction up to 1.7 times its length. Of more than
+    three phases, ``L_ijk = (T_ij + T_ik - T_i,jk) / 2`` with T of two phases (j and k taken as one) and all others.
+
+    Parameters
+    ----------
+    labels : array_like or Phases
+        (Y, X) or (Z, Y, X) labels.
+    **about
+        Spacing, unit, background and names as `as_phases` takes them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``phases`` (names joined by " / "), ``length`` (2D: number of points), ``density`` (over the volume of all
+        phases). No rows for fewer than three phases.
+
+    Raises
+    ------
+    ImageError, LabelsError, SettingsError
+        As `as_phases`.
+    """
+    import pandas as pd
+
+    phases = as_phases(labels, **about)
+    rows = []
+    flows: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
+
+    def lines(first: tuple[int, ...], second: tuple[int, ...]) -> float:
+        """T: length of the lines where the two (sets of) phases and anything else meet."""
+        if (first, second) not in flows:
+            masks = [np.isin(phases.index, several) for several in (first, second)]
+            flows[first, second] = _line_length(phases, *masks)
+        return flows[first, second]
+
+    filled = phases.inside is None
+    for i, j, k in combinations(range(len(phases)), 3):
+        if len(phases) == 3 and filled:
+            length = lines((i,), (j,))
+        else:
+            length = max((lines((i,), (j,)) + lines((i,), (k,)) - lines((i,), (j, k))) / 2, 0.0)
+        rows.append(
+            {
+                "phases": " / ".join(phases.names[phase] for phase in (i, j, k)),
+                "length": length,
+                "density": length / phases.measure,
+            }
+        )
+    return pd.DataFrame(rows, columns=["phases", "length", "density"])
+
+
+def _line_length(phases: Phases, a: np.ndarray, b: np.ndarray) -> float:
+    p, q = _smoothed(a, _SIGMA_LINE), _smoothed(b, _SIGMA_LINE)
+    slopes = [
+        [_slope(field, phases.axis(axis), phases.spacing[phases.axis(axis)]) for axis in phases.axes]
+        for field in (p, q)
+    ]
+    u, v = slopes
+    square = np.zeros(a.shape, np.float32)
+    for i, j in combinations(range(phases.ndim), 2):
+        square += (u[i] * v[j] - u[j] * v[i]) ** 2
+    return 2 * float(np.sqrt(square, out=square).sum(dtype=np.float64)) * phases.voxel

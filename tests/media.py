@@ -1,0 +1,58 @@
+"""Media with known numbers, for tests and benchmark of the metrology."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ball(size: int, radius: float, spacing: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
+    """(size, size, size) uint8: a ball around the middle voxel."""
+    z, y, x = ((np.arange(size) - size // 2) * step for step in spacing)
+    return (z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 <= radius**2).astype(np.uint8)
+
+
+def slanted_strip(count: int = 20) -> np.ndarray:
+    """(N, N + 1, N + 1) bool: a strip of 2 x 2 voxels that moves by one voxel along y and x in each slice."""
+    strip = np.zeros((count, count + 1, count + 1), bool)
+    for z in range(count):
+        strip[z, z : z + 2, z : z + 2] = True
+    return strip
+
+
+def overlapping_balls(size: int, radius: float, density: float, seed: int = 0) -> np.ndarray:
+    """(size, size, size) uint8, periodic: 0 in balls with centres anywhere, ``density`` of them a voxel; 1 between."""
+    rng = np.random.default_rng(seed)
+    between = np.ones((size,) * 3, np.uint8)
+    reach = int(np.ceil(radius)) + 1
+    offsets = np.arange(-reach, reach + 1)
+    for centre in rng.random((rng.poisson(density * size**3), 3)) * size:
+        corner = np.floor(centre).astype(int)
+        z, y, x = (corner[axis] + offsets for axis in range(3))
+        away = ((z - centre[0])[:, None, None] ** 2 + (y - centre[1])[:, None] ** 2 + (x - centre[2]) ** 2) <= radius**2
+        between[np.ix_(z % size, y % size, x % size)] &= ~away
+    return between
+
+
+def union_of_two_balls(distance: np.ndarray, radius: float) -> np.ndarray:
+    """Volume of the union of two balls."""
+    share = np.minimum(distance / (2 * radius), 1)
+    return 4 / 3 * np.pi * radius**3 * (1 + 1.5 * share - 0.5 * share**3)
+
+
+def grains(shape: tuple[int, ...], sigma: float, share: float, seed: int = 0) -> np.ndarray:
+    """A thresholded Gaussian field, uint8: 1 where it is below its ``share`` quantile; the share itself varies."""
+    from scipy import ndimage as ndi
+    from scipy.special import ndtri
+
+    margin = int(np.ceil(4 * sigma))
+    rng = np.random.default_rng(seed)
+    field = ndi.gaussian_filter(rng.normal(size=tuple(size + 2 * margin for size in shape)), sigma, mode="wrap")
+    field = field[tuple(slice(margin, -margin) for _ in shape)]
+    deviation = (2 * np.sqrt(np.pi) * sigma) ** (-len(shape) / 2)
+    return (field / deviation < ndtri(share)).astype(np.uint8)
+
+
+def three_phases(shape: tuple[int, ...], sigma: float = 2, seed: int = 0) -> np.ndarray:
+    """uint8 0, 1, 2: two thresholded fields."""
+    first, second = grains(shape, sigma, 0.4, seed), grains(shape, sigma, 0.5, seed + 1)
+    return np.where(first, 0, 1 + second).astype(np.uint8)
