@@ -60,7 +60,7 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
     """What a call of an operation gives by place."""
     sample = classifier.parents[1]
     known = {
-        "image": sample / "image.tif",
+        "image": sample / ("labels.tif" if name == "measure" else "image.tif"),
         "images": sample / "image.tif",
         "labels": sample / "labels.tif",
         "classifier": classifier,

@@ -94,10 +94,15 @@ def headless(imagej, tmp_path) -> Callable[[list[tuple[str, str]]], tuple[list[s
     return run
 
 
+def image_for(name: str) -> str:
+    """The file that an operation of the catalogue is tried on."""
+    return "labels.tif" if name == "measure" else "image.tif"
+
+
 def given(name: str, trained: Path, out: Path) -> dict[str, str]:
     """Values for the parameters of an operation that have no default."""
     known = {
-        "image": trained / "image.tif",
+        "image": trained / image_for(name),
         "images": trained / "image.tif",
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
@@ -114,9 +119,10 @@ def fast(name: str) -> str:
 
 def test_every_function_and_command(headless, imagej, trained, tmp_path, service_folder):
     """Each function of the library with files, each command on an open image, with and without a folder."""
-    open_image = f"// include FijiBridge.ijm\nopen({macro_text(str(trained / 'image.tif'))});\n"
     macros = []
     for name in CATALOGUE:
+        image = macro_text(str(trained / image_for(name)))
+        open_image = f"// include FijiBridge.ijm\nclose('*');\nopen({image});\n"
         arguments = ", ".join(map(macro_text, given(name, trained, tmp_path / f"{name} ü").values()))
         separator = ", " if arguments else ""
         call = f'fb{camel(name)}({arguments}{separator}"{fast(name)}")'

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fijibridge.doors.arguments import parameters_of, parse_options
 from fijibridge.doors.calls import DONE, ERROR, perform
-from fijibridge.doors.generate import LIBRARY, camel, macros_folder, placed
+from fijibridge.doors.generate import LIBRARY, macros_folder, placed
 from fijibridge.doors.install import filled_in
 from fijibridge.errors import ImageError
 from fijibridge.operations import CATALOGUE
