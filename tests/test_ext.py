@@ -157,6 +157,8 @@ def test_the_line_of_a_failure_is_that_of_the_call(fiji):
     with pytest.raises(MacroError, match="line 3: segment has no option 'tree'") as caught:
         fiji.run_macro('run("fijibridge");\n\nr = Ext.segment("a", "b", "", "tree=4");\n')
     assert caught.value.remedy == "did you mean trees?"
+    with pytest.raises(MacroError, match=r"line 2: options 'a=\[b', not understood"):
+        fiji.run_macro('run("fijibridge");\nr = Ext.segment("a", "b", "", "a=[b");')
     with pytest.raises(MacroError, match="no image is open"):
         fiji.run_macro('close("*"); run("fijibridge"); r = Ext.segment("", "b", "", "");')
     assert fiji.run_macro("return 'still works';") == "still works"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -85,9 +86,11 @@ def test_all_is_ascii():
 def test_any_path_becomes_ascii(text):
     expression = macro_text(text)
     assert expression.isascii()
-    parts = expression.replace('"', "").split(" + ")
-    if text.isascii() and not {'"', "\\", "+"} & set(text):
-        assert parts == [text] or expression == f'"{text}"'
+    units = b""
+    for plain, codes in re.findall(r'"([^"]*)"|fromCharCode\(([^)]*)\)', expression):  # as ImageJ would read it
+        found = [ord(letter) for letter in plain] if not codes else [int(code) for code in codes.split(", ")]
+        units += b"".join(unit.to_bytes(2, "big") for unit in found)
+    assert units.decode("utf-16-be") == text
 
 
 # --- installed -------------------------------------------------------------------------------------------------------

@@ -323,7 +323,6 @@ def test_it_cannot_start(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(ServiceError, match="cannot be used"):
         service.start_in_background(tmp_path / "file")
-    monkeypatch.setattr(sys, "executable", sys.executable)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
     (tmp_path / "broken" / "uvicorn").mkdir(parents=True)
     (tmp_path / "broken" / "uvicorn" / "__init__.py").write_text("raise ImportError('uvicorn is damaged')")

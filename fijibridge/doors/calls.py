@@ -11,7 +11,7 @@ from typing import Any
 from fijibridge.doors.arguments import arguments_of, kind_of, parameters_of, report_lines
 from fijibridge.errors import BridgeError, SettingsError
 from fijibridge.operations import CATALOGUE, operation
-from fijibridge.progress import Bar, reported
+from fijibridge.progress import reported
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +120,6 @@ def _called(
                         expected="the whole path, from the root or drive on; or the title of an open image",
                         remedy="use getDirectory(...) or File.getDirectory(...) in front of the name",
                     )
-    with reported(lambda text, total: _bar(watch, text, total)):
+    with reported(lambda text, total: _Watched(watch, text, total)):
         report = operation(name)(**arguments)
     return report, arguments.get("out") != place / "results"
-
-
-def _bar(watch: Watch, text: str, total: int) -> Bar:
-    return _Watched(watch, text, total)

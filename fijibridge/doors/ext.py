@@ -18,7 +18,7 @@ from fijibridge.doors.arguments import parameters_of, parse_options
 from fijibridge.doors.calls import DONE, ERROR, perform
 from fijibridge.doors.generate import LIBRARY, macros_folder, placed
 from fijibridge.doors.install import filled_in
-from fijibridge.errors import ImageError
+from fijibridge.errors import BridgeError, ImageError
 from fijibridge.operations import CATALOGUE
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Extension:
         self._count += 1
         place = self.exchange / "exchange" / f"ext-{self._count}"
         place.mkdir()
+        quiet = False
         try:
             words = parse_options(options)
             quiet, show = words.pop("on_error", "") == "return", "show" in words
@@ -105,7 +106,7 @@ class Extension:
                 if line.startswith("show=") and (show or "out=" in lines):
                     self._open(*line.removeprefix("show=").split("\t"))
             return "\n".join(line for line in lines if not line.startswith("show="))
-        except ImageError as error:
+        except BridgeError as error:
             return f"{ERROR}\n{error}" if quiet else self._end(str(error))
         finally:
             shutil.rmtree(place, ignore_errors=True)

@@ -15,8 +15,6 @@ from fijibridge.params import Param
 LIBRARY = "FijiBridge.ijm"
 COMMANDS = "commands"
 _SEAM = '// --- written by "fijibridge macros" from the catalogue of operations ---\n'
-# of a command they are the active image, unless its options name another
-_NOT_IN_DIALOGS = ("image", "images")
 _WIDTHS = {"path": 40, "paths": 40, "text": 16}
 
 
@@ -139,7 +137,7 @@ def _command(name: str) -> str:
     title = command_name(name)
     fields, values, help_rows = [], [], []
     for key, (plain, param, parameter) in parameters_of(name).items():
-        if key in _NOT_IN_DIALOGS:
+        if param.role == "image":  # the active one, unless the command's options name another
             values.append(_value(key, param, f'fbOption(given, "{key}")'))
             continue
         field, value = _field(key, plain, param, parameter.default)
