@@ -136,6 +136,8 @@ def _paint(places, radii, spacing, out, z0, z1):
 
 def squared_distance(mask: np.ndarray, spacing: tuple[float, float, float], run: Workers) -> np.ndarray:
     """(Z, Y, X) float32 squared distance to the nearest voxel outside a mask; infinite where there is none."""
+    # scipy's distance_transform_edt gives the same to 1e-6, but in 5.0 s and float64 where this takes 0.7 s (256^3, 2
+    # cores); coarse painting asks for it dozens of times a phase
     nz, ny, _ = mask.shape
     field = np.empty(mask.shape, np.float32)
     run(_along_x, mask, field, spacing[2], slices=(0, nz), size=mask.size)
