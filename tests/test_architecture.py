@@ -27,6 +27,7 @@ ORDER = (
     ("features", "metrology"),
     ("forest",),
     ("segmentation",),
+    ("reconstruction",),
     ("tws",),
     ("operations",),
     ("doors",),

@@ -1,0 +1,1 @@
+"""3D label volumes made from 2D segmented micrographs."""

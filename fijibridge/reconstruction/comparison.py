@@ -1,0 +1,516 @@
+"""A volume against the micrographs it was made from: fractions, correlation, surface, chords, and what only 3D has."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, combinations_with_replacement, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fijibridge.errors import LabelsError, SettingsError
+from fijibridge.metrology.chords import chord_lengths
+from fijibridge.metrology.components import connectivity
+from fijibridge.metrology.correlation import two_point_correlation
+from fijibridge.metrology.phases import OUTSIDE, Phases
+from fijibridge.metrology.report import number
+from fijibridge.metrology.surface import pair_areas
+from fijibridge.metrology.transport import tortuosities
+from fijibridge.progress import bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# the volume's axes along the rows' and the columns' direction of a plane's images: (down, across)
+PLANES = {"xy": ("y", "x"), "xz": ("z", "x"), "yz": ("z", "y")}
+COLUMNS = ("metric", "phase", "other", "plane", "axis", "exemplar", "volume", "unit", "difference", "error")
+_WHOLE = 256  # voxels along a side up to which a volume is correlated at once (1.5 GB); a larger one in parts
+_TRANSPORT = 256**3  # voxels up to which the flow is solved
+_TOLERANCE = 1e-4  # of the flow; the conductivity's own error is about its square
+_SLICES = 16  # of each plane, whose perimeters are measured
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a volume has in common with its exemplars, and what not.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The phases, in the order of their values.
+    unit : str
+        Of lengths.
+    isotropic : bool
+        Whether one exemplar, xy, stands for all three planes.
+    reach : float
+        Distance up to which correlations are compared, in `unit`.
+    table : pandas.DataFrame
+        One row a number: ``metric``, ``phase``, ``other`` (the second phase of a pair), ``plane`` (of the exemplar;
+        "all": all exemplars together, or the one that stands for all planes), ``axis`` (of the volume), ``exemplar``,
+        ``volume``, ``unit``, ``difference`` (volume less exemplar), ``error`` (%). NaN where there is no such number.
+
+        - ``fraction``: the difference is in percentage points.
+        - ``autocorrelation``, ``cross_correlation``: mean probabilities over the lags; the difference is the mean
+          absolute one over the lags along both axes of the plane, the error that over ``phi (1 - phi)``, or over
+          ``phi_i phi_j``, of the exemplar.
+        - ``specific_surface``, ``interface_area``: the volume's by intercepts in 13 directions; the exemplar's is its
+          perimeter (by intercepts in 4 directions) times 4/pi, which is exact on average for isotropic material and
+          an approximation for the mean of three planes of anisotropic material.
+        - ``perimeter``, ``interface_length``: of slices of the volume and of the exemplar, both in 2D: this
+          comparison holds for anisotropic material.
+        - ``mean_chord``: along each axis.
+        - of the volume alone: ``largest_component`` (share of the phase), ``percolating`` (share of the phase that
+          reaches from face to face along the axis; 0: it does not percolate), ``relative_conductivity`` (along each
+          axis, and their mean), ``tortuosity_factor`` (fraction over that mean), ``intercept_density`` (boundaries of
+          the phase per length along each axis).
+        - ``correlation_spread``, ``intercept_spread``, in %: the largest mean absolute difference of two axes'
+          autocorrelations over ``phi (1 - phi)``; the largest less the smallest intercept density over their mean. The
+          exemplars' own spread beside it: a volume of anisotropic exemplars should have it.
+    curves : dict
+        ``"correlation"``: ``phase``, ``other``, ``plane`` (empty for the volume), ``axis`` (of the volume, or
+        "radial"), ``which`` ("exemplar" or "volume"), ``distance``, ``probability``. ``"chords"``: ``phase``,
+        ``plane``, ``axis``, ``which``, ``length``, ``probability``, ``density``.
+    notes : tuple of str
+        What a reader should know.
+    seconds : dict
+        Wall seconds a step.
+    """
+
+    names: tuple[str, ...]
+    unit: str
+    isotropic: bool
+    reach: float
+    table: pd.DataFrame
+    curves: dict[str, pd.DataFrame]
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def rows(self, *metrics: str) -> pd.DataFrame:
+        """The rows of the table of these metrics."""
+        return self.table[self.table.metric.isin(metrics)]
+
+    def headline(self) -> dict[str, float]:
+        """The worst of each kind; NaN where nothing could be compared.
+
+        Returns
+        -------
+        dict
+            ``fraction_points``: largest difference of a fraction in percentage points; ``two_point_percent``: largest
+            error of a correlation; ``surface_percent``: largest error of a phase's surface (of its perimeter where
+            there are several exemplars); ``axis_spread_percent``: largest spread between the volume's axes.
+        """
+        surface = "specific_surface" if self.isotropic else "perimeter"
+        return {
+            "fraction_points": _largest(self.rows("fraction").difference),
+            "two_point_percent": _largest(self.rows("autocorrelation", "cross_correlation").error),
+            "surface_percent": _largest(self.rows(surface).error),
+            "axis_spread_percent": _largest(self.rows("correlation_spread", "intercept_spread").volume),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The comparison for JSON.
+
+        Returns
+        -------
+        dict
+            ``headline`` (see `headline`), ``unit``, ``isotropic``, ``reach``, ``notes``, and ``metrics``: metric ->
+            phase (a pair as "A / B") -> plane and axis ("xy", "xy x", "z"; left out where there are none) -> the
+            numbers of the row that are not NaN.
+        """
+        metrics: dict[str, Any] = {}
+        for row in self.table.itertuples():
+            found = {}
+            for name in ("exemplar", "volume", "difference", "error"):
+                value = getattr(row, name)
+                if not math.isnan(value):
+                    found[name] = number(value)
+            keys = [row.metric, f"{row.phase} / {row.other}" if row.other else row.phase]
+            where = f"{row.plane} {row.axis}".strip()
+            keys += [where] if where else []
+            place = metrics
+            for key in keys[:-1]:
+                place = place.setdefault(key, {})
+            place.setdefault(keys[-1], {}).update(found)
+        return {
+            "headline": {name: number(value) for name, value in self.headline().items()},
+            "unit": self.unit,
+            "isotropic": self.isotropic,
+            "reach": self.reach,
+            "notes": list(self.notes),
+            "metrics": metrics,
+        }
+
+
+def _largest(values: pd.Series) -> float:
+    """The largest absolute value, NaN aside."""
+    return float(values.abs().max()) if values.notna().any() else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """The images, of one list of phases, and the rows so far."""
+
+    names: tuple[str, ...]
+    exemplars: dict[str, Phases]  # one a plane that is compared: the same one three times if it stands for all
+    volume: Phases
+    isotropic: bool
+    lags: int
+    threads: int
+    rows: list[dict[str, Any]]
+    curves: dict[str, pd.DataFrame]
+    notes: list[str]
+
+    @property
+    def single(self) -> dict[str, Phases]:
+        """Each exemplar once, by its plane; "all" for one that stands for all."""
+        return {"all": self.exemplars["xy"]} if self.isotropic else self.exemplars
+
+    def share(self, phases: Phases, place: int) -> float:
+        return phases.counts[place] / sum(phases.counts)
+
+    def put(self, metric: str, phase: str, exemplar: float, volume: float, unit: str = "", **more: Any) -> None:
+        """A row; ``more``: other, plane, axis, and difference and error where they are not the usual ones."""
+        difference = volume - exemplar
+        row = {"metric": metric, "phase": phase, "other": "", "plane": "", "axis": "", "unit": unit}
+        row |= {"exemplar": exemplar, "volume": volume, "difference": difference}
+        self.rows.append(row | {"error": 100 * _ratio(difference, exemplar)} | more)
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b else math.nan
+
+
+def _fractions(work: _Work) -> None:
+    for plane, exemplar in work.single.items():
+        for place, name in enumerate(work.names):
+            ours, theirs = work.share(work.volume, place), work.share(exemplar, place)
+            work.put("fraction", name, theirs, ours, plane=plane, difference=100 * (ours - theirs))
+
+
+def _correlation(work: _Work) -> None:
+    import pandas as pd
+
+    key = ["phase", "other"]
+    pieces = [_mean_curves(work.volume, work.threads).assign(plane="", which="volume")]
+    for plane, exemplar in work.exemplars.items():
+        curves = two_point_correlation(exemplar, threads=work.threads)
+        axes = {"radial": "radial", **dict(zip("yx", PLANES[plane], strict=True))}
+        pieces.append(curves.assign(direction=curves.direction.map(axes), plane=plane, which="exemplar"))
+    every = pd.concat(pieces, ignore_index=True).rename(columns={"direction": "axis"})
+    every = every[[*key, "plane", "axis", "which", "distance", "probability"]]
+    work.curves["correlation"] = every
+    index = dict(tuple(every.groupby([*key, "plane", "axis"], sort=False)))
+
+    def compared(a: str, b: str, plane: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
+        """The exemplar's and the volume's curve at the volume's lags, out to where both have one."""
+        theirs, ours = index[a, b, plane, axis], index[a, b, "", axis]
+        where = ours.distance.to_numpy()[: work.lags + 1]
+        where = where[where <= theirs.distance.max() * (1 + 1e-9)]
+        found = np.interp(where, theirs.distance, theirs.probability)
+        return found, ours.probability.to_numpy()[: len(where)]
+
+    for (i, a), (j, b) in combinations_with_replacement(enumerate(work.names), 2):
+        for plane, exemplar in work.exemplars.items():
+            theirs, ours = (
+                np.concatenate(parts)
+                for parts in zip(*(compared(a, b, plane, axis) for axis in PLANES[plane]), strict=True)
+            )
+            first, second = work.share(exemplar, i), work.share(exemplar, j)
+            scale = first * (1 - first) if i == j else first * second
+            difference = float(np.abs(ours - theirs).mean())
+            metric, other = ("autocorrelation", "") if i == j else ("cross_correlation", b)
+            more = {"plane": plane, "difference": difference, "error": 100 * _ratio(difference, scale)}
+            work.put(metric, a, float(theirs.mean()), float(ours.mean()), other=other, **more)
+    for place, name in enumerate(work.names):
+        held: dict[str, list[np.ndarray]] = {}
+        for plane in work.exemplars:
+            for axis in PLANES[plane]:
+                held.setdefault(axis, []).append(compared(name, name, plane, axis)[0])
+        several = [_mean(curves) for curves in held.values()]
+        own = [index[name, name, "", axis].probability.to_numpy()[: work.lags + 1] for axis in "zyx"]
+        shares = [work.share(exemplar, place) for exemplar in work.exemplars.values()]
+        theirs, ours = sum(shares) / len(shares), work.share(work.volume, place)
+        work.put("correlation_spread", name, _spread(several, theirs), _spread(own, ours), "%", error=math.nan)
+
+
+def _mean(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of curves, out to where the shortest ends."""
+    return np.mean([curve[: min(map(len, curves))] for curve in curves], axis=0)
+
+
+def _spread(curves: Sequence[np.ndarray], share: float) -> float:
+    """Largest mean absolute difference of two curves, over share (1 - share), in %."""
+    differences = []
+    for a, b in combinations(curves, 2):
+        common = min(len(a), len(b))
+        differences.append(float(np.abs(a[:common] - b[:common]).mean()))
+    return 100 * _ratio(max(differences), share * (1 - share))
+
+
+def _mean_curves(volume: Phases, threads: int) -> pd.DataFrame:
+    """Correlations of a volume; of a large one the mean of those of its parts, as a transform of all takes too much."""
+    import pandas as pd
+
+    cuts = [np.array_split(np.arange(size), -(-size // _WHOLE)) for size in volume.index.shape]
+    found = []
+    for parts in product(*cuts):
+        index = volume.index[tuple(slice(part[0], part[-1] + 1) for part in parts)]
+        found.append(two_point_correlation(_with_index(volume, index), threads=threads))
+    if len(found) == 1:
+        return found[0]
+    # parts differ in size by a voxel: the same lags are those of the same place in the curve
+    key = ["phase", "other", "direction"]
+    every = pd.concat([part.assign(lag=part.groupby(key, sort=False).cumcount()) for part in found])
+    grouped = every.groupby([*key, "lag"], sort=False)
+    mean = grouped[["distance", "probability"]].mean()[grouped.size() == len(found)]
+    return mean.reset_index().drop(columns="lag")
+
+
+def _surface(work: _Work) -> None:
+    pairs = list(combinations(range(len(work.names)), 2))
+    unit = f"{work.volume.unit}^-1"
+    flat = {plane: _perimeters([exemplar], pairs) for plane, exemplar in work.single.items()}
+    solid = _perimeters([work.volume], pairs)
+    stereology = {place: 4 / math.pi * sum(one[place] for one in flat.values()) / len(flat) for place in solid}
+    if not work.isotropic:
+        work.notes.append(
+            "specific surface and interface area: 4/pi times the mean perimeter of the exemplars' planes, which is "
+            "exact for isotropic material only; perimeters compare like with like"
+        )
+
+    def rows(names: tuple[str, str], theirs: Mapping[Any, float], ours: Mapping[Any, float], plane: str) -> None:
+        for place in theirs:
+            a, b = place if isinstance(place, tuple) else (place, None)
+            more = {"plane": plane, "other": "" if b is None else work.names[b]}
+            work.put(names[b is not None], work.names[a], theirs[place], ours[place], unit, **more)
+
+    rows(("specific_surface", "interface_area"), stereology, solid, "all")
+    for plane in work.exemplars:
+        theirs = flat["all" if work.isotropic else plane]
+        slices = _perimeters(_slices(work.volume, plane), pairs)
+        rows(("perimeter", "interface_length"), theirs, slices, plane)
+
+
+def _perimeters(images: Sequence[Phases], pairs: Sequence[tuple[int, int]]) -> dict[Any, float]:
+    """Interface per measure of images together: by place for a phase, by places for a pair; intercepts' method."""
+    areas = [pair_areas(image, "intercepts") for image in images]
+    measure = sum(image.measure for image in images)
+    found: dict[Any, float] = {pair: sum(area[pair] for area in areas) / measure for pair in pairs}
+    number = len(images[0])
+    return {place: sum(found[pair] for pair in pairs if place in pair) for place in range(number)} | found
+
+
+def _slices(volume: Phases, plane: str) -> list[Phases]:
+    """Slices of a plane, evenly spread, as images in 2D; none of background alone."""
+    down, across = (volume.axis(axis) for axis in PLANES[plane])
+    stack = np.moveaxis(volume.index, 3 - down - across, 0)
+    chosen = np.unique(np.linspace(0, len(stack) - 1, min(_SLICES, len(stack))).round().astype(int))
+    spacing = (1.0, volume.spacing[down], volume.spacing[across])
+    found = [_with_index(volume, np.ascontiguousarray(stack[place][None]), spacing, 2) for place in chosen]
+    return [image for image in found if sum(image.counts)]
+
+
+def _chords(work: _Work) -> None:
+    import pandas as pd
+
+    pieces = []
+
+    def measured(phases: Phases, plane: str, axes: Mapping[str, str], which: str) -> dict[tuple[str, str], float]:
+        means, curves = chord_lengths(phases)
+        pieces.append(curves.assign(axis=curves.axis.map(axes), plane=plane, which=which))
+        absent = {name for place, name in phases if not phases.counts[place]}
+        return {
+            (row.phase, axes[row.axis]): math.nan if row.phase in absent else float(row.mean_chord)
+            for row in means.itertuples()
+        }
+
+    solid = measured(work.volume, "", dict(zip("zyx", "zyx", strict=True)), "volume")
+    densities: dict[tuple[str, str], list[float]] = {}  # of the exemplars, by phase and axis
+    for plane, exemplar in work.exemplars.items():
+        flat = measured(exemplar, plane, dict(zip("yx", PLANES[plane], strict=True)), "exemplar")
+        for (place, name), axis in product(enumerate(work.names), PLANES[plane]):
+            both = flat[name, axis], solid[name, axis]
+            work.put("mean_chord", name, *both, work.volume.unit, plane=plane, axis=axis)
+            density = 2 * work.share(exemplar, place) / flat[name, axis]
+            densities.setdefault((name, axis), []).append(density)
+    for place, name in enumerate(work.names):
+        ours = [2 * work.share(work.volume, place) / solid[name, axis] for axis in "zyx"]
+        for axis, density in zip("zyx", ours, strict=True):
+            work.put("intercept_density", name, math.nan, density, f"{work.volume.unit}^-1", axis=axis)
+        theirs = [sum(several) / len(several) for (phase, _), several in densities.items() if phase == name]
+        relative = [100 * _ratio(max(some) - min(some), sum(some) / len(some)) for some in (theirs, ours)]
+        work.put("intercept_spread", name, *relative, "%", error=math.nan)
+    columns = ["phase", "plane", "axis", "which", "length", "probability", "density"]
+    filled = [piece for piece in pieces if len(piece)]
+    # without the empty ones, whose columns have no types
+    work.curves["chords"] = pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+
+
+def _connectivity(work: _Work) -> None:
+    found = connectivity(_present(work.volume))
+    for name in work.names:
+        rows = {row.axis: row for row in found[found.phase == name].itertuples()}
+        largest = rows["z"].largest if rows else math.nan
+        work.put("largest_component", name, math.nan, float(largest))
+        for axis in "zyx":
+            work.put("percolating", name, math.nan, float(rows[axis].percolating) if rows else 0.0, axis=axis)
+
+
+def _transport(work: _Work) -> None:
+    if work.volume.index.size > _TRANSPORT:
+        work.notes.append(
+            "no conductivity and tortuosity: the volume is larger than 256^3 voxels; fijibridge measure has them"
+        )
+        return
+    found = tortuosities(_present(work.volume), tolerance=_TOLERANCE, threads=work.threads)
+    for place, name in enumerate(work.names):
+        rows = found[found.phase == name]
+        values = dict(zip(rows.axis, rows.relative_conductivity.astype(float), strict=True))
+        for axis in "zyx":
+            work.put("relative_conductivity", name, math.nan, values.get(axis, 0.0), axis=axis)
+        mean = sum(values.values()) / 3
+        share = work.share(work.volume, place)
+        work.put("relative_conductivity", name, math.nan, mean)
+        work.put("tortuosity_factor", name, math.nan, share / mean if mean else math.inf if share else math.nan)
+
+
+_STEPS = {
+    "fractions": _fractions,
+    "correlation": _correlation,
+    "surface": _surface,
+    "chords": _chords,
+    "connectivity": _connectivity,
+    "transport": _transport,
+}
+
+
+def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, threads: int = 0) -> Comparison:
+    """Compare a volume with the micrographs that it should look like in its slices.
+
+    Surfaces are compared by stereology, ``S_V = 4/pi L_A`` (Underwood 1970, Quantitative Stereology), and measured by
+    intercepts (``specific_surface(..., method="intercepts")``), which is right for thin phases too and of the same kind
+    in 2D and 3D.
+
+    Parameters
+    ----------
+    exemplars : mapping of {"xy", "xz", "yz"} to Phases
+        Images in 2D; rows of "xz" and "yz" run along z. One for "xy" alone stands for all three planes (isotropic
+        material); otherwise the planes given are compared.
+    volume : Phases
+        In 3D, of the exemplars' phases (values and names). A phase that is missing counts as one of fraction 0.
+    lags : int
+        Correlations are compared at lags of 0 to this many voxels along each axis, fewer where an image is less than
+        twice as large. Where the exemplar's pixels are of another size its curve is interpolated.
+    threads : int
+        0: all cores.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    LabelsError
+        A phase of the volume that no exemplar has, or a value with two names.
+    SettingsError
+        No exemplar, an unknown plane, an image of another number of dimensions, other units, lags below 1.
+    """
+    import pandas as pd
+
+    _check(exemplars, volume, lags)
+    names = _names(exemplars, volume)
+    values = tuple(names)
+    isotropic = set(exemplars) == {"xy"}
+    alike = {plane: _relabelled(exemplars[plane], names) for plane in PLANES if plane in exemplars}
+    if isotropic:
+        alike = dict.fromkeys(PLANES, alike["xy"])
+    solid = _relabelled(volume, names)
+    work = _Work(tuple(names.values()), alike, solid, isotropic, int(lags), threads, [], {}, [])
+    work.notes.extend(
+        f"{name} (value {value}) is missing from the volume"
+        for value, name, count in zip(values, work.names, work.volume.counts, strict=True)
+        if not count
+    )
+    seconds = {}
+    with bar("comparison", len(_STEPS)) as steps:
+        for name, step in _STEPS.items():
+            began = time.perf_counter()
+            step(work)
+            seconds[name] = round(time.perf_counter() - began, 3)
+            steps.update()
+    reach = max(min(lags, n // 2) * step for n, step in zip(volume.index.shape, volume.spacing, strict=True))
+    table = pd.DataFrame(work.rows, columns=list(COLUMNS))
+    return Comparison(work.names, volume.unit, isotropic, float(reach), table, work.curves, tuple(work.notes), seconds)
+
+
+def _check(exemplars: Mapping[str, Phases], volume: Phases, lags: int) -> None:
+    wrong = [plane for plane in exemplars if plane not in PLANES]
+    if wrong or not exemplars:
+        raise SettingsError(
+            f"exemplars of planes {', '.join(map(repr, wrong)) or '(none)'}",
+            expected=f"one of {', '.join(PLANES)} at least",
+            remedy="name the plane of each image; xy alone for isotropic material",
+        )
+    for what, phases, ndim in (("volume", volume, 3), *((f"exemplar {p}", e, 2) for p, e in exemplars.items())):
+        if phases.ndim != ndim:
+            raise SettingsError(
+                f"{what} in {phases.ndim}D", expected=f"{ndim}D", remedy="give images in 2D and a volume of slices"
+            )
+        if phases.unit != volume.unit:
+            raise SettingsError(
+                f"{what} in {phases.unit}, volume in {volume.unit}",
+                expected="one unit",
+                remedy="give pixel sizes in the same unit",
+            )
+    if lags < 1:
+        raise SettingsError(f"lags = {lags}", expected="1 or more", remedy="such as 32")
+
+
+def _names(exemplars: Mapping[str, Phases], volume: Phases) -> dict[int, str]:
+    """Value -> name of the phases of the exemplars, by value."""
+    names: dict[int, str] = {}
+    for image in (*exemplars.values(), volume):
+        for value, name in zip(image.values, image.names, strict=True):
+            if image is volume and value not in names:
+                raise LabelsError(
+                    f"phase {name} (value {value}) in the volume",
+                    expected=f"phases of the exemplars: {', '.join(names.values())}",
+                    remedy="compare the volume with the images that it was made from",
+                )
+            if names.setdefault(value, name) != name:
+                raise LabelsError(
+                    f"value {value} called {names[value]} and {name}",
+                    expected="one name a value",
+                    remedy="give all images the same class names",
+                )
+    return dict(sorted(names.items()))
+
+
+def _relabelled(phases: Phases, names: Mapping[int, str]) -> Phases:
+    """The image with the places of these phases; those it lacks have count 0."""
+    table = np.full(256, OUTSIDE, np.uint8)
+    for place, value in enumerate(names):
+        if value in phases.values:
+            table[phases.values.index(value)] = place
+    held = dict(zip(phases.values, phases.counts, strict=True))
+    counts = tuple(held.get(value, 0) for value in names)
+    return Phases(
+        table[phases.index], tuple(names), tuple(names.values()), phases.spacing, phases.unit, phases.ndim, counts
+    )
+
+
+def _present(phases: Phases) -> Phases:
+    """Without the phases that it has no voxel of, whose connectivity is no number."""
+    held = zip(phases.values, phases.names, phases.counts, strict=True)
+    return _relabelled(phases, {value: name for value, name, count in held if count})
+
+
+def _with_index(
+    phases: Phases, index: np.ndarray, spacing: tuple[float, float, float] | None = None, ndim: int = 3
+) -> Phases:
+    """A part of an image."""
+    counts = tuple(int(count) for count in np.bincount(index.ravel(), minlength=256)[: len(phases)])
+    return Phases(index, phases.values, phases.names, spacing or phases.spacing, phases.unit, ndim, counts)
