@@ -122,11 +122,8 @@ class Comparison:
         """
         metrics: dict[str, Any] = {}
         for row in self.table.itertuples():
-            found = {}
-            for name in ("exemplar", "volume", "difference", "error"):
-                value = getattr(row, name)
-                if not math.isnan(value):
-                    found[name] = number(value)
+            every = {name: getattr(row, name) for name in ("exemplar", "volume", "difference", "error")}
+            found = {name: number(value) for name, value in every.items() if not math.isnan(value)}
             keys = [row.metric, f"{row.phase} / {row.other}" if row.other else row.phase]
             where = f"{row.plane} {row.axis}".strip()
             keys += [where] if where else []
@@ -243,10 +240,8 @@ def _mean(curves: Sequence[np.ndarray]) -> np.ndarray:
 
 def _spread(curves: Sequence[np.ndarray], share: float) -> float:
     """Largest mean absolute difference of two curves, over share (1 - share), in %."""
-    differences = []
-    for a, b in combinations(curves, 2):
-        common = min(len(a), len(b))
-        differences.append(float(np.abs(a[:common] - b[:common]).mean()))
+    ends = [(a, b, min(len(a), len(b))) for a, b in combinations(curves, 2)]
+    differences = [float(np.abs(a[:end] - b[:end]).mean()) for a, b, end in ends]
     return 100 * _ratio(max(differences), share * (1 - share))
 
 
@@ -276,10 +271,7 @@ def _surface(work: _Work) -> None:
     solid = _perimeters([work.volume], pairs)
     stereology = {place: 4 / math.pi * sum(one[place] for one in flat.values()) / len(flat) for place in solid}
     if not work.isotropic:
-        work.notes.append(
-            "specific surface and interface area: 4/pi times the mean perimeter of the exemplars' planes, which is "
-            "exact for isotropic material only; perimeters compare like with like"
-        )
+        work.notes.append("surfaces from the perimeters of several planes are approximate; perimeters compare exactly")
 
     def rows(names: tuple[str, str], theirs: Mapping[Any, float], ours: Mapping[Any, float], plane: str) -> None:
         for place in theirs:
@@ -361,9 +353,7 @@ def _connectivity(work: _Work) -> None:
 
 def _transport(work: _Work) -> None:
     if work.volume.index.size > _TRANSPORT:
-        work.notes.append(
-            "no conductivity and tortuosity: the volume is larger than 256^3 voxels; fijibridge measure has them"
-        )
+        work.notes.append("no conductivity, no tortuosity: more than 256^3 voxels; fijibridge measure has them")
         return
     found = tortuosities(_present(work.volume), tolerance=_TOLERANCE, threads=work.threads)
     for place, name in enumerate(work.names):
@@ -377,14 +367,7 @@ def _transport(work: _Work) -> None:
         work.put("tortuosity_factor", name, math.nan, share / mean if mean else math.inf if share else math.nan)
 
 
-_STEPS = {
-    "fractions": _fractions,
-    "correlation": _correlation,
-    "surface": _surface,
-    "chords": _chords,
-    "connectivity": _connectivity,
-    "transport": _transport,
-}
+_STEPS = (_fractions, _correlation, _surface, _chords, _connectivity, _transport)
 
 
 def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, threads: int = 0) -> Comparison:
@@ -422,7 +405,6 @@ def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, 
 
     _check(exemplars, volume, lags)
     names = _names(exemplars, volume)
-    values = tuple(names)
     isotropic = set(exemplars) == {"xy"}
     alike = {plane: _relabelled(exemplars[plane], names) for plane in PLANES if plane in exemplars}
     if isotropic:
@@ -431,15 +413,15 @@ def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, 
     work = _Work(tuple(names.values()), alike, solid, isotropic, int(lags), threads, [], {}, [])
     work.notes.extend(
         f"{name} (value {value}) is missing from the volume"
-        for value, name, count in zip(values, work.names, work.volume.counts, strict=True)
+        for value, name, count in zip(names, work.names, work.volume.counts, strict=True)
         if not count
     )
     seconds = {}
     with bar("comparison", len(_STEPS)) as steps:
-        for name, step in _STEPS.items():
+        for step in _STEPS:
             began = time.perf_counter()
             step(work)
-            seconds[name] = round(time.perf_counter() - began, 3)
+            seconds[step.__name__[1:]] = round(time.perf_counter() - began, 3)
             steps.update()
     reach = max(min(lags, n // 2) * step for n, step in zip(volume.index.shape, volume.spacing, strict=True))
     table = pd.DataFrame(work.rows, columns=list(COLUMNS))

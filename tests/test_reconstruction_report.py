@@ -1,0 +1,285 @@
+"""The report of a reconstruction: a volume against its exemplars, its pictures, and the view of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from fijibridge.errors import ImageError, LabelsError, SettingsError
+from fijibridge.metrology import as_phases
+from fijibridge.reconstruction import comparison as comparing
+from fijibridge.reconstruction.comparison import COLUMNS, compare
+from fijibridge.reconstruction.pictures import write_comparison_pictures
+from fijibridge.reconstruction.render import render
+
+NAMES = ["pore", "grain", "binder"]
+COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
+
+
+def _blobs(shape=(48, 48, 48), seed=1):
+    """Three phases, alike in all directions."""
+    field = ndi.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 2.0, mode="wrap")
+    return np.digitize(field, np.quantile(field, [0.45, 0.8])).astype(np.uint8)
+
+
+def _phases(labels, **about):
+    return as_phases(labels, **{"class_names": NAMES, "spacing": 0.5, "unit": "um"} | about)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """(exemplars, volume, comparison): three planes of the volume itself."""
+    labels = _blobs()
+    images = {"xy": labels[20], "xz": labels[:, 20], "yz": labels[:, :, 20]}
+    exemplars = {plane: _phases(image) for plane, image in images.items()}
+    volume = _phases(labels)
+    return exemplars, volume, compare(exemplars, volume, lags=12)
+
+
+def _value(found, metric, phase, *, column="volume", other="", plane="", axis=""):
+    rows = found.rows(metric)
+    rows = rows[(rows.phase == phase) & (rows.other == other) & (rows.plane == plane) & (rows.axis == axis)]
+    assert len(rows) == 1
+    return rows[column].iloc[0]
+
+
+def test_a_volume_and_its_own_slices(blobs):
+    exemplars, _, found = blobs
+    assert tuple(found.table.columns) == COLUMNS
+    assert not found.isotropic
+    assert found.reach == 6.0  # um
+    headline = found.headline()
+    assert headline["fraction_points"] < 6
+    assert headline["two_point_percent"] < 15
+    assert headline["surface_percent"] < 15
+    assert headline["axis_spread_percent"] < 15
+    share = (exemplars["xz"].index == 1).mean()
+    assert _value(found, "fraction", "grain", column="exemplar", plane="xz") == pytest.approx(share)
+    pairs = found.rows("cross_correlation")[["phase", "other"]].drop_duplicates()
+    assert len(pairs) == 3
+
+
+def test_one_image_stacked_up_differs_in_nothing_in_its_own_plane():
+    image = _blobs((1, 64, 64), seed=3)[0]
+    volume = _phases(np.repeat(image[None], 32, axis=0))
+    found = compare({"xy": _phases(image), "xz": _phases(volume.index[:, 10])}, volume, lags=16)
+    same = found.table[found.table.plane == "xy"]
+    assert same[same.metric != "mean_chord"].difference.abs().max() < 1e-5
+    assert same[same.metric == "mean_chord"].difference.abs().max() < 1e-9
+    assert len(same[same.metric == "perimeter"]) == 3
+
+
+def test_isotropic_material_has_one_exemplar_for_all_planes():
+    labels = _blobs()
+    found = compare({"xy": _phases(labels[30])}, _phases(labels), lags=8)
+    assert found.isotropic
+    assert set(found.rows("autocorrelation").plane) == {"xy", "xz", "yz"}
+    assert set(found.rows("fraction").plane) == {"all"}
+    # stereology: of round bodies 4/pi times the perimeter is the surface, to the noise of one slice
+    assert found.rows("specific_surface").error.abs().max() < 20
+    assert found.rows("correlation_spread", "intercept_spread").exemplar.notna().all()
+
+
+def test_numbers_of_a_laminate():
+    """Layers of 4 voxels across z: chords, percolation, conductivity and the spread between axes are known."""
+    labels = np.zeros((48, 32, 32), np.uint8)
+    labels[np.arange(48) // 4 % 2 == 1] = 1
+    about = {"class_names": ["a", "b"], "spacing": 1, "unit": "px"}
+    exemplars = {"xz": as_phases(labels[:, 0], **about), "yz": as_phases(labels[:, :, 0], **about)}
+    found = compare(exemplars, as_phases(labels, **about), lags=8)
+    assert found.headline()["fraction_points"] == 0
+    assert found.headline()["two_point_percent"] < 1e-3
+    assert found.headline()["surface_percent"] < 1e-6
+    assert _value(found, "mean_chord", "a", plane="xz", axis="z") == pytest.approx(4, rel=0.05)
+    assert math.isinf(_value(found, "mean_chord", "a", plane="xz", axis="x"))
+    assert _value(found, "intercept_density", "a", axis="z") == pytest.approx(1 / 4, rel=0.05)
+    assert _value(found, "intercept_density", "a", axis="y") == 0
+    assert [_value(found, "percolating", "b", axis=axis) for axis in "zyx"] == [0, 1 / 6, 1 / 6] or [
+        _value(found, "percolating", "b", axis=axis) for axis in "zyx"
+    ] == [0, 1, 1]
+    conductivities = [_value(found, "relative_conductivity", "b", axis=axis) for axis in ("z", "y", "x", "")]
+    assert conductivities == pytest.approx([0, 0.5, 0.5, 1 / 3], abs=1e-4)
+    assert _value(found, "tortuosity_factor", "b") == pytest.approx(1.5, rel=1e-3)
+    # along z the correlation at a lag of 4 is 0, along the layers always 1/2
+    assert _value(found, "correlation_spread", "a") > 50
+    assert _value(found, "correlation_spread", "a", column="exemplar") > 50
+    assert _value(found, "intercept_spread", "a") == pytest.approx(300)
+
+
+def test_a_missing_phase_is_a_row():
+    labels = _blobs((32, 32, 32))
+    lacking = np.where(labels == 2, 1, labels)
+    volume = _phases(lacking, class_names=NAMES[:2])
+    found = compare({"xy": _phases(labels[16])}, volume, lags=8)
+    assert _value(found, "fraction", "binder", plane="all") == 0
+    assert _value(found, "fraction", "binder", plane="all", column="error") == pytest.approx(-100)
+    assert _value(found, "specific_surface", "binder", plane="all") == 0
+    assert math.isnan(_value(found, "mean_chord", "binder", plane="xy", axis="x"))
+    assert _value(found, "percolating", "binder", axis="z") == 0
+    assert _value(found, "relative_conductivity", "binder") == 0
+    assert any("binder" in note for note in found.notes)
+    # a list of phases that has it, with no voxel
+    padded = dataclasses.replace(volume, values=(0, 1, 2), names=tuple(NAMES), counts=(*volume.counts, 0))
+    again = compare({"xy": _phases(labels[16])}, padded, lags=8)
+    assert again.headline() == found.headline()
+
+
+def test_a_volume_of_one_phase_alone():
+    labels = _blobs((16, 24, 24))
+    found = compare({"xy": _phases(labels[0])}, _phases(np.zeros((16, 24, 24), np.uint8), class_names=["pore"]), lags=4)
+    assert _value(found, "fraction", "pore", plane="all") == 1
+    assert _value(found, "tortuosity_factor", "pore") == pytest.approx(1)
+    json.dumps(found.summary(), allow_nan=False)
+
+
+def test_pixels_of_another_size_are_interpolated():
+    labels = _blobs()
+    fine = _phases(labels[20].repeat(2, axis=0).repeat(2, axis=1), spacing=0.25)
+    coarse = _phases(labels[20])
+    volume = _phases(labels)
+    one, other = (compare({"xy": image}, volume, lags=12).rows("autocorrelation") for image in (fine, coarse))
+    assert np.allclose(one.exemplar, other.exemplar, atol=0.01)
+
+
+def test_large_volumes_are_correlated_in_parts(monkeypatch):
+    labels = _blobs((40, 40, 40))
+    exemplars, volume = {"xy": _phases(labels[20])}, _phases(labels)
+    whole = compare(exemplars, volume, lags=6)
+    monkeypatch.setattr(comparing, "_WHOLE", 27)
+    monkeypatch.setattr(comparing, "_TRANSPORT", 1000)
+    parts = compare(exemplars, volume, lags=6)
+    one, other = (found.rows("autocorrelation").volume for found in (whole, parts))
+    assert np.allclose(one, other, atol=0.01)
+    assert parts.rows("tortuosity_factor").empty
+    assert any("256^3" in note for note in parts.notes)
+
+
+def test_summary_is_json(blobs):
+    summary = json.loads(json.dumps(blobs[2].summary(), allow_nan=False))
+    assert set(summary["headline"]) == {
+        "fraction_points",
+        "two_point_percent",
+        "surface_percent",
+        "axis_spread_percent",
+    }
+    assert set(summary["metrics"]["fraction"]["grain"]["xy"]) == {"exemplar", "volume", "difference", "error"}
+    assert "volume" in summary["metrics"]["interface_length"]["pore / grain"]["yz"]
+    assert "volume" in summary["metrics"]["percolating"]["grain"]["z"]
+
+
+def test_curves(blobs):
+    curves = blobs[2].curves
+    chords, correlation = curves["chords"], curves["correlation"]
+    assert set(chords.which) == set(correlation.which) == {"exemplar", "volume"}
+    assert set(correlation.axis) == {"radial", "z", "y", "x"}
+    of_xz = correlation[(correlation.plane == "xz") & (correlation.axis == "z")]
+    assert len(of_xz)
+    assert correlation[(correlation.plane == "xz") & (correlation.axis == "y")].empty
+
+
+def test_errors_say_what_is_wrong():
+    image, volume = _phases(_blobs((1, 16, 16))[0]), _phases(_blobs((16, 16, 16)))
+    for exemplars in ({}, {"zx": image}, {"xy": volume}):
+        with pytest.raises(SettingsError):
+            compare(exemplars, volume)
+    with pytest.raises(SettingsError, match="2D"):
+        compare({"xy": image}, image)
+    with pytest.raises(SettingsError, match="nm"):
+        compare({"xy": image}, _phases(_blobs((16, 16, 16)), unit="nm"))
+    with pytest.raises(SettingsError, match="lags"):
+        compare({"xy": image}, volume, lags=0)
+    with pytest.raises(LabelsError, match="value 9"):
+        compare({"xy": image}, _phases(_blobs((16, 16, 16)) * 9, class_names=["pore", "x", "y"]))
+    with pytest.raises(LabelsError, match="grain and stone"):
+        compare({"xy": image}, _phases(_blobs((16, 16, 16)), class_names=["pore", "stone", "binder"]))
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+FILES = ["slices.png", "fractions.png", "correlation.png", "surface.png", "chords.png", "view.png"]
+
+
+def test_pictures(blobs, tmp_path):
+    exemplars, volume, found = blobs
+    assert write_comparison_pictures(found, exemplars, volume, tmp_path, COLOURS, transparent=["pore"]) == FILES
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in FILES)
+
+
+def test_pictures_of_one_exemplar_and_a_missing_phase(tmp_path):
+    labels = _blobs((24, 30, 36))
+    exemplars = {"xy": _phases(_blobs((1, 64, 64))[0], unit="px")}
+    volume = _phases(np.where(labels == 2, 0, labels), class_names=NAMES[:2], unit="px")
+    found = compare(exemplars, volume, lags=8)
+    assert write_comparison_pictures(found, exemplars, volume, tmp_path) == FILES
+
+
+# --- view ------------------------------------------------------------------------------------------------------------
+
+
+def _drawn(picture):
+    return (picture != 255).any(axis=2)
+
+
+def _hues(picture):
+    """Which channel is the strongest, of what is drawn."""
+    return set(picture[_drawn(picture)].argmax(axis=1))
+
+
+@pytest.mark.parametrize(("azimuth", "elevation"), [(0, 0), (35, 25), (200, -40), (90, 90)])
+def test_the_shadow_of_a_sphere_and_of_its_box(azimuth, elevation):
+    size, radius = 41, 18
+    z, y, x = np.mgrid[:size, :size, :size] - size // 2
+    labels = (z**2 + y**2 + x**2 <= radius**2).astype(np.uint8)
+    about = {"azimuth": azimuth, "elevation": elevation, "cut": False, "size": 200}
+    sphere = _drawn(render(labels, COLOURS, transparent=(0,), **about))
+    box = _drawn(render(labels, COLOURS, **about))
+    turn, rise = np.radians([azimuth, elevation])
+    sides = abs(np.sin(rise)) + abs(np.cos(rise) * np.cos(turn)) + abs(np.cos(rise) * np.sin(turn))
+    assert sphere.sum() / box.sum() == pytest.approx(np.pi * radius**2 / (size**2 * sides), rel=0.04)
+
+
+def test_the_cut_corner_shows_the_inside():
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[4:-4, 4:-4, 4:-4] = 1
+    assert _hues(render(labels, COLOURS, size=100, cut=False)) == {0}
+    assert _hues(render(labels, COLOURS, size=100)) == {0, 1}
+    # the outline stays
+    whole, cut = (_drawn(render(labels, COLOURS, size=100, cut=cut)) for cut in (False, True))
+    assert np.array_equal(whole, cut)
+    assert _hues(render(labels, COLOURS, size=100, cut=False, transparent=(0,))) == {1}
+
+
+def test_sides_are_where_they_are_said_to_be():
+    labels = np.zeros((10, 10, 10), np.uint8)
+    labels[:2] = 1  # first slices: on top
+    labels[2:, :, 8:] = 2  # large x: right
+    picture = render(labels, COLOURS, size=100, azimuth=0, elevation=0, cut=False)
+    assert [picture[row, column].argmax() for row, column in ((10, 50), (50, 90), (50, 30))] == [1, 2, 0]
+
+
+def test_flat_voxels_and_the_size_of_the_picture():
+    picture = render(np.zeros((5, 20, 20), np.uint8), COLOURS, size=120, azimuth=0, elevation=0, spacing=(2, 1, 1))
+    assert picture.shape[1] == 120
+    rows, columns = np.nonzero(_drawn(picture))
+    assert np.ptp(columns) / np.ptp(rows) == pytest.approx(2, rel=0.05)
+    assert picture.dtype == np.uint8
+
+
+def test_nothing_to_see_is_white():
+    labels = np.full((6, 6, 6), 255, np.uint8)
+    labels[0] = 1
+    assert not _drawn(render(labels, COLOURS, size=50, transparent=(1,))).any()
+
+
+def test_view_errors():
+    with pytest.raises(ImageError):
+        render(np.zeros((4, 4), np.uint8), COLOURS)
+    with pytest.raises(LabelsError, match="3 colours"):
+        render(np.full((4, 4, 4), 3, np.uint8), COLOURS)
+    with pytest.raises(SettingsError):
+        render(np.zeros((4, 4, 4), np.uint8), COLOURS, size=2)
