@@ -21,9 +21,9 @@ NAMES = ["pore", "grain", "binder"]
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
 
 
-def _blobs(shape=(48, 48, 48), seed=1):
+def _blobs(shape=(40, 40, 40), seed=1, sigma=1.2):
     """Three phases, alike in all directions."""
-    field = ndi.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 2.0, mode="wrap")
+    field = ndi.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), sigma, mode="wrap")
     return np.digitize(field, np.quantile(field, [0.45, 0.8])).astype(np.uint8)
 
 
@@ -41,6 +41,12 @@ def blobs():
     return exemplars, volume, compare(exemplars, volume, lags=12)
 
 
+@pytest.fixture
+def no_flow(monkeypatch):
+    """Every volume is too large for the flow, which takes most of the time."""
+    monkeypatch.setattr(comparing, "_TRANSPORT", 0)
+
+
 def _value(found, metric, phase, *, column="volume", other="", plane="", axis=""):
     rows = found.rows(metric)
     rows = rows[(rows.phase == phase) & (rows.other == other) & (rows.plane == plane) & (rows.axis == axis)]
@@ -54,17 +60,20 @@ def test_a_volume_and_its_own_slices(blobs):
     assert not found.isotropic
     assert found.reach == 6.0  # um
     headline = found.headline()
-    assert headline["fraction_points"] < 6
-    assert headline["two_point_percent"] < 15
-    assert headline["surface_percent"] < 15
-    assert headline["axis_spread_percent"] < 15
+    assert headline["fraction_points"] < 4
+    assert headline["two_point_percent"] < 20
+    assert headline["surface_percent"] < 10
+    assert headline["axis_spread_percent"] < 10
+    coarse = compare(exemplars, _phases(_blobs(sigma=2.5)), lags=12).headline()
+    assert coarse["surface_percent"] > 30
+    assert coarse["two_point_percent"] > headline["two_point_percent"]
     share = (exemplars["xz"].index == 1).mean()
     assert _value(found, "fraction", "grain", column="exemplar", plane="xz") == pytest.approx(share)
     pairs = found.rows("cross_correlation")[["phase", "other"]].drop_duplicates()
     assert len(pairs) == 3
 
 
-def test_one_image_stacked_up_differs_in_nothing_in_its_own_plane():
+def test_one_image_stacked_up_differs_in_nothing_in_its_own_plane(no_flow):
     image = _blobs((1, 64, 64), seed=3)[0]
     volume = _phases(np.repeat(image[None], 32, axis=0))
     found = compare({"xy": _phases(image), "xz": _phases(volume.index[:, 10])}, volume, lags=16)
@@ -74,14 +83,14 @@ def test_one_image_stacked_up_differs_in_nothing_in_its_own_plane():
     assert len(same[same.metric == "perimeter"]) == 3
 
 
-def test_isotropic_material_has_one_exemplar_for_all_planes():
-    labels = _blobs()
-    found = compare({"xy": _phases(labels[30])}, _phases(labels), lags=8)
+def test_isotropic_material_has_one_exemplar_for_all_planes(no_flow):
+    labels = _blobs((24, 96, 96))
+    found = compare({"xy": _phases(labels[12])}, _phases(labels), lags=8)
     assert found.isotropic
     assert set(found.rows("autocorrelation").plane) == {"xy", "xz", "yz"}
     assert set(found.rows("fraction").plane) == {"all"}
     # stereology: of round bodies 4/pi times the perimeter is the surface, to the noise of one slice
-    assert found.rows("specific_surface").error.abs().max() < 20
+    assert found.rows("specific_surface").error.abs().max() < 12
     assert found.rows("correlation_spread", "intercept_spread").exemplar.notna().all()
 
 
@@ -95,13 +104,12 @@ def test_numbers_of_a_laminate():
     assert found.headline()["fraction_points"] == 0
     assert found.headline()["two_point_percent"] < 1e-3
     assert found.headline()["surface_percent"] < 1e-6
-    assert _value(found, "mean_chord", "a", plane="xz", axis="z") == pytest.approx(4, rel=0.05)
+    assert _value(found, "mean_chord", "a", plane="xz", axis="z") == pytest.approx(47 / 11)
     assert math.isinf(_value(found, "mean_chord", "a", plane="xz", axis="x"))
-    assert _value(found, "intercept_density", "a", axis="z") == pytest.approx(1 / 4, rel=0.05)
+    assert _value(found, "intercept_density", "a", axis="z") == pytest.approx(11 / 47)  # 11 boundaries
     assert _value(found, "intercept_density", "a", axis="y") == 0
-    assert [_value(found, "percolating", "b", axis=axis) for axis in "zyx"] == [0, 1 / 6, 1 / 6] or [
-        _value(found, "percolating", "b", axis=axis) for axis in "zyx"
-    ] == [0, 1, 1]
+    assert [_value(found, "percolating", "b", axis=axis) for axis in "zyx"] == [0, 1, 1]
+    assert _value(found, "largest_component", "b") == pytest.approx(1 / 6)  # one layer
     conductivities = [_value(found, "relative_conductivity", "b", axis=axis) for axis in ("z", "y", "x", "")]
     assert conductivities == pytest.approx([0, 0.5, 0.5, 1 / 3], abs=1e-4)
     assert _value(found, "tortuosity_factor", "b") == pytest.approx(1.5, rel=1e-3)
@@ -137,21 +145,20 @@ def test_a_volume_of_one_phase_alone():
     json.dumps(found.summary(), allow_nan=False)
 
 
-def test_pixels_of_another_size_are_interpolated():
-    labels = _blobs()
-    fine = _phases(labels[20].repeat(2, axis=0).repeat(2, axis=1), spacing=0.25)
-    coarse = _phases(labels[20])
+def test_pixels_of_another_size_are_interpolated(no_flow):
+    labels = _blobs((16, 48, 48))
+    fine = _phases(labels[8].repeat(2, axis=0).repeat(2, axis=1), spacing=0.25)
+    coarse = _phases(labels[8])
     volume = _phases(labels)
     one, other = (compare({"xy": image}, volume, lags=12).rows("autocorrelation") for image in (fine, coarse))
     assert np.allclose(one.exemplar, other.exemplar, atol=0.01)
 
 
-def test_large_volumes_are_correlated_in_parts(monkeypatch):
+def test_large_volumes_are_correlated_in_parts(no_flow, monkeypatch):
     labels = _blobs((40, 40, 40))
     exemplars, volume = {"xy": _phases(labels[20])}, _phases(labels)
     whole = compare(exemplars, volume, lags=6)
     monkeypatch.setattr(comparing, "_WHOLE", 27)
-    monkeypatch.setattr(comparing, "_TRANSPORT", 1000)
     parts = compare(exemplars, volume, lags=6)
     one, other = (found.rows("autocorrelation").volume for found in (whole, parts))
     assert np.allclose(one, other, atol=0.01)
@@ -161,12 +168,7 @@ def test_large_volumes_are_correlated_in_parts(monkeypatch):
 
 def test_summary_is_json(blobs):
     summary = json.loads(json.dumps(blobs[2].summary(), allow_nan=False))
-    assert set(summary["headline"]) == {
-        "fraction_points",
-        "two_point_percent",
-        "surface_percent",
-        "axis_spread_percent",
-    }
+    assert summary["headline"] == pytest.approx(blobs[2].headline())
     assert set(summary["metrics"]["fraction"]["grain"]["xy"]) == {"exemplar", "volume", "difference", "error"}
     assert "volume" in summary["metrics"]["interface_length"]["pore / grain"]["yz"]
     assert "volume" in summary["metrics"]["percolating"]["grain"]["z"]
@@ -210,7 +212,7 @@ def test_pictures(blobs, tmp_path):
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in FILES)
 
 
-def test_pictures_of_one_exemplar_and_a_missing_phase(tmp_path):
+def test_pictures_of_one_exemplar_and_a_missing_phase(no_flow, tmp_path):
     labels = _blobs((24, 30, 36))
     exemplars = {"xy": _phases(_blobs((1, 64, 64))[0], unit="px")}
     volume = _phases(np.where(labels == 2, 0, labels), class_names=NAMES[:2], unit="px")
@@ -240,7 +242,9 @@ def test_the_shadow_of_a_sphere_and_of_its_box(azimuth, elevation):
     box = _drawn(render(labels, COLOURS, **about))
     turn, rise = np.radians([azimuth, elevation])
     sides = abs(np.sin(rise)) + abs(np.cos(rise) * np.cos(turn)) + abs(np.cos(rise) * np.sin(turn))
-    assert sphere.sum() / box.sum() == pytest.approx(np.pi * radius**2 / (size**2 * sides), rel=0.04)
+    # voxels whose centres lie in the sphere reach at most half their diagonal out of it
+    smallest, largest = (np.pi * r**2 / (size**2 * sides) for r in (radius - 0.2, radius + 3**0.5 / 2))
+    assert smallest < sphere.sum() / box.sum() < largest
 
 
 def test_the_cut_corner_shows_the_inside():
