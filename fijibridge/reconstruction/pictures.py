@@ -114,11 +114,10 @@ def _slices(comparison: Comparison, exemplars: Mapping[str, Phases], volume: Pha
     """Exemplars and middle slices at one scale; a larger exemplar is shown as far as a slice goes."""
     solid = _indices(comparison, volume)
     extent = dict(zip("zyx", (n * s for n, s in zip(solid.shape, volume.spacing, strict=True)), strict=True))
-    widest = {axis: extent[axis] for axis in "zyx"}
     panels = []
     for plane in (plane for plane in PLANES if plane in exemplars):
         image = exemplars[plane]
-        limits = [max(extent.values())] * 2 if comparison.isotropic else [widest[axis] for axis in PLANES[plane]]
+        limits = [max(extent.values())] * 2 if comparison.isotropic else [extent[axis] for axis in PLANES[plane]]
         picture, sides = _middle(_indices(comparison, image)[0], image.spacing[1:], limits)
         part = picture.shape != image.index.shape[1:]
         name = "exemplar" if comparison.isotropic else f"exemplar {plane}"
