@@ -86,9 +86,7 @@ def open_planes(path: str | Path) -> Iterator[Planes]:
     if not path.exists():
         raise ImageNotFoundError(f"no file {path}", expected="an image file", remedy="check the path and its spelling")
     if path.is_dir():
-        raise ImageError(
-            f"{path} is a folder", expected="an image file", remedy="name a file in it"
-        )
+        raise ImageError(f"{path} is a folder", expected="an image file", remedy="name a file in it")
     try:
         with path.open("rb") as handle:
             start = handle.read(32)

@@ -108,9 +108,7 @@ def _no_name(value: int, names: Sequence[str]) -> LabelsError:
 # --- label images ----------------------------------------------------------------------------------------------------
 
 
-def read_labels(
-    path: str | Path, *, shape: tuple[int, int], class_names: Sequence[str] | None = None
-) -> Labels:
+def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequence[str] | None = None) -> Labels:
     """Read labels from a label image, or from an ImageJ ROI set.
 
     Parameters
@@ -178,9 +176,7 @@ def labels_from_array(
     return _labels(np.asarray(array), "label array", shape, class_names)
 
 
-def _labels(
-    array: np.ndarray, what: str, shape: tuple[int, int] | None, class_names: Sequence[str] | None
-) -> Labels:
+def _labels(array: np.ndarray, what: str, shape: tuple[int, int] | None, class_names: Sequence[str] | None) -> Labels:
     if array.ndim == 3 and array.shape[2] in (2, 4):
         array = array[..., :-1]  # alpha
     if array.ndim == 3 and array.shape[2] in (1, 3):

@@ -91,12 +91,18 @@ def summary(report: dict[str, Any]) -> list[str]:
             lines.append(f"{'':>8}  -> {check['remedy']}")
     for file in report.get("files", [report] if "class_fractions" in report else []):
         parts = ", ".join(f"{name} {100 * share:.1f} %" for name, share in file["class_fractions"].items())
-        lines.append(f"{file['image']}: {parts}")
+        lines.append(f"{file.get('volume') or file['image']}: {parts}")
     if report.get("oob_accuracy") is not None and report["operation"] != "apply":
         lines.append(f"out-of-bag accuracy at the labelled pixels: {100 * report['oob_accuracy']:.1f} %")
     if "mean_iou" in report:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in report["iou"].items())
         lines.append(f"intersection over union with the truth: mean {report['mean_iou']:.3f} ({parts})")
+    if "headline" in report:
+        words = {"fraction_points": "phase fraction (points)", "two_point_percent": "two-point correlation (%)",
+                 "surface_percent": "surface (%)", "axis_spread_percent": "spread between axes (%)"}  # fmt: skip
+        lines.append("largest differences from the micrograph:")
+        lines += [f"  {words.get(key, key)}: {value:.2f}" for key, value in report["headline"].items()]
+    lines += [f"note: {note}" for note in report.get("notes", []) if report["operation"] == "reconstruct"]
     if "stages" in report:
         wall = sum(stage["wall_s"] for stage in report["stages"].values())
         cpu = sum(stage["cpu_s"] for stage in report["stages"].values())

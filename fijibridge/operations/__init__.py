@@ -12,6 +12,7 @@ CATALOGUE = {
     "features": "fijibridge.operations.features",
     "import_classifier": "fijibridge.operations.import_classifier",
     "measure": "fijibridge.operations.measure",
+    "reconstruct": "fijibridge.operations.reconstruct",
     "demo": "fijibridge.operations.demo",
     "doctor": "fijibridge.operations.doctor",
 }

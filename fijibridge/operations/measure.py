@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from fijibridge.errors import ImageError, SettingsError
+from fijibridge.errors import SettingsError
 from fijibridge.metrology.settings import SurfaceMethod
+from fijibridge.operations.label_volumes import PhaseNames, VoxelSize, read_phases
 from fijibridge.operations.results import REPORT, Out, Overwrite, peak_memory_mib, write_report
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
 from fijibridge.segmentation.pixel import Threads
 from fijibridge.segmentation.stages import Stages
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from fijibridge.images import PixelSize
-
-_SIZE = re.compile(r"\s*([^a-zA-Z\u00b5\u03bc]*?)\s*([a-zA-Z\u00b5\u03bc]*)\s*")
-
 
 def measure(
     image: Annotated[Path, Param("label image or volume (stack): one value a phase", positional=True, role="image")],
     *,
     out: Out,
-    classes: Annotated[str, Param("names of the phases in the order of their values, separated by commas")] = "",
+    classes: PhaseNames = "",
     background: Annotated[
         str, Param("label value that is no part of the sample; empty: every value is a phase, 0 too")
     ] = "",
-    voxel_size: Annotated[
-        str, Param("size of a voxel, z,y,x and its unit, such as 50,10,10 nm; empty: from the file, else 1 px")
-    ] = "",
+    voxel_size: VoxelSize = "",
     metrics: Annotated[
         str,
         Param(
@@ -70,7 +61,6 @@ def measure(
     import logging
 
     from fijibridge.metrology.measurement import measure as measure_labels
-    from fijibridge.metrology.phases import as_phases
     from fijibridge.metrology.report import nested, write_measurement
 
     check(measure, locals())
@@ -78,16 +68,9 @@ def measure(
     stages = Stages()
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[image]) as folder:
         with stages("reading"):
-            labels, stored = read_labels_volume(image)
-            spacing, unit, size_note = _voxel(voxel_size, stored, labels.ndim)
-            phases = as_phases(
-                labels,
-                spacing=spacing,
-                unit=unit,
-                background=_background(background),
-                class_names=_names(classes),
+            phases, stored, size_note = read_phases(
+                image, classes=classes, voxel_size=voxel_size, background=_background(background)
             )
-            del labels
         with stages("measuring"):
             found = measure_labels(
                 phases,
@@ -130,51 +113,8 @@ def measure(
     return report
 
 
-def read_labels_volume(path: Path) -> tuple[np.ndarray, PixelSize | None]:
-    """Read a label image or stack with the values the file stores.
-
-    Parameters
-    ----------
-    path : Path
-        TIFF, PNG, ...
-
-    Returns
-    -------
-    labels : np.ndarray
-        (Y, X), or (Z, Y, X) of a stack; the file's dtype.
-    pixel_size : PixelSize or None
-        As the file gives it.
-
-    Raises
-    ------
-    ImageNotFoundError, ImageError
-        No such file, unreadable, or RGB.
-    """
-    import numpy as np
-
-    from fijibridge.image_files import open_planes
-
-    with open_planes(path) as source:
-        first = source.plane(0, raw=True)
-        if first.ndim != 2:
-            raise ImageError(
-                f"{path} is an RGB image",
-                expected="a label image: one number a pixel",
-                remedy="use the segmentation's labels.tif, not its overlay; in Fiji: Image > Type > 8-bit Color",
-            )
-        labels = np.empty((source.count, *first.shape), first.dtype)
-        labels[0] = first
-        for index in range(1, source.count):
-            labels[index] = source.plane(index, raw=True)
-        return labels[0] if source.count == 1 else labels, source.pixel_size
-
-
 def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _names(text: str) -> list[str] | None:
-    return [part.strip() for part in text.split(",")] if text.strip() else None
 
 
 def _background(text: str) -> int | None:
@@ -186,33 +126,6 @@ def _background(text: str) -> int | None:
         raise SettingsError(
             f"background = {text!r}", expected="a label value, such as 0", remedy="give a whole number, or nothing"
         ) from error
-
-
-def _voxel(text: str, stored: PixelSize | None, ndim: int) -> tuple[list[float] | None, str, str]:
-    """Spacing, its unit, and a note where the file tells only part of it."""
-    if text.strip():
-        from fijibridge.metadata import normalise_unit
-
-        match = _SIZE.fullmatch(text)
-        try:
-            steps = [float(part) for part in match.group(1).split(",")] if match else []
-        except ValueError:
-            steps = []
-        if not steps or len(steps) > 3 or not all(0 < step < float("inf") for step in steps):
-            raise SettingsError(
-                f"voxel size {text!r}",
-                expected="one number, or z,y,x, and a unit",
-                remedy='for example "50,10,10 nm"; "10,10 nm" for an image in 2D',
-            )
-        return steps, normalise_unit(match.group(2)) or "px", ""
-    if stored is None:
-        return None, "px", ""
-    if ndim == 2:
-        return [stored.y, stored.x], stored.unit, ""
-    if stored.z is None:
-        note = f"the file tells no slice distance: taken as {stored.x:g} {stored.unit}, a pixel's width (--voxel-size)"
-        return [stored.x, stored.y, stored.x], stored.unit, note
-    return [stored.z, stored.y, stored.x], stored.unit, ""
 
 
 def _conductivities(text: str) -> dict[str, float] | list[float] | None:

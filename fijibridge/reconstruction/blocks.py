@@ -1,0 +1,66 @@
+"""How a volume is divided into overlapping blocks, and how much memory one takes."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from fijibridge.errors import SettingsError
+
+OVERLAP = 16  # voxels that a block shares with its neighbour, and must agree with
+_STEP = 16  # block sides that are proposed are multiples of this
+_VOLUME = 11  # float32 copies of all logits: Adam's, gradients, softmax, a kept one, what is forbidden
+_TERMS = 90  # float32 copies of the slices of one step, for the statistics and their gradients
+_NETWORK = 520  # float32 numbers a pixel that passes VGG19, with gradients
+_AT_ONCE = 2**18  # pixels that pass it together
+_BASE = 700 * 2**20  # bytes of the libraries
+
+
+def memory_needed(shape: tuple[int, int, int], phases: int, slices: int, *, network: bool) -> int:
+    """Bytes that an optimisation of this size takes, about."""
+    voxels = shape[0] * shape[1] * shape[2]
+    pixels = slices * voxels // min(shape)
+    sliced = pixels * (phases * _TERMS + 60) * 4
+    passed = min(pixels, _AT_ONCE) * _NETWORK * 4 if network else 0
+    return _BASE + voxels * phases * 4 * _VOLUME + sliced + passed
+
+
+def largest_block(shape: tuple[int, int, int], phases: int, slices: int, memory: int, *, network: bool) -> int:
+    """Side of the largest block, a multiple of 16, that fits; 0 where none does."""
+    for side in range(max(shape) // _STEP * _STEP, 2 * OVERLAP - 1, -_STEP):
+        block = tuple(min(side, size) for size in shape)
+        if memory_needed(block, phases, slices, network=network) <= memory:  # type: ignore[arg-type]
+            return side
+    return 0
+
+
+def blocks_of(shape: tuple[int, int, int], side: int) -> list[tuple[slice, slice, slice]]:
+    """Blocks that cover a volume in the order they are made in: each overlaps those before it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X) of the volume.
+    side : int
+        Of a block, in voxels; 0: one block.
+
+    Raises
+    ------
+    SettingsError
+        Blocks too small for their overlap.
+    """
+    if side == 0 or side >= max(shape):
+        return [tuple(slice(0, size) for size in shape)]  # type: ignore[list-item]
+    if side < 2 * OVERLAP:
+        raise SettingsError(
+            f"block = {side} voxels",
+            expected=f"at least {2 * OVERLAP}: blocks overlap by {OVERLAP}",
+            remedy="give a larger block, or 0 for none",
+        )
+    starts = []
+    for size in shape:
+        last = max(0, size - side)
+        starts.append([*range(0, last, side - OVERLAP), last])
+    return [
+        tuple(slice(start, min(start + side, size)) for start, size in zip(corner, shape, strict=True))  # type: ignore[misc]
+        for corner in product(*starts)
+    ]

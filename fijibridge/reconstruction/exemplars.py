@@ -1,0 +1,161 @@
+"""The 2D images a volume is made from: one for all directions, or one a plane, checked before hours of work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fijibridge.errors import ImageError, LabelsError
+from fijibridge.metrology.phases import Phases
+
+log = logging.getLogger(__name__)
+
+PLANES = ("xy", "xz", "yz")  # the plane across axis 0 (z), 1 (y), 2 (x) of a volume
+TOLERANCE = 0.03  # of a phase's fraction between planes: more cannot be one material
+_SMALLEST = 16  # pixels a side
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplars:
+    """Segmented micrographs with the same phases.
+
+    Parameters
+    ----------
+    planes : dict of str to Phases
+        "xy" alone (the same in every direction), or "xy", "xz" and "yz".
+    notes : tuple of str
+        What a user should know about them.
+    """
+
+    planes: dict[str, Phases]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether one image stands for all planes."""
+        return len(self.planes) == 1
+
+    @property
+    def first(self) -> Phases:
+        """The image of the xy plane."""
+        return self.planes["xy"]
+
+    def across(self, axis: int) -> Phases:
+        """The image that slices across an axis of the volume (0, 1, 2 for z, y, x) are compared with."""
+        return self.first if self.isotropic else self.planes[PLANES[axis]]
+
+    @property
+    def fractions(self) -> np.ndarray:
+        """(phases,) float64: mean fraction of each phase over the planes."""
+        each = [np.array(phases.counts) / sum(phases.counts) for phases in self.planes.values()]
+        return np.mean(each, axis=0)
+
+
+def check_exemplars(planes: Mapping[str, Any]) -> Exemplars:
+    """Exemplars from `Phases`, one or three.
+
+    Parameters
+    ----------
+    planes : mapping of str to Phases
+        "xy" alone, or "xy", "xz" and "yz", in 2D.
+
+    Returns
+    -------
+    Exemplars
+
+    Raises
+    ------
+    ImageError
+        Not 2D, less than 16 pixels wide, with a background, or other planes than these.
+    LabelsError
+        One phase only, phases that differ between the planes, or fractions that differ by more than 3 points.
+    """
+    if set(planes) not in ({"xy"}, set(PLANES)):
+        raise ImageError(
+            f"exemplars for the planes {', '.join(planes) or 'none'}",
+            expected="one image, or one each of xy, xz and yz",
+            remedy="give one image of a material that looks the same in all directions, else three",
+        )
+    planes = {plane: planes[plane] for plane in PLANES if plane in planes}
+    first = planes["xy"]
+    for plane, phases in planes.items():
+        shape = phases.index.shape[1:]
+        if phases.ndim != 2 or min(shape) < _SMALLEST:
+            raise ImageError(
+                f"the {plane} exemplar has the shape {phases.index.shape[3 - phases.ndim :]}",
+                expected=f"one slice of at least {_SMALLEST} x {_SMALLEST} pixels",
+                remedy="give one 2D image a plane: in Fiji, Image > Duplicate... one slice of a stack",
+            )
+        if phases.inside is not None:
+            raise ImageError(
+                f"the {plane} exemplar has pixels of the background",
+                expected="a phase at every pixel",
+                remedy="crop the image to the sample",
+            )
+        if len(phases) < 2:
+            raise LabelsError(
+                f"the {plane} exemplar has one phase only ({phases.names[0]})",
+                expected="two phases or more",
+                remedy="check the segmentation: its values must differ between phases",
+            )
+        if phases.values != first.values or phases.names != first.names:
+            raise LabelsError(
+                f"phases {_told(phases)} in the {plane} exemplar, {_told(first)} in the xy exemplar",
+                expected="the same phases in all planes",
+                remedy="segment all planes with the same classifier",
+            )
+    fractions = {plane: np.array(phases.counts) / sum(phases.counts) for plane, phases in planes.items()}
+    spread = np.ptp(list(fractions.values()), axis=0)
+    if spread.max() > TOLERANCE:
+        worst = int(spread.argmax())
+        numbers = ", ".join(f"{plane} {100 * share[worst]:.1f} %" for plane, share in fractions.items())
+        raise LabelsError(
+            f"the planes disagree in the fraction of {first.names[worst]}: {numbers}",
+            expected=f"fractions within {100 * TOLERANCE:g} points: all planes cut the same material",
+            remedy="take larger images, or images of the same place; segment them with the same classifier",
+        )
+    return Exemplars(dict(planes), tuple(_small(planes)))
+
+
+def _told(phases: Phases) -> str:
+    return ", ".join(f"{name} ({value})" for name, value in zip(phases.names, phases.values, strict=True))
+
+
+def correlation_length(phases: Phases, phase: int) -> float:
+    """Distance in pixels at which a phase's two-point correlation has come within 5 % of its limit.
+
+    Infinite where it does not within half the image.
+    """
+    from fijibridge.metrology.correlation import two_point_correlation
+
+    plain = Phases(phases.index, phases.values, phases.names, (1.0, 1.0, 1.0), "px", 2, phases.counts)
+    curves = two_point_correlation(plain)
+    name = phases.names[phase]
+    curve = curves[(curves.phase == name) & (curves.other == name) & (curves.direction == "radial")]
+    share = phases.counts[phase] / sum(phases.counts)
+    contrast = np.abs(curve.probability.to_numpy() - share**2) / (share * (1 - share))
+    above = np.flatnonzero(contrast > 0.05)
+    last = int(above[-1]) if len(above) else 0
+    return float("inf") if last >= len(contrast) - 1 else float(curve.distance.to_numpy()[last + 1])
+
+
+def _small(planes: Mapping[str, Phases]) -> list[str]:
+    """Warn where an image holds too little of its structure."""
+    notes = []
+    for plane, phases in planes.items():
+        side = min(phases.index.shape[1:])
+        lengths = {name: correlation_length(phases, phase) for phase, name in phases}
+        name, length = max(lengths.items(), key=lambda item: item[1])
+        if length > side / 4:
+            told = f"{length:.0f} px" if np.isfinite(length) else f"more than {side // 2} px"
+            notes.append(
+                f"the {plane} exemplar ({side} px) is small for its structure: the correlation length of {name} is "
+                f"{told}, and an image should show four of them; larger features are not reproduced"
+            )
+    for note in notes:
+        log.warning("%s", note)
+    return notes

@@ -1,0 +1,364 @@
+"""The optimisation: a soft volume, from coarse to fine, until its slices look like the exemplars."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fijibridge import progress
+from fijibridge.reconstruction.contacts import excess, surplus_contacts
+from fijibridge.reconstruction.cut import cut
+from fijibridge.reconstruction.exemplars import Exemplars
+from fijibridge.reconstruction.patches import PatchLoss
+from fijibridge.reconstruction.settings import ReconstructionSettings
+from fijibridge.reconstruction.slices import across, coarser, one_hot, views
+from fijibridge.reconstruction.terms import Terms
+from fijibridge.reconstruction.vgg import VggLoss
+
+if TYPE_CHECKING:
+    import torch
+
+    from fijibridge.weights import Weights
+
+log = logging.getLogger(__name__)
+
+_COARSEST = 16  # voxels a side of the coarsest level
+_FACTORS = (1, 2, 4, 8)
+_RATE = 0.15  # Adam's, on logits
+_SHARPEST = 4.0  # factor on the logits at the end of the binarisation ramp
+_FORBIDDEN = -20.0  # on a logit: a phase that may not be there
+_SEPARATIONS = (0.6, 0.85)  # share of the finest level's steps after which contacts are parted
+_KEEP = 25  # steps after which the volume is kept, to go back to where the numbers are no longer finite
+
+
+@dataclass
+class State:
+    """Where an optimisation stands; what resuming it needs.
+
+    Attributes
+    ----------
+    level, step : int
+        Level (0: coarsest) and steps done in it.
+    tensors : dict of str to torch.Tensor
+        Logits, Adam's moments, the random generator's state, and what is forbidden where.
+    """
+
+    level: int
+    step: int
+    tensors: dict[str, torch.Tensor] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimised:
+    """A soft volume.
+
+    Attributes
+    ----------
+    logits : np.ndarray
+        (P, Z, Y, X) float32.
+    fractions : np.ndarray
+        (P,) of the soft volume, before the cut.
+    notes : list of str
+        What went otherwise than it should.
+    """
+
+    logits: np.ndarray
+    fractions: np.ndarray
+    notes: list[str]
+
+
+def factors_of(shape: tuple[int, int, int], exemplars: Exemplars) -> list[int]:
+    """Downsampling factors of the levels, coarsest first."""
+    least = min(*shape, *(min(phases.index.shape[1:]) for phases in exemplars.planes.values()))
+    return [factor for factor in _FACTORS if factor == 1 or least // factor >= _COARSEST][::-1]
+
+
+def steps_of(factor: int, settings: ReconstructionSettings) -> int:
+    """Steps of a level: most where particles take their places (half resolution), few where all is coarse."""
+    return math.ceil(settings.steps * {1: 1.0, 2: 1.5}.get(factor, 0.5))
+
+
+def torch_device(name: str) -> str:
+    """The device to work on: "auto" is a GPU where torch sees one.
+
+    Raises
+    ------
+    SettingsError
+        A device that torch does not have.
+    """
+    import torch
+
+    from fijibridge.errors import SettingsError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SettingsError(
+            f"device {name!r}: {str(error).splitlines()[0]}",
+            expected="auto, cpu, or a GPU of this machine such as cuda",
+            remedy="use auto",
+        ) from error
+    return name
+
+
+class _Level:
+    """One resolution: its exemplars, losses and the size of its volume."""
+
+    def __init__(
+        self,
+        factor: int,
+        shape: tuple[int, int, int],
+        exemplars: Exemplars,
+        settings: ReconstructionSettings,
+        weights: Weights | None,
+        device: str,
+    ) -> None:
+        import torch
+
+        self.factor = factor
+        self.shape = tuple(max(1, size // factor) for size in shape)
+        self.steps = steps_of(factor, settings)
+        phases = len(exemplars.first)
+        self.wanted = torch.tensor(exemplars.fractions, dtype=torch.float32, device=device)
+        self._settings = settings
+        self._losses: list[tuple[PatchLoss | None, VggLoss | None, Terms]] = []
+        for axis in range(3):
+            sides = tuple(size for place, size in enumerate(self.shape) if place != axis)
+            if axis and exemplars.isotropic and min(sides) == min(self._sides):
+                self._losses.append(self._losses[0])
+                continue
+            self._sides = sides
+            index = torch.from_numpy(exemplars.across(axis).index.astype(np.int64)).to(device)
+            soft = views(coarser(one_hot(index, phases), factor), isotropic=exemplars.isotropic)
+            self._losses.append(
+                (
+                    PatchLoss(soft, periodic=settings.periodic) if settings.loss != "vgg19" else None,
+                    VggLoss(weights, soft, periodic=settings.periodic) if weights else None,
+                    Terms(soft, sides, settings),
+                )
+            )
+
+    def loss(self, volume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Sum of all losses over random slices of (P, Z, Y, X) probabilities."""
+        import torch
+
+        total = self._losses[0][2].fractions(volume, self.wanted)
+        for axis, (patches, vgg, terms) in enumerate(self._losses):
+            size = volume.shape[axis + 1]
+            places = torch.randperm(size, generator=generator)[: self._settings.slices].to(volume.device)
+            slices = across(volume, axis, places)
+            parts = list(terms(slices).values())
+            if patches:
+                parts.append(patches(slices, generator))
+            if vgg:
+                parts.append(vgg(slices))
+            total = total + sum(parts) / 3
+        return total
+
+
+def optimise(
+    exemplars: Exemplars,
+    shape: tuple[int, int, int],
+    settings: ReconstructionSettings,
+    *,
+    weights: Weights | None = None,
+    known: np.ndarray | None = None,
+    seed: int | None = None,
+    state: State | None = None,
+    save: Callable[[Callable[[], State]], None] | None = None,
+) -> Optimised:
+    """Make a soft volume whose slices look like the exemplars.
+
+    Logits of the phases start at random, at the coarsest of several levels. Each step takes random slices across the
+    three axes, compares them with the exemplars (features of a VGG19, patches, statistics), and updates all logits by
+    Adam (Kingma and Ba 2015). At full resolution the logits are multiplied by a growing factor, so that every voxel
+    becomes one phase, and contacts between particles that the exemplars do not have are parted.
+
+    Parameters
+    ----------
+    exemplars : Exemplars
+        What slices should look like.
+    shape : tuple of int
+        (Z, Y, X) of the volume.
+    settings : ReconstructionSettings
+        How.
+    weights : Weights, optional
+        Of VGG19; needed unless ``loss="patches"``.
+    known : np.ndarray, optional
+        (Z, Y, X) int16: phase indices that are given, -1 where the volume is free.
+    seed : int, optional
+        Other than the settings' one (for a block).
+    state : State, optional
+        Where to go on.
+    save : callable, optional
+        Called after each step with a function that returns the `State`; when to call that one is its choice.
+
+    Returns
+    -------
+    Optimised
+    """
+    import torch
+
+    device = torch_device(settings.device)
+    generator = torch.Generator().manual_seed(settings.seed if seed is None else seed)
+    factors = factors_of(shape, exemplars)
+    given = _barrier(known, len(exemplars.first), device)
+    notes: list[str] = []
+    logits = barrier = None
+    first = 0
+    if state is not None:
+        first = state.level
+        logits = state.tensors["logits"].to(device)
+        generator.set_state(state.tensors["generator"])
+    total = sum(steps_of(factor, settings) for factor in factors)
+    with progress.bar("reconstructing", total) as bar:
+        bar.update(sum(steps_of(factor, settings) for factor in factors[:first]))
+        for number in range(first, len(factors)):
+            level = _Level(factors[number], shape, exemplars, settings, weights, device)
+            resumed = state if number == first else None
+            if resumed is None:
+                logits = _started(logits, level, generator)
+                barrier = _resized(given, level.shape)
+            else:
+                barrier = resumed.tensors["barrier"].to(device) if "barrier" in resumed.tensors else None
+                bar.update(resumed.step)
+            run = _Run(level, number, logits, barrier, generator, settings, exemplars, notes)
+            logits, barrier = run.go(resumed, save, bar)
+            if run.broken:
+                logits = _resized(logits, shape)
+                barrier = _resized(given, shape)
+                break
+    with torch.no_grad():
+        allowed = logits if barrier is None else logits + barrier
+        fractions = torch.softmax(allowed * _SHARPEST, 0).mean((1, 2, 3))
+    return Optimised(allowed.cpu().numpy(), fractions.cpu().numpy().astype(np.float64), notes)
+
+
+class _Run:
+    """The steps of one level."""
+
+    def __init__(self, level, number, logits, barrier, generator, settings, exemplars, notes) -> None:
+        self.level, self.number, self.generator = level, number, generator
+        self.logits, self.barrier = logits.clone().requires_grad_(True), barrier
+        self.settings, self.exemplars, self.notes = settings, exemplars, notes
+        self.broken = False
+        self.done = 0
+
+    def go(self, resumed: State | None, save: Any, bar: progress.Bar) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Do the steps that are left; the logits, and what is forbidden, at the end."""
+        import torch
+
+        optimiser = torch.optim.Adam([self.logits], lr=_RATE, betas=(0.9, 0.99))
+        self.optimiser = optimiser
+        kept = self.logits.detach().clone()
+        if resumed is not None:
+            self.done = resumed.step
+            if resumed.step:
+                names = ("exp_avg", "exp_avg_sq", "step")
+                optimiser.state[self.logits] = {
+                    name: resumed.tensors[name].to(self.logits.device if name != "step" else "cpu") for name in names
+                }
+        steps = self.level.steps
+        finest = self.level.factor == 1
+        parting = {math.ceil(share * steps) for share in _SEPARATIONS} if finest and self.settings.separate else set()
+        while self.done < steps:
+            if self.done in parting:
+                self._separate()
+            spent = self.done / steps
+            sharp = 1 + (_SHARPEST - 1) * max(0.0, (spent - 0.4) / 0.6) if finest else 1.0
+            optimiser.param_groups[0]["lr"] = _RATE * (1 if spent < 0.7 else 1 - 0.8 * (spent - 0.7) / 0.3)
+            allowed = self.logits if self.barrier is None else self.logits + self.barrier
+            loss = self.level.loss(torch.softmax(allowed * sharp, 0), self.generator)
+            if not torch.isfinite(loss):
+                self._go_back(kept)
+                break
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            self.done += 1
+            if self.done % _KEEP == 0 and bool(torch.isfinite(self.logits).all()):
+                kept.copy_(self.logits.detach())
+            if save is not None:
+                save(self.state)
+            bar.update(1)
+        return self.logits.detach(), self.barrier
+
+    def _go_back(self, kept: torch.Tensor) -> None:
+        import torch
+
+        self.broken = True
+        with torch.no_grad():
+            self.logits.copy_(kept)
+        note = (
+            f"the loss was no longer a finite number at step {self.done + 1} of {self.level.steps} of level "
+            f"{self.number + 1}: the volume is that of at most {_KEEP} steps before; use smaller weights"
+        )
+        log.warning("%s", note)
+        self.notes.append(note)
+
+    def _separate(self) -> None:
+        """Forbid a phase at contacts which the exemplars do not have; the rest of the steps heals the surroundings."""
+        import torch
+
+        allowed = self.logits if self.barrier is None else self.logits + self.barrier
+        flat = allowed.detach().flatten(1).cpu().numpy()
+        index = cut(flat, self.exemplars.fractions).reshape(self.level.shape)
+        for phase, _ in self.exemplars.first:
+            share = excess(index, self.exemplars, phase)
+            if share == 0:
+                continue
+            where = torch.from_numpy(surplus_contacts(index == phase, share)).to(self.logits.device)
+            if self.barrier is None:
+                self.barrier = torch.zeros_like(self.logits)
+            self.barrier[phase][where & (self.barrier.amax(0) <= 0)] = _FORBIDDEN
+
+    def state(self) -> State:
+        """A copy of where the work stands."""
+        moments = self.optimiser.state[self.logits]
+        tensors = {
+            "logits": self.logits.detach().cpu().clone(),
+            "generator": self.generator.get_state(),
+            **{name: moments[name].detach().cpu().clone() for name in ("exp_avg", "exp_avg_sq", "step")},
+        }
+        if self.barrier is not None:
+            tensors["barrier"] = self.barrier.cpu().clone()
+        return State(self.number, self.done, tensors)
+
+
+def _barrier(known: np.ndarray | None, phases: int, device: str) -> torch.Tensor | None:
+    """(P, Z, Y, X) added to the logits: a given phase wins everywhere, nothing is added where the volume is free."""
+    import torch
+
+    if known is None:
+        return None
+    index = torch.from_numpy(known.astype(np.int64)).to(device)
+    return torch.stack([(index == phase).float() - (index >= 0).float() for phase in range(phases)]) * -_FORBIDDEN
+
+
+def _resized(tensor: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tensor | None:
+    """(P, Z, Y, X) at another size: averaged to a smaller, interpolated to a larger one."""
+    import torch.nn.functional as F
+
+    if tensor is None or tensor.shape[1:] == tuple(shape):
+        return tensor
+    if tensor.shape[1] > shape[0]:
+        return F.adaptive_avg_pool3d(tensor[None], shape)[0]
+    return F.interpolate(tensor[None], size=shape, mode="trilinear")[0]
+
+
+def _started(logits: torch.Tensor | None, level: _Level, generator: torch.Generator) -> torch.Tensor:
+    """The logits a level begins with: random ones, or the coarser level's, sharpened, with some noise."""
+    import torch
+
+    device = level.wanted.device
+    noise = torch.randn(len(level.wanted), *level.shape, generator=generator).to(device)
+    if logits is None:
+        return level.wanted.log()[:, None, None, None] + 0.5 * noise
+    return 1.3 * _resized(logits, level.shape) + 0.3 * noise

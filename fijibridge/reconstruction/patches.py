@@ -1,0 +1,60 @@
+"""Loss without weights: the distribution of all patches of the slices against that of the exemplar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fijibridge.reconstruction.slices import coarser, wrapped
+
+if TYPE_CHECKING:
+    import torch
+
+_SIZE = 7  # pixels a side
+_PROJECTIONS = 16  # directions drawn anew at each step
+_SCALES = (1, 2, 4)
+_SCALE = 100.0  # brings the loss to the order of the other terms
+
+
+class PatchLoss:
+    """Sliced Wasserstein distance of patches at several scales.
+
+    Patches of 7 x 7 pixels are projected on random directions; the sorted projections of the slices and of the
+    exemplar, which are the quantiles of two distributions, are compared. Every patch counts. (Sliced Wasserstein:
+    Rabin et al. 2011, doi:10.1007/978-3-642-24785-9_37; of patches: Elnekave and Weiss 2022, arXiv 2203.11862.)
+
+    Parameters
+    ----------
+    exemplars : list of torch.Tensor
+        (1, P, Y, X) float32 probabilities: views of one micrograph, whose patches count together.
+    periodic : bool
+        Whether slices go on at their opposite sides.
+    """
+
+    def __init__(self, exemplars: list[torch.Tensor], *, periodic: bool = False) -> None:
+        self._periodic = periodic
+        self._scales = [
+            (scale, [coarser(view, scale) for view in exemplars])
+            for scale in _SCALES
+            if min(exemplars[0].shape[-2:]) // scale >= 2 * _SIZE
+        ]
+
+    def __call__(self, slices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Loss of (N, P, A, B) slices; directions come from the (CPU) generator."""
+        import torch
+        import torch.nn.functional as F
+
+        loss = slices.new_zeros(())
+        for scale, exemplars in self._scales:
+            coarse = coarser(slices, scale)
+            if self._periodic:
+                coarse = wrapped(coarse, _SIZE // 2)
+            if min(coarse.shape[-2:]) < _SIZE:
+                continue
+            directions = torch.randn(_PROJECTIONS, slices.shape[1], _SIZE, _SIZE, generator=generator)
+            directions = (directions / directions.flatten(1).norm(dim=1)[:, None, None, None]).to(slices.device)
+            wanted = torch.cat([F.conv2d(view, directions).flatten(2)[0] for view in exemplars], dim=1)
+            wanted = wanted.sort(dim=1).values
+            found = F.conv2d(coarse, directions).movedim(1, 0).flatten(1).sort(dim=1).values
+            wanted = F.interpolate(wanted[None], size=found.shape[1], mode="linear", align_corners=True)[0]
+            loss = loss + (found - wanted).square().mean()
+        return _SCALE * loss

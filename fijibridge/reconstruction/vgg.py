@@ -1,0 +1,103 @@
+"""Loss by a pre-trained VGG19: Gram matrices of its features on the slices against those on the exemplar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fijibridge.errors import SettingsError
+from fijibridge.reconstruction.slices import wrapped
+
+if TYPE_CHECKING:
+    import torch
+
+    from fijibridge.weights import Weights
+
+_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19)  # places in torchvision's VGG19, conv1_1 ... conv4_1
+_POOLED = (2, 7, 16)  # after these, features are averaged over 2 x 2 pixels
+_COMPARED = {0: 1, 5: 2, 10: 4, 19: 8}  # relu1_1, 2_1, 3_1, 4_1: the place and the side of a feature pixel
+_FEWEST = 4  # feature pixels a side, below which a Gram matrix says nothing
+_AT_ONCE = 2**18  # pixels that pass the network together; more are passed again for the gradient, to save memory
+_SCALE = 100.0  # brings the loss to the order of the other terms
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# corners of the colour cube, far from each other: red, green, blue, black, white, ...
+_PALETTE = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0), (1, 1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0))
+
+
+class VggLoss:
+    """Distance of Gram matrices (Gatys et al. 2015, arXiv 1505.07376; of microstructures: Bostanabad 2020,
+    doi:10.1016/j.cad.2020.102859).
+
+    Phases become colours; pooling averages, so that the gradient reaches every pixel.
+
+    Parameters
+    ----------
+    weights : Weights
+        Of VGG19, by ``load_weights("vgg19")``.
+    exemplars : list of torch.Tensor
+        (1, P, Y, X) float32 probabilities, on the device of the work: views of one micrograph.
+    periodic : bool
+        Whether slices go on at their opposite sides.
+
+    Raises
+    ------
+    SettingsError
+        More than 8 phases: there are no more colours far from each other.
+    """
+
+    def __init__(self, weights: Weights, exemplars: list[torch.Tensor], *, periodic: bool = False) -> None:
+        import torch
+
+        phases = exemplars[0].shape[1]
+        if phases > len(_PALETTE):
+            raise SettingsError(
+                f"loss vgg19 with {phases} phases",
+                expected=f"at most {len(_PALETTE)} phases, each of which has its colour",
+                remedy="use loss patches, or join phases",
+            )
+        device = exemplars[0].device
+        self._layers = [
+            tuple(weights.state[f"features.{place}.{part}"].to(device) for part in ("weight", "bias"))
+            for place in _CONVOLUTIONS
+        ]
+        colours = torch.tensor(_PALETTE[:phases], dtype=torch.float32)
+        self._palette = ((colours - torch.tensor(_MEAN)) / torch.tensor(_STD)).to(device)
+        self._periodic = periodic
+        side = min(exemplars[0].shape[-2:])
+        self._places = [place for place, step in _COMPARED.items() if side >= _FEWEST * step]
+        with torch.no_grad():
+            grams = [self._grams(view) for view in exemplars]
+            self._wanted = [sum(layer) / len(layer) for layer in zip(*grams, strict=True)]
+
+    def __call__(self, slices: torch.Tensor) -> torch.Tensor:
+        """Loss of (N, P, A, B) slices: squared relative distance, summed over the layers."""
+        from torch.utils.checkpoint import checkpoint
+
+        if self._periodic:
+            slices = wrapped(slices, 8)
+        chunk = max(1, _AT_ONCE // (slices.shape[-1] * slices.shape[-2]))
+        parts = slices.split(chunk)
+        grams = [self._grams(parts[0])] if len(parts) == 1 else [
+            checkpoint(self._grams, part, use_reentrant=False) for part in parts
+        ]  # fmt: skip
+        loss = slices.new_zeros(())
+        for layer, wanted in enumerate(self._wanted):
+            found = sum(gram[layer] * len(part) for gram, part in zip(grams, parts, strict=True)) / len(slices)
+            loss = loss + (found - wanted).square().sum() / wanted.square().sum()
+        return _SCALE * loss
+
+    def _grams(self, soft: torch.Tensor) -> list[torch.Tensor]:
+        import torch
+        import torch.nn.functional as F
+
+        found = []
+        features = torch.einsum("npyx,pc->ncyx", soft, self._palette)
+        for place, (weight, bias) in zip(_CONVOLUTIONS, self._layers, strict=True):
+            features = F.conv2d(features, weight, bias, padding=1).relu_()
+            if place in self._places:
+                flat = features.movedim(1, 0).flatten(1)
+                found.append(flat @ flat.T / flat.shape[1])
+                if place == self._places[-1]:
+                    break
+            if place in _POOLED:
+                features = F.avg_pool2d(features, 2)
+        return found
