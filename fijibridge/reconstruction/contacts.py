@@ -84,8 +84,11 @@ def _mean_chord(mask: np.ndarray) -> float:
     return float("inf") if ends == 0 else 2 * float(mask.mean()) / float(ends)
 
 
-def surplus_contacts(mask: np.ndarray, share: float) -> np.ndarray:
-    """Voxels at the smallest contacts that together make up a share of the contact area.
+def surplus_contacts(mask: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    """Voxels at contacts that together make up a share of the contact area.
+
+    Which ones is drawn by lot, small ones more often than large ones: the smallest alone would leave particles joined
+    by few broad necks, the largest alone many that touch at a point.
 
     Parameters
     ----------
@@ -93,6 +96,8 @@ def surplus_contacts(mask: np.ndarray, share: float) -> np.ndarray:
         (Z, Y, X) bool: the phase.
     share : float
         Of the contact area, 0 to 1.
+    seed : int
+        Of the lot.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def surplus_contacts(mask: np.ndarray, share: float) -> np.ndarray:
     _, pair, area = np.unique(np.concatenate(pairs), return_inverse=True, return_counts=True)
     result = np.zeros(mask.size, bool)
     if len(area):
-        order = np.argsort(area, kind="stable")
+        order = np.argsort(area * np.random.default_rng(seed).random(len(area)), kind="stable")
         taken = np.zeros(len(area), bool)
         taken[order[np.cumsum(area[order]) <= share * area.sum()]] = True
         result[np.concatenate(voxels, axis=1)[:, taken[pair]]] = True

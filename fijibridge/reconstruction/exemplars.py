@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 PLANES = ("xy", "xz", "yz")  # the plane across axis 0 (z), 1 (y), 2 (x) of a volume
 TOLERANCE = 0.03  # of a phase's fraction between planes: more cannot be one material
+_LENGTHS = 8  # correlation lengths along a side, below which an image tells too little
 _SMALLEST = 16  # pixels a side
 
 
@@ -126,9 +127,9 @@ def _told(phases: Phases) -> str:
 
 
 def correlation_length(phases: Phases, phase: int) -> float:
-    """Distance in pixels at which a phase's two-point correlation has come within 5 % of its limit.
+    """Distance in pixels at which a phase's two-point correlation first comes within 5 % of its limit.
 
-    Infinite where it does not within half the image.
+    Infinite where it does not within half the image. (Further out, the correlation of one image is noise.)
     """
     from fijibridge.metrology.correlation import two_point_correlation
 
@@ -138,9 +139,8 @@ def correlation_length(phases: Phases, phase: int) -> float:
     curve = curves[(curves.phase == name) & (curves.other == name) & (curves.direction == "radial")]
     share = phases.counts[phase] / sum(phases.counts)
     contrast = np.abs(curve.probability.to_numpy() - share**2) / (share * (1 - share))
-    above = np.flatnonzero(contrast > 0.05)
-    last = int(above[-1]) if len(above) else 0
-    return float("inf") if last >= len(contrast) - 1 else float(curve.distance.to_numpy()[last + 1])
+    below = np.flatnonzero(contrast < 0.05)
+    return float(curve.distance.to_numpy()[below[0]]) if len(below) else float("inf")
 
 
 def _small(planes: Mapping[str, Phases]) -> list[str]:
@@ -150,11 +150,11 @@ def _small(planes: Mapping[str, Phases]) -> list[str]:
         side = min(phases.index.shape[1:])
         lengths = {name: correlation_length(phases, phase) for phase, name in phases}
         name, length = max(lengths.items(), key=lambda item: item[1])
-        if length > side / 4:
+        if length > side / _LENGTHS:
             told = f"{length:.0f} px" if np.isfinite(length) else f"more than {side // 2} px"
             notes.append(
                 f"the {plane} exemplar ({side} px) is small for its structure: the correlation length of {name} is "
-                f"{told}, and an image should show four of them; larger features are not reproduced"
+                f"{told}, and an image should show {_LENGTHS} of them; larger features are not reproduced"
             )
     for note in notes:
         log.warning("%s", note)

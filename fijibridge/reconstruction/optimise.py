@@ -314,7 +314,7 @@ class _Run:
             share = excess(index, self.exemplars, phase)
             if share == 0:
                 continue
-            where = torch.from_numpy(surplus_contacts(index == phase, share)).to(self.logits.device)
+            where = torch.from_numpy(surplus_contacts(index == phase, share, self.settings.seed)).to(self.logits.device)
             if self.barrier is None:
                 self.barrier = torch.zeros_like(self.logits)
             self.barrier[phase][where & (self.barrier.amax(0) <= 0)] = _FORBIDDEN

@@ -17,10 +17,12 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))  # steps (y, x) 
 _CHORDS = (2, 3, 4, 6, 8, 12, 16, 24)  # pixels
 _EROSIONS = (1, 2, 3, 4, 5, 7, 9, 11)  # sides of the squares that erode a phase, in pixels
 _FLOOR = 0.005  # a probability so small that its relative error says little
+_MIXED = 0.25  # part of a random mixture's interface that is added to an interface before it divides an error
+_NEAR = 0.2  # relative error up to which it counts squared; beyond, linearly, so that no term hides the others
 _LEAST = 1e-6  # of a probability, before its logarithm
 
 # what brings each term, at weight 1, to the order of the patch loss near its end
-_SCALES = {"fraction": 100.0, "correlation": 2000.0, "interface": 150.0, "chord": 10.0, "shape": 20.0}
+_SCALES = {"fraction": 2000.0, "correlation": 2000.0, "interface": 160.0, "chord": 4.0, "shape": 8.0}
 
 
 def correlations(slices: torch.Tensor, reach: int, *, periodic: bool) -> torch.Tensor:
@@ -148,6 +150,9 @@ class Terms:
             self._chords = _mean([chords(view) for view in exemplars])
             areas, eulers = zip(*(shapes(view) for view in exemplars), strict=True)
             self._areas, self._eulers = _mean(areas), _mean(eulers)
+        # pairs that never meet in the exemplar are compared with a mixture at random
+        shares = exemplars[0].mean((0, 2, 3))
+        self._mixed = _MIXED * shares[:, None] * shares
         # of the order of the largest, so that a number near its change of sign does not count for all
         self._euler_scale = self._eulers.abs().mean(1, keepdim=True) + 1e-3
 
@@ -159,20 +164,18 @@ class Terms:
             error = correlations(slices, self._reach, periodic=self._periodic) - self._correlations
             found["correlation"] = weight * error.square().mean((1, 2)).sum()
         if weight := self._weights["interface"]:
-            error = (interfaces(around) - self._interfaces) / (self._interfaces + 2 * _FLOOR)
-            found["interface"] = weight * error.square().mean()
+            found["interface"] = weight * _distance(interfaces(around), self._interfaces, self._mixed)
         if weight := self._weights["chord"]:
             lines = chords(around)
             count = min(lines.shape[1], self._chords.shape[1])
             wanted = self._chords[:, :count]
-            found["chord"] = weight * ((lines[:, :count] - wanted) / (wanted + _FLOOR)).square().mean()
+            found["chord"] = weight * _distance(lines[:, :count], wanted, _FLOOR)
         if weight := self._weights["shape"]:
             areas, eulers = shapes(around)
             count = min(areas.shape[1], self._areas.shape[1])
             wanted = self._areas[:, :count]
-            area = ((areas[:, :count] - wanted) / (wanted + _FLOOR)).square().mean()
-            euler = ((eulers[:, :count] - self._eulers[:, :count]) / self._euler_scale).square().mean()
-            found["shape"] = weight * (area + euler)
+            scaled, aim = (numbers[:, :count] / self._euler_scale for numbers in (eulers, self._eulers))
+            found["shape"] = weight * (_distance(areas[:, :count], wanted, _FLOOR) + _distance(1 + scaled - aim, 1.0, 0.0))
         return found
 
     def fractions(self, volume: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -182,3 +185,12 @@ class Terms:
 
 def _mean(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return sum(tensors[1:], tensors[0]) / len(tensors)
+
+
+def _distance(found: torch.Tensor, wanted: torch.Tensor | float, floor: torch.Tensor | float) -> torch.Tensor:
+    """Mean over the relative errors, squared where small (Huber's loss)."""
+    import torch
+    import torch.nn.functional as F
+
+    error = (found - wanted) / (wanted + floor + _LEAST)
+    return F.smooth_l1_loss(error, torch.zeros_like(error), beta=_NEAR)
