@@ -359,6 +359,17 @@ function fbMeasure(image, out, options) {
     return "" + fbCall("measure", id, arguments, options);
 }
 
+// Make a 3D volume from one segmented 2D micrograph, or from three of different planes.
+//   images: segmented micrograph, or three of the planes xy, xz and yz
+//   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both
+//   options: size, classes, voxel_size, classifier, phases, loss, steps, slices, periodic, separate, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, block, seed, device, weights, threads, resume, overwrite
+function fbReconstruct(images, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("images", fbImage(images, id)) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("reconstruct", id, arguments, options);
+}
+
 // Segment a simulated micrograph with known truth.
 //   out: folder for the results; it appears when they are complete
 //   options: engine, encoder, size, seed, weights, threads, overwrite

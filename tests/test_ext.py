@@ -61,7 +61,7 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
     sample = classifier.parents[1]
     known = {
         "image": sample / ("labels.tif" if name == "measure" else "image.tif"),
-        "images": sample / "image.tif",
+        "images": sample / ("labels.tif" if name == "reconstruct" else "image.tif"),
         "labels": sample / "labels.tif",
         "classifier": classifier,
         "model": classifier / "classifier.model",
@@ -76,6 +76,8 @@ def call(function: str, arguments: list[str]) -> str:
 
 def options_for(name: str) -> str:
     wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
+    if name == "reconstruct":
+        wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices": "2"}
     return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
 
 

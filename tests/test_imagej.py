@@ -96,14 +96,14 @@ def headless(imagej, tmp_path) -> Callable[[list[tuple[str, str]]], tuple[list[s
 
 def image_for(name: str) -> str:
     """The file that an operation of the catalogue is tried on."""
-    return "labels.tif" if name == "measure" else "image.tif"
+    return "labels.tif" if name in ("measure", "reconstruct") else "image.tif"
 
 
 def given(name: str, trained: Path, out: Path) -> dict[str, str]:
     """Values for the parameters of an operation that have no default."""
     known = {
         "image": trained / image_for(name),
-        "images": trained / "image.tif",
+        "images": trained / image_for(name),
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
         "model": trained / "out" / "classifier" / "classifier.model",
@@ -114,6 +114,8 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
 
 def fast(name: str) -> str:
     wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
+    if name == "reconstruct":
+        wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices": "2"}
     return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
 
 

@@ -174,9 +174,7 @@ def test_vgg19(exemplars, loss):
 def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     info = "1 = pore\n2 = ISE\n3 = CAM"
-    tifffile.imwrite(
-        "slice.tif", grains(64) + 1, imagej=True, resolution=(5, 5), metadata={"unit": "um", "Info": info}
-    )
+    tifffile.imwrite("slice.tif", grains(64) + 1, imagej=True, resolution=(5, 5), metadata={"unit": "um", "Info": info})
     return tmp_path
 
 

@@ -74,9 +74,7 @@ def test_chords_are_the_lineal_path(image):
     runs = image == 1
     wanted = []
     for length in (2, 3, 4, 6, 8):
-        along = [
-            np.lib.stride_tricks.sliding_window_view(runs, length, axis=axis).all(-1).mean() for axis in (0, 1)
-        ]
+        along = [np.lib.stride_tricks.sliding_window_view(runs, length, axis=axis).all(-1).mean() for axis in (0, 1)]
         wanted.append(np.mean(along))
     np.testing.assert_allclose(found[:5].numpy(), wanted, atol=1e-5)
     # and the chord lengths' own mean follows from it
@@ -155,9 +153,7 @@ def test_slices_keep_the_order_of_the_axes():
 
 def balls(gap: float) -> np.ndarray:
     z, y, x = np.mgrid[:24, :24, :40]
-    return np.any(
-        [(z - 12) ** 2 + (y - 12) ** 2 + (x - centre) ** 2 <= 8**2 for centre in (11, 11 + 16 + gap)], axis=0
-    )
+    return np.any([(z - 12) ** 2 + (y - 12) ** 2 + (x - centre) ** 2 <= 8**2 for centre in (11, 11 + 16 + gap)], axis=0)
 
 
 def test_particles_are_parted_at_their_neck():

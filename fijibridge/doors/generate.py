@@ -34,9 +34,12 @@ def camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
+_TITLES = {"reconstruct": "Reconstruct 3D"}  # where the verb alone says too little in a menu
+
+
 def command_name(name: str) -> str:
     """An operation's name in the menu: ``FB Import Classifier``."""
-    return "FB " + " ".join(part.capitalize() for part in name.split("_"))
+    return "FB " + _TITLES.get(name, " ".join(part.capitalize() for part in name.split("_")))
 
 
 def placed(name: str) -> tuple[list[str], list[str]]:

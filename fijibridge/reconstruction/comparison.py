@@ -59,8 +59,7 @@ class Comparison:
         - ``specific_surface``, ``interface_area``: the volume's by intercepts in 13 directions; the exemplar's is its
           perimeter (by intercepts in 4 directions) times 4/pi, which is exact on average for isotropic material and
           an approximation for the mean of three planes of anisotropic material.
-        - ``perimeter``, ``interface_length``: of slices of the volume and of the exemplar, both in 2D: this
-          comparison holds for anisotropic material.
+        - ``perimeter``, ``interface_length``: of the volume's slices and the exemplar, in 2D, for anisotropic material.
         - ``mean_chord``: along each axis.
         - of the volume alone: ``largest_component`` (share of the phase), ``percolating`` (share of the phase that
           reaches from face to face along the axis; 0: it does not percolate), ``relative_conductivity`` (along each
@@ -209,12 +208,15 @@ def _correlation(work: _Work) -> None:
         found = np.interp(where, theirs.distance, theirs.probability)
         return found, ours.probability.to_numpy()[: len(where)]
 
+    even = len(work.single) == 1 and len(set(work.volume.spacing)) == 1
     for (i, a), (j, b) in combinations_with_replacement(enumerate(work.names), 2):
         for plane, exemplar in work.exemplars.items():
-            theirs, ours = (
-                np.concatenate(parts)
-                for parts in zip(*(compared(a, b, plane, axis) for axis in PLANES[plane]), strict=True)
-            )
+            both = zip(*(compared(a, b, plane, axis) for axis in PLANES[plane]), strict=True)
+            if even:  # the rows and columns of one image differ by chance: their mean stands for all directions
+                theirs, ours = _mean(next(both)), _mean([index[a, b, "", axis].probability for axis in "zyx"])
+                theirs, ours = theirs[: len(ours)], ours[: len(theirs)]
+            else:
+                theirs, ours = map(np.concatenate, both)
             first, second = work.share(exemplar, i), work.share(exemplar, j)
             scale = first * (1 - first) if i == j else first * second
             difference = float(np.abs(ours - theirs).mean())

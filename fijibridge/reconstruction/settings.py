@@ -36,8 +36,8 @@ class ReconstructionSettings:
     """
 
     loss: Loss = "both"
-    steps: Steps = 120
-    slices: SlicesPerStep = 8
+    steps: Steps = 100
+    slices: SlicesPerStep = 6
     periodic: Periodic = False
     separate: Separate = True
     fraction_weight: FractionWeight = 1.0

@@ -175,7 +175,8 @@ class Terms:
             count = min(areas.shape[1], self._areas.shape[1])
             wanted = self._areas[:, :count]
             scaled, aim = (numbers[:, :count] / self._euler_scale for numbers in (eulers, self._eulers))
-            found["shape"] = weight * (_distance(areas[:, :count], wanted, _FLOOR) + _distance(1 + scaled - aim, 1.0, 0.0))
+            area = _distance(areas[:, :count], wanted, _FLOOR)
+            found["shape"] = weight * (area + _distance(1 + scaled - aim, 1.0, 0.0))
         return found
 
     def fractions(self, volume: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
