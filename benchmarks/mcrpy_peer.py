@@ -11,7 +11,7 @@ files left out), the settings and MCRpy's version; MCRpy's progress goes to stan
 The settings are those of MCRpy's README for 2D to 3D: three-point correlations up to 8 pixels, variation at weight 100,
 every phase its own indicator function, coarse to fine, L-BFGS-B. Only the iterations differ: MCRpy gives every level of
 the pyramid the same number (500), here the coarsest has --iterations and each finer one a third of the last, for a
-level costs about eight times the one before (0.9, 5 and some 40 s an evaluation at 16^3, 32^3 and 64^3, three phases,
+level costs about eight times the one before (0.9, 5 and some 30 s an evaluation at 16^3, 32^3 and 64^3, three phases,
 two shared cores).
 """
 
@@ -115,6 +115,7 @@ def main() -> None:
         volume = reconstruct(labels, args.size, settings, args.seed)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     np.save(args.out, volume)
+    settings |= {"max_iter_finer_level": "a third of the last"}
     settings |= {"seed": args.seed, "threads": args.threads, "tensorflow": version("tensorflow")}
     print(
         json.dumps(

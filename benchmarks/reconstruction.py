@@ -110,8 +110,8 @@ def made(truth: Truth, place: int, settings: ReconstructionSettings, side: int =
 def goals(truth: Truth, seeds: int) -> None:
     """The issue's table."""
     runs = []
-    for place in SLICES:
-        for seed in range(seeds):
+    for seed in range(seeds):
+        for place in SLICES:
             runs.append(made(truth, place, ReconstructionSettings(seed=seed)))
             told = ", ".join(f"{key} {value:.3g}" for key, value in runs[-1].items())
             print(f"  slice {place}, seed {seed}: {told}", flush=True)

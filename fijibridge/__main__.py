@@ -1,8 +1,6 @@
 """``python -m fijibridge``: the command line."""
 
-import sys
-
-from fijibridge.doors.cli import main
+from fijibridge.doors.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -21,15 +21,17 @@ FAST = ("--encoder", "none", "--trees", "12", "--threads", "1")
 
 # the command line as a shell starts it, Ctrl-C included (a process in the background would ignore it), files limited
 CHILD = """
-import signal, sys
+import faulthandler, signal, sys
+if hasattr(signal, "SIGUSR1"):
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 limit = int(sys.argv.pop(1))
 if limit:
     import resource
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-from fijibridge.doors.cli import main
-sys.exit(main(sys.argv[1:]))
+from fijibridge.doors.cli import run
+run()
 """
 
 

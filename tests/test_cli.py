@@ -466,7 +466,13 @@ def test_ended_half_way(here, master, engine, ending, status, request):
         time.sleep(4 if engine == "weka" else 1.5)
         assert process.poll() is None, "done before it could be interrupted"
         process.send_signal(getattr(signal, ending))
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGUSR1)  # where it hangs, on its standard error
+            time.sleep(1)
+            process.kill()
+            pytest.fail(f"it did not end: {process.communicate()[1]}")
     finally:
         process.kill()
     assert process.returncode == status, err

@@ -117,6 +117,23 @@ def test_measure_volume(tmp_path):
     assert volume < one_slice
 
 
+def test_reconstruct_volume(tmp_path):
+    out = run(ROOT / "examples" / "reconstruct_volume.py", tmp_path)
+    assert tifffile.imread(tmp_path / "volume.tif").shape == (32, 32, 32)
+    assert float(re.search(r"fraction_points: ([\d.]+)", out).group(1)) < 0.05
+    assert float(re.search(r"two_point_percent: ([\d.]+)", out).group(1)) < 25
+
+
+def test_readme_reconstruction(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"## A volume from one micrograph.*?```python\n(.*?)```", text, re.S).group(1)
+    blobs = np.kron(np.random.default_rng(0).integers(1, 4, (12, 12), np.uint8), np.ones((4, 4), np.uint8))
+    tifffile.imwrite(tmp_path / "labels.tif", blobs)
+    script = tmp_path / "readme.py"
+    script.write_text(code.replace("128", "16").replace("()", '(loss="patches", steps=4)', 1), encoding="utf-8")
+    run(script, tmp_path)
+
+
 def test_readme_metrology(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     code = re.search(r"## Numbers of a volume.*?```python\n(.*?)```", text, re.S).group(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from fijibridge.progress import reported, terminal
 
 INTERRUPTED = 130  # as shells count a process ended by Ctrl-C
 TERMINATED = 143  # and one ended by SIGTERM
+_PATIENCE_S = 8.0  # for the end after Ctrl-C
 
 
 def _option(annotation: Any, parameter: inspect.Parameter) -> Any:
@@ -170,3 +172,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def run() -> None:
+    """What the shell starts: `main`, and the end of the process.
+
+    After Ctrl-C the process ends even where threads of Java's do not, for which Python would wait at its exit.
+    """
+    status = main()
+    if status == INTERRUPTED:
+        sys.stderr.flush()
+        killer = threading.Timer(_PATIENCE_S, os._exit, [status])
+        killer.daemon = True
+        killer.start()
+    sys.exit(status)
