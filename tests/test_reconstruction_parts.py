@@ -14,7 +14,7 @@ from fijibridge.metrology.correlation import two_point_correlation
 from fijibridge.metrology.phases import as_phases
 from fijibridge.reconstruction.blocks import OVERLAP, blocks_of, largest_block, memory_needed
 from fijibridge.reconstruction.contacts import basins, contact_density, excess, surplus_contacts
-from fijibridge.reconstruction.cut import cut, whole_counts
+from fijibridge.reconstruction.cut import cut, single, whole_counts, without_singles
 from fijibridge.reconstruction.exemplars import check_exemplars, correlation_length
 from fijibridge.reconstruction.patches import PatchLoss
 from fijibridge.reconstruction.settings import ReconstructionSettings
@@ -210,6 +210,27 @@ def test_the_cut_changes_the_least_sure_voxels():
     logits = np.zeros((2, 10), np.float32)
     logits[1] = np.linspace(-5, 5, 10)
     assert cut(logits, np.array([0.7, 0.3])).tolist() == [0] * 7 + [1] * 3
+
+
+def test_single_voxels_that_the_exemplar_does_not_have_are_repaired():
+    half = np.zeros((32, 32), np.uint8)
+    half[:, 16:] = 1
+    assert not single(half == 1).any()
+    volume = np.repeat(half[None], 20, axis=0)
+    rng = np.random.default_rng(0)
+    volume[rng.integers(0, 20, 60), rng.integers(1, 31, 60), rng.integers(2, 12, 60)] = 1
+    logits = np.stack([volume == phase for phase in (0, 1)]).astype(np.float32)
+    towards = np.float32(0.1) * (np.arange(32, dtype=np.float32) - 15.5)  # surest far from the interface
+    logits += np.stack([-towards, towards])[:, None, None]
+    fractions = np.bincount(volume.ravel()) / volume.size
+    repaired = without_singles(volume, logits, check_exemplars({"xy": as_phases(half)}))
+    index = cut(repaired.reshape(2, -1), fractions).reshape(volume.shape)
+    assert (np.bincount(index.ravel()) == np.bincount(volume.ravel())).all()
+    assert single(index == 1).sum() < 0.2 * single(volume == 1).sum()
+    # where the exemplar has single pixels too, they stay
+    specked = check_exemplars({"xy": as_phases(volume[0])})
+    kept = without_singles(np.repeat(volume[:1], 20, axis=0), logits, specked)
+    assert np.array_equal(kept, logits)
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------

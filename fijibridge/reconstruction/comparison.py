@@ -98,14 +98,13 @@ class Comparison:
         -------
         dict
             ``fraction_points``: largest difference of a fraction in percentage points; ``two_point_percent``: largest
-            error of a correlation; ``surface_percent``: largest error of a phase's surface (of its perimeter where
-            there are several exemplars); ``axis_spread_percent``: largest spread between the volume's axes.
+            error of a correlation; ``surface_percent``: largest error of a phase's perimeter in slices;
+            ``axis_spread_percent``: largest spread between the volume's axes.
         """
-        surface = "specific_surface" if self.isotropic else "perimeter"
         return {
             "fraction_points": _largest(self.rows("fraction").difference),
             "two_point_percent": _largest(self.rows("autocorrelation", "cross_correlation").error),
-            "surface_percent": _largest(self.rows(surface).error),
+            "surface_percent": _largest(self.rows("perimeter").error),
             "axis_spread_percent": _largest(self.rows("correlation_spread", "intercept_spread").volume),
         }
 

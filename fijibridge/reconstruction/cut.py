@@ -1,10 +1,17 @@
-"""From probabilities to phases: the cut that keeps the phase fractions exactly."""
+"""From probabilities to phases: the cut that keeps the phase fractions exactly, and a repair of single voxels."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from fijibridge.reconstruction.exemplars import Exemplars
+
 _ROUNDS = 400
+_FORBIDDEN = -1e3
+_MORE = 1.2  # times the exemplar's single pixels, from which on they are repaired
 
 
 def whole_counts(fractions: np.ndarray, total: int) -> np.ndarray:
@@ -70,3 +77,46 @@ def _evened(index: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> np.nda
         loss = logits[over, there] - logits[under, there]
         index[there[np.argpartition(loss, number - 1)[:number]]] = under
     return index
+
+
+def single(mask: np.ndarray) -> np.ndarray:
+    """Pixels of a (..., Y, X) mask that no pixel of the mask touches at a side."""
+    padded = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(1, 1), (1, 1)])
+    beside = padded[..., :-2, 1:-1] | padded[..., 2:, 1:-1] | padded[..., 1:-1, :-2] | padded[..., 1:-1, 2:]
+    return mask & ~beside
+
+
+def without_singles(index: np.ndarray, logits: np.ndarray, exemplars: Exemplars) -> np.ndarray:
+    """Logits that a second cut makes a volume of, with no more single pixels in its slices than the exemplars have.
+
+    Parameters
+    ----------
+    index : np.ndarray
+        (Z, Y, X) phase indices of the first cut.
+    logits : np.ndarray
+        (P, Z, Y, X) float32.
+    exemplars : Exemplars
+        What the slices should look like.
+
+    Returns
+    -------
+    np.ndarray
+        (P, Z, Y, X) float32: a phase is forbidden where it was single and least sure.
+    """
+    result = logits.copy()
+    for phase in range(len(logits)):
+        alone = np.zeros(index.shape, np.uint8)
+        wanted = found = 0.0
+        for axis in range(3):
+            planes = single(np.moveaxis(index == phase, axis, 0))
+            found += planes.mean()
+            wanted += single(exemplars.across(axis).index == phase).mean()
+            alone += np.moveaxis(planes, 0, axis)
+        if found <= _MORE * wanted:
+            continue
+        places = np.flatnonzero(alone)
+        others = np.delete(logits, phase, axis=0).max(0)
+        margin = (logits[phase] - others).ravel()[places] - 1e3 * (alone.ravel()[places] - 1.0)  # in all planes: first
+        surplus = round(len(places) * (1 - wanted / found))
+        result[phase].ravel()[places[np.argsort(margin, kind="stable")[:surplus]]] = _FORBIDDEN
+    return result

@@ -101,7 +101,7 @@ def reconstruct(
     OutputError
         Nothing to resume, or the state of another reconstruction.
     """
-    from fijibridge.reconstruction.cut import cut
+    from fijibridge.reconstruction.cut import cut, without_singles
     from fijibridge.reconstruction.optimise import optimise, torch_device
 
     settings = settings or ReconstructionSettings()
@@ -142,6 +142,8 @@ def reconstruct(
                 save=saver.of(index, volume) if saver else None,
             )
             volume[block][free] = cut(made.logits[:, free], exemplars.fractions)
+            repaired = without_singles(volume[block], made.logits, exemplars)
+            volume[block][free] = cut(repaired[:, free], exemplars.fractions)
             softs.append(made.fractions)
             notes += [f"block {index + 1}: {note}" if len(blocks) > 1 else note for note in made.notes]
             if saver and index + 1 < len(blocks):
