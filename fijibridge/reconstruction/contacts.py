@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DEPTH = 0.5  # voxels by which a neck must be thinner than both particles, in distance to their surface
 _SLICES = 24  # looked at along each axis
 _THINNEST = 4.0  # voxels: mean chord below which a phase has layers, not particles
-_MARGIN = 1.05  # times the exemplar's contacts, within its own scatter
+_MARGIN = 1.1  # times the exemplar's contacts, within its own scatter
 
 
 def basins(mask: np.ndarray) -> np.ndarray:
