@@ -238,6 +238,25 @@ def test_grey_images_are_segmented_only_when_asked(here):
         run(["grey.tif"], out="v.tif", phases=3, classifier="somewhere")
 
 
+def test_a_saved_classifier_segments_grey_images(here):
+    from shell import write_sample
+
+    from fijibridge.operations.segment import segment
+
+    write_sample(here, 96)
+    segment(
+        Path("image.tif"), labels=Path("labels.tif"), out=Path("trained"), classes="ISE,CAM,pore", encoder="none",
+        trees=8, threads=1,
+    )  # fmt: skip
+    report = run(["image.tif"], classifier=Path("trained/classifier"))
+    assert set(report["phases"]) <= {"ISE", "CAM", "pore"}
+    shares = json.loads(Path("trained/report.json").read_text())["class_fractions"]
+    assert report["class_fractions"]["CAM"] == pytest.approx(shares["CAM"], abs=1e-3)
+    # the names travel with the labels, too
+    report = run(["trained/labels.tif"], out="again.tif")
+    assert report["class_fractions"]["CAM"] == pytest.approx(shares["CAM"], abs=1e-3)
+
+
 def test_bad_inputs(here):
     with pytest.raises(SettingsError, match="one, or three"):
         run(["slice.tif", "slice.tif"])

@@ -36,7 +36,7 @@ class ReconstructionSettings:
     """
 
     loss: Loss = "both"
-    steps: Steps = 120
+    steps: Steps = 100
     slices: SlicesPerStep = 6
     periodic: Periodic = False
     separate: Separate = True

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19)  # places in torchvision's VGG19, conv1_1 ... conv4_1
 _POOLED = (2, 7, 16)  # after these, features are averaged over 2 x 2 pixels
 # relu1_1, 2_1, 3_1, 4_1: their place, and pixels an exemplar has a side where they count. The last costs as much as the
-# others together, and sees what smaller images have too little of.
-_COMPARED = {0: 8, 5: 8, 10: 16, 19: 192}
+# others together, and sees what coarser levels have too little of.
+_COMPARED = {0: 8, 5: 8, 10: 16, 19: 96}
 _AT_ONCE = 2**18  # pixels that pass the network together; more are passed again for the gradient, to save memory
 _SCALE = 100.0  # brings the loss to the order of the other terms
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
