@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from fijibridge.images import PixelSize
     from fijibridge.metrology import Phases
 
-PhaseNames = Annotated[str, Param("names of the phases in the order of their values, separated by commas")]
+PhaseNames = Annotated[
+    str, Param("names of the phases in the order of their values, separated by commas; empty: those in the file")
+]
 VoxelSize = Annotated[
     str, Param("size of a voxel, z,y,x and its unit, such as 50,10,10 nm; empty: from the file, else 1 px")
 ]
