@@ -10,9 +10,9 @@ OVERLAP = 16  # voxels that a block shares with its neighbour, and must agree wi
 _STEP = 16  # block sides that are proposed are multiples of this
 _VOLUME = 11  # float32 copies of all logits: Adam's, gradients, softmax, a kept one, what is forbidden
 _TERMS = 90  # float32 copies of the slices of one step, for the statistics and their gradients
-_NETWORK = 520  # float32 numbers a pixel that passes VGG19, with gradients
+_NETWORK = 2000  # float32 numbers a pixel that passes VGG19, with gradients
 _AT_ONCE = 2**18  # pixels that pass it together
-_BASE = 700 * 2**20  # bytes of the libraries
+_BASE = 800 * 2**20  # bytes of the libraries
 
 
 def memory_needed(shape: tuple[int, int, int], phases: int, slices: int, *, network: bool) -> int:
