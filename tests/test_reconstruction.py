@@ -109,6 +109,23 @@ def test_blocks_fit_together(exemplars):
     assert steps[31] < 1.5 * np.delete(steps, 31).mean() + 0.05
 
 
+def test_parting_leaves_given_voxels_and_some_phase_possible(exemplars, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(optimising, "excess", lambda *_: 1.0)
+    monkeypatch.setattr(optimising, "surplus_contacts", lambda mask, *_: np.ones_like(mask))  # all, in every phase
+    known = np.full((16, 16, 16), -1, np.int16)
+    known[:4] = 1
+    given = optimising._barrier(known, 3, "cpu")
+    level = optimising._Level(1, (16, 16, 16), exemplars, FAST, None, "cpu")
+    logits = torch.zeros(3, 16, 16, 16)
+    run = optimising._Run(level, 0, logits, given.clone(), None, FAST, exemplars, [])
+    run._separate()
+    assert torch.equal(run.barrier[:, :4], given[:, :4])
+    assert float(run.barrier.amax(0).min()) == 0
+    assert float(run.barrier[:, 4:].amin(0).max()) < 0
+
+
 def test_a_periodic_volume_goes_on_at_its_opposite_side(exemplars):
     settings = ReconstructionSettings(loss="patches", steps=25, slices=6, periodic=True)
     index = reconstruct(exemplars, (24, 24, 24), settings).phases.index.astype(int)

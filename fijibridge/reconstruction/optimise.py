@@ -317,7 +317,8 @@ class _Run:
             where = torch.from_numpy(surplus_contacts(index == phase, share, self.settings.seed)).to(self.logits.device)
             if self.barrier is None:
                 self.barrier = torch.zeros_like(self.logits)
-            self.barrier[phase][where & (self.barrier.amax(0) <= 0)] = _FORBIDDEN
+            # not where a voxel is given, or another phase was forbidden: some phase must stay possible
+            self.barrier[phase][where & (self.barrier.amin(0) >= 0)] = _FORBIDDEN
 
     def state(self) -> State:
         """A copy of where the work stands."""
