@@ -280,6 +280,8 @@ def test_bad_inputs(here):
     for size in ("big", "24,24", "0", ""):
         with pytest.raises(SettingsError, match="size"):
             run(size=size)
+    with pytest.raises(SettingsError, match="limit of an ImageJ TIFF"):
+        run(size="2048")
     tifffile.imwrite("one.tif", np.ones((64, 64), np.uint8))
     with pytest.raises(LabelsError, match="one phase only"):
         run(["one.tif"])

@@ -222,6 +222,10 @@ def write_phases(path: Path, phases: Phases) -> Path:
 
 
 def _shape(text: str) -> tuple[int, int, int]:
+    import math
+
+    from fijibridge.image_output import LARGEST_TIFF
+
     try:
         sides = [int(part) for part in str(text).split(",")]
     except ValueError:
@@ -230,7 +234,14 @@ def _shape(text: str) -> tuple[int, int, int]:
         raise SettingsError(
             f"size {text!r}", expected="a number of voxels, or three: z,y,x", remedy="such as 128, or 64,128,128"
         )
-    return tuple(sides * 3 if len(sides) == 1 else sides)  # type: ignore[return-value]
+    sides = sides * 3 if len(sides) == 1 else sides
+    if math.prod(sides) > LARGEST_TIFF:  # known now, not after days
+        raise SettingsError(
+            f"size {text}: {math.prod(sides) / 2**30:.1f} GiB",
+            expected="less than 4 GiB, the limit of an ImageJ TIFF",
+            remedy="make a smaller volume, or several with other seeds",
+        )
+    return tuple(sides)  # type: ignore[return-value]
 
 
 def _check_target(target: Path | None, inputs: list[Path | None], overwrite: bool) -> None:
