@@ -102,6 +102,16 @@ def _weights_or_skip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         _use_own_cache(monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def _gpu_or_skip(request: pytest.FixtureRequest) -> None:
+    """Tests marked ``gpu`` skip where torch sees no CUDA device."""
+    if request.node.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Neither a hub nor a package index is in reach, but wheels in the folder that this gives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,13 @@ class Exemplars:
         "xy" alone (the same in every direction), or "xy", "xz" and "yz".
     notes : tuple of str
         What a user should know about them.
+    others : tuple of Phases
+        More images, beside "xy", of a material that looks the same in every direction.
     """
 
     planes: dict[str, Phases]
     notes: tuple[str, ...] = ()
+    others: tuple[Phases, ...] = ()
 
     @property
     def isotropic(self) -> bool:
@@ -49,20 +52,26 @@ class Exemplars:
         """The image that slices across an axis of the volume (0, 1, 2 for z, y, x) are compared with."""
         return self.first if self.isotropic else self.planes[PLANES[axis]]
 
+    def images(self, axis: int | None = None) -> list[Phases]:
+        """All images, or those that slices across an axis of the volume are compared with."""
+        planes = list(self.planes.values()) if axis is None else [self.across(axis)]
+        return [*planes, *self.others]
+
     @property
     def fractions(self) -> np.ndarray:
-        """(phases,) float64: mean fraction of each phase over the planes."""
-        each = [np.array(phases.counts) / sum(phases.counts) for phases in self.planes.values()]
-        return np.mean(each, axis=0)
+        """(phases,) float64: mean fraction of each phase over the images."""
+        return np.mean([np.array(phases.counts) / sum(phases.counts) for phases in self.images()], axis=0)
 
 
-def check_exemplars(planes: Mapping[str, Any]) -> Exemplars:
+def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Exemplars:
     """Exemplars from `Phases`, one or three.
 
     Parameters
     ----------
     planes : mapping of str to Phases
         "xy" alone, or "xy", "xz" and "yz", in 2D.
+    others : sequence of Phases
+        More images beside "xy" alone.
 
     Returns
     -------
@@ -83,7 +92,8 @@ def check_exemplars(planes: Mapping[str, Any]) -> Exemplars:
         )
     planes = {plane: planes[plane] for plane in PLANES if plane in planes}
     first = planes["xy"]
-    for plane, phases in planes.items():
+    every = planes | {f"{number}.": phases for number, phases in enumerate(others, start=2)}
+    for plane, phases in every.items():
         shape = phases.index.shape[1:]
         if phases.ndim != 2 or min(shape) < _SMALLEST:
             raise ImageError(
@@ -106,20 +116,20 @@ def check_exemplars(planes: Mapping[str, Any]) -> Exemplars:
         if phases.values != first.values or phases.names != first.names:
             raise LabelsError(
                 f"phases {_told(phases)} in the {plane} exemplar, {_told(first)} in the xy exemplar",
-                expected="the same phases in all planes",
-                remedy="segment all planes with the same classifier",
+                expected="the same phases in all images",
+                remedy="segment all images with the same classifier",
             )
-    fractions = {plane: np.array(phases.counts) / sum(phases.counts) for plane, phases in planes.items()}
+    fractions = {plane: np.array(phases.counts) / sum(phases.counts) for plane, phases in every.items()}
     spread = np.ptp(list(fractions.values()), axis=0)
     if spread.max() > TOLERANCE:
         worst = int(spread.argmax())
         numbers = ", ".join(f"{plane} {100 * share[worst]:.1f} %" for plane, share in fractions.items())
         raise LabelsError(
-            f"the planes disagree in the fraction of {first.names[worst]}: {numbers}",
-            expected=f"fractions within {100 * TOLERANCE:g} points: all planes cut the same material",
+            f"the images disagree in the fraction of {first.names[worst]}: {numbers}",
+            expected=f"fractions within {100 * TOLERANCE:g} points: all images show the same material",
             remedy="take larger images, or images of the same place; segment them with the same classifier",
         )
-    return Exemplars(dict(planes), tuple(_small(planes)))
+    return Exemplars(dict(planes), tuple(_small(every)), tuple(others))
 
 
 def _told(phases: Phases) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fijibridge import progress
+from fijibridge.reconstruction.anchor import Anchor
 from fijibridge.reconstruction.contacts import excess, surplus_contacts
 from fijibridge.reconstruction.cut import cut
 from fijibridge.reconstruction.exemplars import Exemplars
@@ -33,6 +34,7 @@ _RATE = 0.15  # Adam's, on logits
 _SHARPEST = 4.0  # factor on the logits at the end of the binarisation ramp
 _FORBIDDEN = -20.0  # on a logit: a phase that may not be there
 _SEPARATIONS = (0.6, 0.85)  # share of the finest level's steps after which contacts are parted
+_MORE = 4  # times the slices that features see are seen by the statistics: those of a few are too uncertain
 _KEEP = 25  # steps after which the volume is kept, to go back to where the numbers are no longer finite
 
 
@@ -72,10 +74,11 @@ class Optimised:
     notes: list[str]
 
 
-def factors_of(shape: tuple[int, int, int], exemplars: Exemplars) -> list[int]:
+def factors_of(shape: tuple[int, int, int], exemplars: Exemplars, anchor: Anchor | None = None) -> list[int]:
     """Downsampling factors of the levels, coarsest first."""
-    least = min(*shape, *(min(phases.index.shape[1:]) for phases in exemplars.planes.values()))
-    return [factor for factor in _FACTORS if factor == 1 or least // factor >= _COARSEST][::-1]
+    least = min(*shape, *(min(phases.index.shape[1:]) for phases in exemplars.images()))
+    allowed = [factor for factor in _FACTORS if anchor is None or factor <= anchor.coarsest]
+    return [factor for factor in allowed if factor == 1 or least // factor >= _COARSEST][::-1]
 
 
 def steps_of(factor: int, settings: ReconstructionSettings) -> int:
@@ -119,6 +122,7 @@ class _Level:
         settings: ReconstructionSettings,
         weights: Weights | None,
         device: str,
+        anchor: Anchor | None = None,
     ) -> None:
         import torch
 
@@ -126,7 +130,9 @@ class _Level:
         self.shape = tuple(max(1, size // factor) for size in shape)
         self.steps = steps_of(factor, settings)
         phases = len(exemplars.first)
-        self.wanted = torch.tensor(exemplars.fractions, dtype=torch.float32, device=device)
+        self.fractions = anchor.fractions() if anchor else exemplars.fractions
+        self.wanted = torch.tensor(self.fractions, dtype=torch.float32, device=device)
+        self._anchor = anchor
         self._settings = settings
         self._losses: list[tuple[PatchLoss | None, VggLoss | None, Terms]] = []
         for axis in range(3):
@@ -135,8 +141,10 @@ class _Level:
                 self._losses.append(self._losses[0])
                 continue
             self._sides = sides
-            index = torch.from_numpy(exemplars.across(axis).index.astype(np.int64)).to(device)
-            soft = views(coarser(one_hot(index, phases), factor), isotropic=exemplars.isotropic)
+            soft = []
+            for image in exemplars.images(axis):
+                index = torch.from_numpy(image.index.astype(np.int64)).to(device)
+                soft += views(coarser(one_hot(index, phases), factor), isotropic=exemplars.isotropic)
             self._losses.append(
                 (
                     PatchLoss(soft, periodic=settings.periodic) if settings.loss != "vgg19" else None,
@@ -150,11 +158,15 @@ class _Level:
         import torch
 
         total = self._losses[0][2].fractions(volume, self.wanted)
+        if self._anchor:
+            total = total + self._anchor.loss(volume, self.factor)
         for axis, (patches, vgg, terms) in enumerate(self._losses):
             size = volume.shape[axis + 1]
-            places = torch.randperm(size, generator=generator)[: self._settings.slices].to(volume.device)
+            count = self._settings.slices_per_step
+            places = torch.randperm(size, generator=generator)[: _MORE * count].to(volume.device)
             slices = across(volume, axis, places)
             parts = list(terms(slices).values())
+            slices = slices[:count]
             if patches:
                 parts.append(patches(slices, generator))
             if vgg:
@@ -170,6 +182,7 @@ def optimise(
     *,
     weights: Weights | None = None,
     known: np.ndarray | None = None,
+    anchor: Anchor | None = None,
     seed: int | None = None,
     state: State | None = None,
     save: Callable[[Callable[[], State]], None] | None = None,
@@ -193,6 +206,8 @@ def optimise(
         Of VGG19; needed unless ``loss="patches"``.
     known : np.ndarray, optional
         (Z, Y, X) int16: phase indices that are given, -1 where the volume is free.
+    anchor : Anchor, optional
+        What the volume must agree with; its fractions are the volume's.
     seed : int, optional
         Other than the settings' one (for a block).
     state : State, optional
@@ -208,7 +223,7 @@ def optimise(
 
     device = torch_device(settings.device)
     generator = torch.Generator().manual_seed(settings.seed if seed is None else seed)
-    factors = factors_of(shape, exemplars)
+    factors = factors_of(shape, exemplars, anchor)
     given = _barrier(known, len(exemplars.first), device)
     notes: list[str] = []
     logits = barrier = None
@@ -218,18 +233,20 @@ def optimise(
         logits = state.tensors["logits"].to(device)
         generator.set_state(state.tensors["generator"])
     total = sum(steps_of(factor, settings) for factor in factors)
-    with progress.bar("reconstructing", total) as bar:
+    # on a GPU, of several algorithms of a convolution those that give the same numbers each time
+    same = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with progress.bar("reconstructing", total) as bar, same:
         bar.update(sum(steps_of(factor, settings) for factor in factors[:first]))
         for number in range(first, len(factors)):
-            level = _Level(factors[number], shape, exemplars, settings, weights, device)
+            level = _Level(factors[number], shape, exemplars, settings, weights, device, anchor)
             resumed = state if number == first else None
             if resumed is None:
-                logits = _started(logits, level, generator)
+                logits = _started(logits, level, generator, anchor)
                 barrier = _resized(given, level.shape)
             else:
                 barrier = resumed.tensors["barrier"].to(device) if "barrier" in resumed.tensors else None
                 bar.update(resumed.step)
-            run = _Run(level, number, logits, barrier, generator, settings, exemplars, notes)
+            run = _Run(level, number, logits, barrier, generator, settings=settings, exemplars=exemplars, notes=notes)
             logits, barrier = run.go(resumed, save, bar)
             if run.broken:
                 logits = _resized(logits, shape)
@@ -244,7 +261,18 @@ def optimise(
 class _Run:
     """The steps of one level."""
 
-    def __init__(self, level, number, logits, barrier, generator, settings, exemplars, notes) -> None:
+    def __init__(
+        self,
+        level: _Level,
+        number: int,
+        logits: torch.Tensor,
+        barrier: torch.Tensor | None,
+        generator: torch.Generator,
+        *,
+        settings: ReconstructionSettings,
+        exemplars: Exemplars,
+        notes: list[str],
+    ) -> None:
         self.level, self.number, self.generator = level, number, generator
         self.logits, self.barrier = logits.clone().requires_grad_(True), barrier
         self.settings, self.exemplars, self.notes = settings, exemplars, notes
@@ -309,7 +337,7 @@ class _Run:
 
         allowed = self.logits if self.barrier is None else self.logits + self.barrier
         flat = allowed.detach().flatten(1).cpu().numpy()
-        index = cut(flat, self.exemplars.fractions).reshape(self.level.shape)
+        index = cut(flat, self.level.fractions).reshape(self.level.shape)
         for phase, _ in self.exemplars.first:
             share = excess(index, self.exemplars, phase)
             if share == 0:
@@ -354,12 +382,16 @@ def _resized(tensor: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tenso
     return F.interpolate(tensor[None], size=shape, mode="trilinear")[0]
 
 
-def _started(logits: torch.Tensor | None, level: _Level, generator: torch.Generator) -> torch.Tensor:
+def _started(
+    logits: torch.Tensor | None, level: _Level, generator: torch.Generator, anchor: Anchor | None
+) -> torch.Tensor:
     """The logits a level begins with: random ones, or the coarser level's, sharpened, with some noise."""
     import torch
 
     device = level.wanted.device
     noise = torch.randn(len(level.wanted), *level.shape, generator=generator).to(device)
+    if logits is None and anchor:
+        return torch.from_numpy(anchor.start(level.factor)).to(device) + 0.5 * noise
     if logits is None:
         return level.wanted.log()[:, None, None, None] + 0.5 * noise
     return 1.3 * _resized(logits, level.shape) + 0.3 * noise

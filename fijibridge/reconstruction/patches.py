@@ -25,7 +25,7 @@ class PatchLoss:
     Parameters
     ----------
     exemplars : list of torch.Tensor
-        (1, P, Y, X) float32 probabilities: views of one micrograph, whose patches count together.
+        (1, P, Y, X) float32 probabilities: views of micrographs, whose patches count together.
     periodic : bool
         Whether slices go on at their opposite sides.
     """
@@ -35,7 +35,7 @@ class PatchLoss:
         self._scales = [
             (scale, [coarser(view, scale) for view in exemplars])
             for scale in _SCALES
-            if min(exemplars[0].shape[-2:]) // scale >= 2 * _SIZE
+            if min(min(view.shape[-2:]) for view in exemplars) // scale >= 2 * _SIZE
         ]
 
     def __call__(self, slices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -37,7 +37,7 @@ class ReconstructionSettings:
 
     loss: Loss = "both"
     steps: Steps = 100
-    slices: SlicesPerStep = 6
+    slices_per_step: SlicesPerStep = 6
     periodic: Periodic = False
     separate: Separate = True
     fraction_weight: FractionWeight = 1.0

@@ -83,15 +83,14 @@ def interfaces(slices: torch.Tensor) -> torch.Tensor:
 def chords(slices: torch.Tensor) -> torch.Tensor:
     """(P, lengths): probability that a line along an axis lies in the phase (lineal path; Lu and Torquato 1992)."""
     import torch
-    import torch.nn.functional as F
 
     logs = slices.clamp(min=_LEAST).log()
+    rows, columns = (_Sums(logs, dim) for dim in (2, 3))
     found = []
     for length in _CHORDS:
         if length > min(slices.shape[-2:]) // 2:
             break
-        along = [F.avg_pool2d(logs, side, 1) * length for side in ((1, length), (length, 1))]
-        found.append(sum(part.exp().mean((0, 2, 3)) for part in along) / 2)
+        found.append(sum(along.of(length).exp().mean((0, 2, 3)) for along in (rows, columns)) / 2)
     return torch.stack(found, dim=1)
 
 
@@ -104,17 +103,16 @@ def shapes(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     pixels joined at their sides, faces - edges + corners.
     """
     import torch
-    import torch.nn.functional as F
 
     both = torch.cat([slices, 1 - slices], dim=1)
-    logs = both.clamp(min=_LEAST).log()
+    rows = _Sums(both.clamp(min=_LEAST).log(), 2)
     areas, eulers = [], []
     for side in _EROSIONS:
         if side > min(slices.shape[-2:]) // 3:
             break
         left = both
         if side > 1:
-            left = (F.avg_pool2d(F.avg_pool2d(logs, (1, side), 1), (side, 1), 1) * side**2).exp()
+            left = _Sums(rows.of(side), 3).of(side).exp()
         beside = left[..., 1:] * left[..., :-1]
         below = left[..., 1:, :] * left[..., :-1, :]
         corner = beside[..., 1:, :] * beside[..., :-1, :]
@@ -124,13 +122,28 @@ def shapes(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack(areas, dim=1), torch.stack(eulers, dim=1)
 
 
+class _Sums:
+    """Sums of neighbours along a dimension, any number of them, from one running sum."""
+
+    def __init__(self, values: torch.Tensor, dim: int) -> None:
+        import torch
+
+        start = torch.zeros_like(values.narrow(dim, 0, 1))
+        self._running, self._dim = torch.cat([start, values.cumsum(dim)], dim), dim
+
+    def of(self, length: int) -> torch.Tensor:
+        """Sums of ``length`` neighbours, at each place where there are as many."""
+        count = self._running.shape[self._dim] - length
+        return self._running.narrow(self._dim, length, count) - self._running.narrow(self._dim, 0, count)
+
+
 class Terms:
     """The weighted sum of the terms for the slices across one axis.
 
     Parameters
     ----------
     exemplars : list of torch.Tensor
-        (1, P, Y, X) float32 probabilities: views of one micrograph, whose statistics are averaged.
+        (1, P, Y, X) float32 probabilities: views of micrographs, whose statistics are averaged.
     sides : tuple of int
         Of the slices that will come.
     settings : ReconstructionSettings
@@ -142,7 +155,7 @@ class Terms:
 
         self._weights = {name: scale * getattr(settings, f"{name}_weight") for name, scale in _SCALES.items()}
         self._periodic = settings.periodic
-        least = min(*sides, *exemplars[0].shape[-2:])
+        least = min(*sides, *(size for view in exemplars for size in view.shape[-2:]))
         self._reach = min(REACH, least // 2)
         with torch.no_grad():
             self._correlations = _mean([correlations(view, self._reach, periodic=False) for view in exemplars])
@@ -151,7 +164,7 @@ class Terms:
             areas, eulers = zip(*(shapes(view) for view in exemplars), strict=True)
             self._areas, self._eulers = _mean(areas), _mean(eulers)
         # pairs that never meet in the exemplar are compared with a mixture at random
-        shares = exemplars[0].mean((0, 2, 3))
+        shares = _mean([view.mean((0, 2, 3)) for view in exemplars])
         self._mixed = _MIXED * shares[:, None] * shares
         # of the order of the largest, so that a number near its change of sign does not count for all
         self._euler_scale = self._eulers.abs().mean(1, keepdim=True) + 1e-3
@@ -185,7 +198,9 @@ class Terms:
 
 
 def _mean(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    return sum(tensors[1:], tensors[0]) / len(tensors)
+    """The mean; of lengths, those that all images have."""
+    count = min(tensor.shape[-1] for tensor in tensors)
+    return sum(tensor[..., :count] for tensor in tensors) / len(tensors)
 
 
 def _distance(found: torch.Tensor, wanted: torch.Tensor | float, floor: torch.Tensor | float) -> torch.Tensor:

@@ -35,7 +35,7 @@ class VggLoss:
     weights : Weights
         Of VGG19, by ``load_weights("vgg19")``.
     exemplars : list of torch.Tensor
-        (1, P, Y, X) float32 probabilities, on the device of the work: views of one micrograph.
+        (1, P, Y, X) float32 probabilities, on the device of the work: views of micrographs.
     periodic : bool
         Whether slices go on at their opposite sides.
 
@@ -63,7 +63,7 @@ class VggLoss:
         colours = torch.tensor(_PALETTE[:phases], dtype=torch.float32)
         self._palette = ((colours - torch.tensor(_MEAN)) / torch.tensor(_STD)).to(device)
         self._periodic = periodic
-        side = min(exemplars[0].shape[-2:])
+        side = min(min(view.shape[-2:]) for view in exemplars)
         self._places = [place for place, least in _COMPARED.items() if side >= least]
         with torch.no_grad():
             grams = [self._grams(view) for view in exemplars]
