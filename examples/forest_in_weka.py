@@ -1,6 +1,6 @@
 """One forest on both sides: trained by scikit-learn, predicted by Weka's FastRandomForest in the JVM, and back.
 
-    python examples/forest_in_weka.py
+python examples/forest_in_weka.py
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """A macro in an ImageJ that Python hosts: it calls the operations by Ext functions, and gives its value back.
 
-    python examples/macro_from_python.py
+python examples/macro_from_python.py
 """
 
 import tempfile

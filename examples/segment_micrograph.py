@@ -1,6 +1,6 @@
 """Segment a micrograph from sparse labels, save the classifier, use it again.
 
-    python examples/segment_micrograph.py [IMAGE LABELS]
+python examples/segment_micrograph.py [IMAGE LABELS]
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Trainable Weka Segmentation in your own Fiji, on ViT features that Python made.
 
-    pip install "fijibridge[fiji]"
-    python examples/tws_session.py FIJI_FOLDER
+pip install "fijibridge[fiji]"
+python examples/tws_session.py FIJI_FOLDER
 """
 
 import sys

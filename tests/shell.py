@@ -60,10 +60,12 @@ def write_image(path: Path, data: np.ndarray, nm: float = 25) -> Path:
 
 
 def write_sample(folder: Path, size: int = 128, seed: int = 0) -> tuple[Image, Labels]:
-    """``image.tif`` and ``labels.tif`` in a folder."""
+    """``image.tif``, ``labels.tif`` and ``coarse.tif``, a volume that shows the first class, in a folder."""
     image, labels, _ = demo_image(size, seed)
     write_image(folder / "image.tif", image.data)
     write_labels(folder / "labels.tif", labels.data, class_names=labels.class_names, pixel_size=image.pixel_size)
+    ball = np.square(np.mgrid[:6, :6, :6] - 2.5).sum(0) < 7
+    tifffile.imwrite(folder / "coarse.tif", ball.astype(np.uint8), imagej=True, metadata={"axes": "ZYX"})
     return image, labels
 
 

@@ -29,6 +29,7 @@ ORDER = (
     ("forest",),
     ("segmentation",),
     ("reconstruction",),
+    ("superresolution",),
     ("tws",),
     ("operations",),
     ("doors",),

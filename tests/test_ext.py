@@ -62,6 +62,9 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
     known = {
         "image": sample / ("labels.tif" if name == "measure" else "image.tif"),
         "images": sample / ("labels.tif" if name == "reconstruct" else "image.tif"),
+        "coarse": sample / "coarse.tif",
+        "slices": sample / "labels.tif",
+        "visible": "ISE",
         "labels": sample / "labels.tif",
         "classifier": classifier,
         "model": classifier / "classifier.model",
@@ -76,8 +79,9 @@ def call(function: str, arguments: list[str]) -> str:
 
 def options_for(name: str) -> str:
     wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
-    if name == "reconstruct":
-        wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices": "2"}
+    if name in ("reconstruct", "superresolve"):
+        wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
+        wanted |= {"trust": "coarse"}
     return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
 
 

@@ -96,7 +96,7 @@ def headless(imagej, tmp_path) -> Callable[[list[tuple[str, str]]], tuple[list[s
 
 def image_for(name: str) -> str:
     """The file that an operation of the catalogue is tried on."""
-    return "labels.tif" if name in ("measure", "reconstruct") else "image.tif"
+    return {"measure": "labels.tif", "reconstruct": "labels.tif", "superresolve": "coarse.tif"}.get(name, "image.tif")
 
 
 def given(name: str, trained: Path, out: Path) -> dict[str, str]:
@@ -104,6 +104,9 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
     known = {
         "image": trained / image_for(name),
         "images": trained / image_for(name),
+        "coarse": trained / image_for(name),
+        "slices": trained / "labels.tif",
+        "visible": "ISE",
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
         "model": trained / "out" / "classifier" / "classifier.model",
@@ -114,8 +117,9 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
 
 def fast(name: str) -> str:
     wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
-    if name == "reconstruct":
-        wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices": "2"}
+    if name in ("reconstruct", "superresolve"):
+        wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
+        wanted |= {"trust": "coarse"}
     return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
 
 
@@ -130,7 +134,8 @@ def test_every_function_and_command(headless, imagej, trained, tmp_path, service
         call = f'fb{camel(name)}({arguments}{separator}"{fast(name)}")'
         macros.append((f'// include FijiBridge.ijm\nreturn "" + {call};', ""))
         options = given(name, trained, tmp_path / f"{name} command")
-        words = " ".join(f"{key}=[{value}]" for key, value in options.items() if key not in ("image", "images"))
+        open_already = ("image", "images", "coarse")
+        words = " ".join(f"{key}=[{value}]" for key, value in options.items() if key not in open_already)
         command = imagej / "plugins" / "FijiBridge" / f"{command_name(name).replace(' ', '_')}.ijm"
         macros += [(open_image, ""), (str(command), f"{words} {fast(name)}")]
     answers, printed = headless(macros)

@@ -27,6 +27,7 @@ def pixels(shape=(40, 50), dtype=np.uint8):
 
 # --- pixel size ------------------------------------------------------------------------------------------------------
 
+
 def test_unit_spellings():
     assert {PixelSize(1, 1, unit).unit for unit in ("um", "\u00b5m", "\u03bcm", "\\u00B5m", "micron")} == {"\u00b5m"}
     for wrong in (0, -1, float("nan"), float("inf")):

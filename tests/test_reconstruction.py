@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from fijibridge.reconstruction import ReconstructionSettings, check_exemplars, r
 from fijibridge.reconstruction import optimise as optimising
 from fijibridge.reconstruction import volume as making
 
-FAST = ReconstructionSettings(loss="patches", steps=30, slices=4)
+FAST = ReconstructionSettings(loss="patches", steps=30, slices_per_step=4)
 
 
 def grains_field(size: int, seed: int = 0) -> np.ndarray:
@@ -68,7 +69,7 @@ def test_a_volume_has_the_exemplars_phases(made, exemplars):
 def test_a_seed_gives_the_same_volume(made, exemplars):
     again = reconstruct(exemplars, (24, 32, 28), FAST)
     assert (again.phases.index == made.phases.index).all()
-    other = reconstruct(exemplars, (24, 32, 28), ReconstructionSettings(loss="patches", steps=30, slices=4, seed=1))
+    other = reconstruct(exemplars, (24, 32, 28), replace(FAST, seed=1))
     assert (other.phases.index != made.phases.index).mean() > 0.2
 
 
@@ -101,7 +102,7 @@ def test_stopped_and_resumed_it_is_the_same(made, exemplars, tmp_path, monkeypat
 
 
 def test_blocks_fit_together(exemplars):
-    settings = ReconstructionSettings(loss="patches", steps=30, slices=4, block=32)
+    settings = ReconstructionSettings(loss="patches", steps=30, slices_per_step=4, block=32)
     whole = reconstruct(exemplars, (48, 24, 24), settings).phases
     np.testing.assert_allclose(np.array(whole.counts) / sum(whole.counts), exemplars.fractions, atol=1e-3)
     steps = (np.diff(whole.index.astype(int), axis=0) != 0).mean((1, 2))
@@ -119,7 +120,9 @@ def test_parting_leaves_given_voxels_and_some_phase_possible(exemplars, monkeypa
     given = optimising._barrier(known, 3, "cpu")
     level = optimising._Level(1, (16, 16, 16), exemplars, FAST, None, "cpu")
     logits = torch.zeros(3, 16, 16, 16)
-    run = optimising._Run(level, 0, logits, given.clone(), None, FAST, exemplars, [])
+    run = optimising._Run(
+        level, 0, logits, given.clone(), torch.Generator(), settings=FAST, exemplars=exemplars, notes=[]
+    )
     run._separate()
     assert torch.equal(run.barrier[:, :4], given[:, :4])
     assert float(run.barrier.amax(0).min()) == 0
@@ -127,7 +130,7 @@ def test_parting_leaves_given_voxels_and_some_phase_possible(exemplars, monkeypa
 
 
 def test_a_periodic_volume_goes_on_at_its_opposite_side(exemplars):
-    settings = ReconstructionSettings(loss="patches", steps=25, slices=6, periodic=True)
+    settings = ReconstructionSettings(loss="patches", steps=25, slices_per_step=6, periodic=True)
     index = reconstruct(exemplars, (24, 24, 24), settings).phases.index.astype(int)
     inside = np.mean([(np.diff(index, axis=axis) != 0).mean() for axis in range(3)])
     around = np.mean([(np.take(index, 0, axis) != np.take(index, -1, axis)).mean() for axis in range(3)])
@@ -140,7 +143,7 @@ def test_three_planes_make_an_anisotropic_volume():
     square[grains_field(64).ravel().argsort()] = np.sort(flat.ravel())  # another image with the same fractions
     square = square.reshape(64, 64)
     planes = {"xy": as_phases(square), "xz": as_phases(flat), "yz": as_phases(flat)}
-    settings = ReconstructionSettings(loss="patches", steps=60, slices=4)
+    settings = ReconstructionSettings(loss="patches", steps=60, slices_per_step=4)
     made = reconstruct(check_exemplars(planes), (20, 20, 20), settings).phases.index.astype(int)
     steps = [(np.diff(made, axis=axis) != 0).mean() for axis in range(3)]
     assert steps[0] < 0.9 * min(steps[1:])  # fewer changes along z
@@ -177,7 +180,7 @@ def test_sizes_that_cannot_be(exemplars, monkeypatch):
 def test_vgg19(exemplars, loss):
     from fijibridge.weights import load_weights
 
-    settings = ReconstructionSettings(loss=loss, steps=30, slices=3)
+    settings = ReconstructionSettings(loss=loss, steps=30, slices_per_step=3)
     made = reconstruct(exemplars, (24, 24, 24), settings, weights=load_weights("vgg19"))
     index = made.phases.index.astype(int)
     alike = np.mean([(np.diff(index, axis=axis) == 0).mean() for axis in range(3)])

@@ -438,9 +438,7 @@ def test_nested_hash_tables(weka, tmp_path, java):
 
 def test_huge_declared_array(weka, tmp_path, model):
     data = bytearray(model.read_bytes())
-    at = data.index(
-        b"ur\x00\x02[D"
-    )  # an array of class double[]; after its description, a length
+    at = data.index(b"ur\x00\x02[D")  # an array of class double[]; after its description, a length
     end = data.index(b"\x78\x70", at) + 2
     assert struct.unpack(">i", data[end : end + 4])[0] in (2, 3)
     data[end : end + 4] = struct.pack(">i", 2**31 - 1)

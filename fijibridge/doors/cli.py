@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fijibridge import __version__
+from fijibridge.doors.arguments import kind_of, parameters_of
 from fijibridge.doors.cli_fiji import BAD_INPUT, COMMANDS
 from fijibridge.errors import BridgeError
 from fijibridge.operations import CATALOGUE, operation
@@ -102,9 +103,13 @@ def summary(report: dict[str, Any]) -> list[str]:
     if "headline" in report:
         words = {"fraction_points": "phase fraction (points)", "two_point_percent": "two-point correlation (%)",
                  "surface_percent": "surface (%)", "axis_spread_percent": "spread between axes (%)"}  # fmt: skip
+        if "agreement" in report:
+            lines.append(f"agreement with the coarse volume: {100 * report['agreement']:.2f} % of its voxels")
+            seen, added = (", ".join(report[key]) or "none" for key in ("phases_seen", "phases_added"))
+            lines.append(f"phases seen in it: {seen}; added from the slices: {added}")
         lines.append("largest differences from the micrograph:")
         lines += [f"  {words.get(key, key)}: {value:.2f}" for key, value in report["headline"].items()]
-    lines += [f"note: {note}" for note in report.get("notes", []) if report["operation"] == "reconstruct"]
+    lines += [f"note: {note}" for note in report.get("notes", []) if "headline" in report]
     if "stages" in report:
         wall = sum(stage["wall_s"] for stage in report["stages"].values())
         cpu = sum(stage["cpu_s"] for stage in report["stages"].values())
@@ -162,11 +167,35 @@ def _tidy_end() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def repeated(argv: list[str]) -> list[str]:
+    """``--slices A B`` as ``--slices A --slices B``: an option of several files takes all that follow it."""
+    name = argv[0].replace("-", "_") if argv else ""
+    if name not in CATALOGUE:
+        return argv
+    several = {
+        f"--{key.replace('_', '-')}"
+        for key, (plain, param, _) in parameters_of(name).items()
+        if kind_of(plain) == "paths" and not param.positional
+    }
+    found: list[str] = []
+    option = ""
+    fresh = False  # the option's own name stands just before
+    for word in argv:
+        if word.startswith("-"):
+            option, fresh = (word if word in several else ""), True
+        elif option and not fresh:
+            found.append(option)
+        else:
+            fresh = False
+        found.append(word)
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (doctor: something missing), 2 (bad input), 130 (Ctrl-C) or 143."""
     try:
         with _tidy_end():
-            app()(args=argv, prog_name="fijibridge")
+            app()(args=repeated(sys.argv[1:] if argv is None else argv), prog_name="fijibridge")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else BAD_INPUT
     except KeyboardInterrupt:

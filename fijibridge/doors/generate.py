@@ -34,7 +34,8 @@ def camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-_TITLES = {"reconstruct": "Reconstruct 3D"}  # where the verb alone says too little in a menu
+# where the verb alone says too little in a menu
+_TITLES = {"reconstruct": "Reconstruct 3D", "superresolve": "Superresolve 3D"}
 
 
 def command_name(name: str) -> str:

@@ -13,6 +13,7 @@ CATALOGUE = {
     "import_classifier": "fijibridge.operations.import_classifier",
     "measure": "fijibridge.operations.measure",
     "reconstruct": "fijibridge.operations.reconstruct",
+    "superresolve": "fijibridge.operations.superresolve",
     "demo": "fijibridge.operations.demo",
     "doctor": "fijibridge.operations.doctor",
 }

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from fijibridge.errors import ImageError, LabelsError, OutputError, SettingsError
-from fijibridge.operations.label_volumes import PhaseNames, VoxelSize, named, phase_names, read_phases, voxel_of
+from fijibridge.errors import SettingsError
+from fijibridge.operations.fine_slices import Classifier, Otsu, read_slices
+from fijibridge.operations.label_volumes import PhaseNames, VoxelSize
 from fijibridge.operations.results import REPORT, Overwrite, peak_memory_mib, write_report
+from fijibridge.operations.volume_output import (
+    VOLUME,
+    check_state,
+    check_target,
+    places_of,
+    put_volume,
+    torch_threads,
+    write_phases,
+)
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
 from fijibridge.reconstruction.settings import (
@@ -34,13 +42,7 @@ from fijibridge.reconstruction.settings import (
 from fijibridge.segmentation.pixel import Threads
 from fijibridge.segmentation.stages import Stages
 
-if TYPE_CHECKING:
-    from fijibridge.metrology import Phases
-
 log = logging.getLogger(__name__)
-
-VOLUME = "volume.tif"
-_TIFF = (".tif", ".tiff")
 
 
 def reconstruct(
@@ -55,15 +57,11 @@ def reconstruct(
     size: Annotated[str, Param("voxels along all axes, or z,y,x")] = "128",
     classes: PhaseNames = "",
     voxel_size: VoxelSize = "",
-    classifier: Annotated[
-        Path | None, Param("for grey micrographs: folder of the saved classifier that segments them", role="classifier")
-    ] = None,
-    phases: Annotated[
-        int, Param("for grey micrographs: number of phases, told apart by multi-Otsu", low=0, high=8)
-    ] = 0,
+    classifier: Classifier = None,
+    phases: Otsu = 0,
     loss: Loss = ReconstructionSettings.loss,
     steps: Steps = ReconstructionSettings.steps,
-    slices: SlicesPerStep = ReconstructionSettings.slices,
+    slices_per_step: SlicesPerStep = ReconstructionSettings.slices_per_step,
     periodic: Periodic = False,
     separate: Separate = True,
     fraction_weight: FractionWeight = 1.0,
@@ -101,7 +99,7 @@ def reconstruct(
         For every input that cannot serve; nothing is left half written.
     """
     from fijibridge.reconstruction.comparison import compare
-    from fijibridge.reconstruction.exemplars import check_exemplars
+    from fijibridge.reconstruction.exemplars import PLANES, check_exemplars
     from fijibridge.reconstruction.pictures import write_comparison_pictures
     from fijibridge.reconstruction.volume import check_size
     from fijibridge.reconstruction.volume import reconstruct as make
@@ -119,16 +117,16 @@ def reconstruct(
         )
     out = Path(out)
     inputs = [*images, classifier, weights]
-    is_file = out.suffix.lower() in _TIFF
-    target = out if is_file else out / VOLUME
-    place = out.with_name(f"{out.stem}_report") if is_file else out
-    state = out.with_name(f"{out.stem if is_file else out.name}.resume")
-    _check_target(target if is_file else None, inputs, overwrite)
-    _check_state(state, resume, overwrite)
+    target, place, state = places_of(out)
+    is_file = target.parent != place
+    check_target(target if is_file else None, inputs, overwrite)
+    check_state(state, resume, overwrite)
     stages = Stages()
-    with output_folder(place, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder, _torch_threads(threads):
+    with output_folder(place, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder, torch_threads(threads):
         with stages("reading"):
-            planes, notes = _planes(images, classes, voxel_size, classifier, phases)
+            planes, notes = read_slices(
+                dict(zip(PLANES, images, strict=False)), classes, voxel_size, classifier, phases
+            )
             exemplars = check_exemplars(planes)
             check_size(shape, len(exemplars.first), settings)
         loaded = None
@@ -178,47 +176,8 @@ def reconstruct(
         }
         write_report(folder, report)
     if is_file:
-        try:
-            os.replace(place / VOLUME, target)
-        except OSError as error:
-            raise OutputError(
-                f"{target} cannot be written ({error.strerror or error}); the volume is {place / VOLUME}",
-                expected="a place with write permission, and a file that no other program holds open",
-                remedy="close the file in other programs, then move the volume yourself",
-            ) from error
+        put_volume(place / VOLUME, target)
     return report
-
-
-def write_phases(path: Path, phases: Phases) -> Path:
-    """Write a labelled volume as an ImageJ TIFF: the phases' own values, their colours, names and voxel size.
-
-    Raises
-    ------
-    OutputError
-        As `write_imagej`.
-    LabelsError
-        Values beyond 0 ... 255.
-    """
-    import numpy as np
-
-    from fijibridge.image_output import class_colors_or_default, write_imagej
-    from fijibridge.images import PixelSize
-
-    if not 0 <= min(phases.values) <= max(phases.values) <= 255:
-        raise LabelsError(
-            f"phase values {', '.join(map(str, phases.values))}",
-            expected="values from 0 to 255, as 8-bit images have",
-            remedy="give the micrograph's phases smaller values (in Fiji: Process > Math > Macro...)",
-        )
-    values = np.array(phases.values, np.uint8)
-    colours = np.zeros((3, 256), np.uint16)
-    colours[:, values] = class_colors_or_default(phases.names, None).T.astype(np.uint16) * 257
-    names = "\n".join(f"{value} = {name}" for value, name in zip(phases.values, phases.names, strict=True))
-    z, y, x = phases.spacing
-    return write_imagej(
-        path, (values[plane] for plane in phases.index), phases.index.shape, np.uint8, "ZYX",
-        PixelSize(y, x, phases.unit, z), colormap=colours, metadata={"Info": names},
-    )  # fmt: skip
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -242,122 +201,3 @@ def _shape(text: str) -> tuple[int, int, int]:
             remedy="make a smaller volume, or several with other seeds",
         )
     return tuple(sides)  # type: ignore[return-value]
-
-
-def _check_target(target: Path | None, inputs: list[Path | None], overwrite: bool) -> None:
-    """Refuse a volume over something else, before the work."""
-    if target is None:
-        return
-    if any(item is not None and Path(item).resolve() == target.resolve() for item in inputs):
-        raise OutputError(
-            f"{target} is an input of this work", expected="another file", remedy="choose another name for the volume"
-        )
-    if target.is_dir() or (target.exists() and not overwrite):
-        raise OutputError(
-            f"{target} exists already",
-            expected="a new file",
-            remedy="choose another name, or use --overwrite (overwrite=True)",
-        )
-
-
-def _check_state(state: Path, resume: bool, overwrite: bool) -> None:
-    if state.exists() and not resume and not overwrite:
-        raise OutputError(
-            f"{state}: the state of a reconstruction that was stopped",
-            expected="a word on whether to go on with it",
-            remedy="use --resume (resume=True) to go on, or --overwrite (overwrite=True) to start anew",
-        )
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    """torch with so many threads for a while; 0: as it is."""
-    import torch
-
-    before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _planes(
-    images: list[Path], classes: str, voxel_size: str, classifier: Path | None, phases: int
-) -> tuple[dict[str, Phases], list[str]]:
-    """The micrographs' phases by plane, segmented first where that is asked for, and notes."""
-    from fijibridge.reconstruction.exemplars import PLANES
-
-    if classifier is not None and phases:
-        raise SettingsError(
-            "a classifier and a number of phases", expected="one of the two", remedy="leave one of them out"
-        )
-    found: dict[str, Phases] = {}
-    notes: list[str] = []
-    for plane, path in zip(PLANES, images, strict=False):
-        if classifier is not None:
-            found[plane] = _segmented(path, classifier, voxel_size)
-        elif phases:
-            found[plane], note = _thresholded(path, phases, classes, voxel_size)
-            notes.append(note)
-        else:
-            try:
-                found[plane], _, size_note = read_phases(path, classes=classes, voxel_size=voxel_size)
-            except LabelsError as error:
-                if "grey image" not in error.found:
-                    raise
-                remedy = "segment it first (fijibridge segment), name a classifier, or give phases=3 for multi-Otsu"
-                raise LabelsError(f"{path}: {error.found}", expected=error.expected, remedy=remedy) from error
-            if size_note:
-                notes.append(size_note)
-    sizes = {plane: (phase.spacing[1:], phase.unit) for plane, phase in found.items()}
-    (y, x), _ = sizes["xy"]
-    if any(size != sizes["xy"] for size in sizes.values()) or abs(y - x) > 1e-3 * x:
-        told = ", ".join(f"{plane} {y:g} x {x:g} {unit}" for plane, ((y, x), unit) in sizes.items())
-        raise ImageError(
-            f"pixel sizes (height x width): {told}",
-            expected="square pixels of one size: they become the volume's voxels",
-            remedy="scale the images in Fiji (Image > Scale...), or give voxel_size",
-        )
-    return found, notes
-
-
-def _segmented(path: Path, classifier: Path, voxel_size: str) -> Phases:
-    """A grey micrograph's phases by a saved classifier."""
-    from fijibridge.images import read_image
-    from fijibridge.metrology.phases import as_phases
-    from fijibridge.segmentation import load_segmenter
-
-    segmenter = load_segmenter(classifier)
-    image = read_image(path)
-    labels = segmenter.predict(image)[image.field]
-    spacing, unit, _ = voxel_of(voxel_size, image.pixel_size, 2)
-    return named(as_phases(labels, spacing=spacing, unit=unit), dict(enumerate(segmenter.class_names_, start=1)))
-
-
-def _thresholded(path: Path, count: int, classes: str, voxel_size: str) -> tuple[Phases, str]:
-    """A grey micrograph's phases by multi-Otsu, darkest first, and the thresholds in words."""
-    import numpy as np
-    from skimage.filters import threshold_multiotsu
-
-    from fijibridge.images import read_image
-    from fijibridge.metrology.phases import as_phases
-
-    if count < 2:
-        raise SettingsError(f"phases = {count}", expected="2 to 8", remedy="give the number of phases, or 0")
-    image = read_image(path)
-    grey = image.data[image.field].astype(np.float32)
-    try:
-        thresholds = threshold_multiotsu(grey, classes=count)
-    except ValueError as error:
-        raise ImageError(
-            f"{path} has fewer grey values than {count} phases",
-            expected="a micrograph whose phases differ in grey",
-            remedy="give fewer phases, or segment the image first",
-        ) from error
-    spacing, unit, _ = voxel_of(voxel_size, image.pixel_size, 2)
-    labels = np.digitize(grey, thresholds)
-    told = ", ".join(f"{value:.4g}" for value in thresholds)
-    note = f"{path} was segmented by its grey values alone (multi-Otsu): thresholds {told}"
-    return as_phases(labels, spacing=spacing, unit=unit, class_names=phase_names(classes)), note

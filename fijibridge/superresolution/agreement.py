@@ -1,0 +1,242 @@
+"""Agreement with the coarse volume: what a fine volume, seen as coarsely, must look like."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from fijibridge.superresolution.coarse import Coarse
+
+_MARGIN = 0.06  # by which the winning group of a coarse voxel should win, in its share of the voxel
+_SCALE = 1000.0  # brings the loss to the order of the others
+_SURE = 0.02  # least probability of a group in the volume to begin with
+_RAISE = 0.05  # on logits, beyond what is needed
+FWHM = 2.3548  # of a Gaussian, in its standard deviations
+
+
+class Agreement:
+    """A coarse volume as the anchor of a fine one (see `fijibridge.reconstruction.anchor.Anchor`).
+
+    The fine volume, blurred by the point-spread function and averaged over coarse voxels, gives each group's share of
+    a voxel. Labels: the right group's share (with offsets, where the coarse threshold was not one half) must be the
+    largest. Probabilities: the shares must equal them. Grey: a sum of the shares, each times a fitted intensity, must
+    equal the grey values. Phases within a group are free.
+
+    Parameters
+    ----------
+    coarse : Coarse
+        The volume, or a part.
+    factor : int
+        Fine voxels along a coarse one.
+    within : np.ndarray
+        (P,) share of each phase in its group.
+    wanted : np.ndarray
+        (G,) fractions of the groups in the whole fine volume.
+    offsets : np.ndarray
+        (G,) of a coarse threshold.
+    sigma : float
+        Of the point-spread function, in fine voxels.
+    weight : float
+        Of the loss.
+    shift : np.ndarray, optional
+        (G,) by how much the fine fractions differ from the coarse ones (by default ``wanted`` less the latter).
+    """
+
+    def __init__(
+        self,
+        coarse: Coarse,
+        factor: int,
+        within: np.ndarray,
+        wanted: np.ndarray,
+        *,
+        offsets: np.ndarray | None = None,
+        sigma: float = 0.0,
+        weight: float = 1.0,
+        shift: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        self.coarse, self.factor, self.within, self.wanted = coarse, factor, within, wanted
+        self.offsets = np.zeros(len(coarse.groups)) if offsets is None else offsets
+        self.sigma, self.weight = sigma, weight
+        whole = coarse.fractions
+        self._shift = shift or (wanted - whole, whole * (1 - whole))
+        self._groups = np.zeros((len(coarse.groups), len(within)), np.float32)
+        for group, phases in enumerate(coarse.groups):
+            self._groups[group, list(phases)] = 1
+        self._cache: dict[str, torch.Tensor] = {}
+
+    @property
+    def coarsest(self) -> int:
+        """The factor: a coarse voxel is one voxel of the coarsest level."""
+        return self.factor
+
+    def digest(self) -> str:
+        """What tells it from another one."""
+        coarse = self.coarse
+        numbers = (self.factor, self.within, self.wanted, self.offsets, self.sigma, self.weight, coarse.groups)
+        digest = hashlib.sha256(f"{coarse.kind}{coarse.shape}{numbers}".encode())
+        digest.update(np.ascontiguousarray(coarse.values).data)
+        return digest.hexdigest()
+
+    def part(self, block: tuple[slice, slice, slice]) -> Agreement:
+        """The agreement of a block, whose corners are multiples of the factor."""
+        from dataclasses import replace
+
+        where = tuple(slice(piece.start // self.factor, piece.stop // self.factor) for piece in block)
+        values = self.coarse.values[(..., *where)]
+        coarse = replace(self.coarse, values=values, labels=self.coarse.labels[where])
+        return Agreement(
+            coarse, self.factor, self.within, self.wanted, offsets=self.offsets, sigma=self.sigma, weight=self.weight,
+            shift=self._shift,
+        )  # fmt: skip
+
+    def fractions(self, where: np.ndarray | None = None) -> np.ndarray:
+        """(P,) of the fine volume, or of a (Z, Y, X) mask made of whole coarse voxels.
+
+        The groups' shares are the coarse volume's, corrected for what its threshold made of them; the phases of a
+        group share it as they do in the slices.
+        """
+        part = slice(None) if where is None else where[(slice(None, None, self.factor),) * 3]
+        if self.coarse.kind == "probabilities":
+            found = self.coarse.values[:, part].reshape(len(self._groups), -1).mean(1, dtype=np.float64)
+        else:
+            found = np.bincount(self.coarse.labels[part].ravel(), minlength=len(self._groups)).astype(np.float64)
+            found /= found.sum()
+        shift, spread = self._shift
+        # the change comes from coarse voxels of several phases: none of it where there is one phase alone
+        found = found + shift * np.minimum(found * (1 - found) / np.maximum(spread, 1e-9), 2.0)
+        found = np.clip(found, 0, 1)
+        return (found / found.sum()) @ self._groups * self.within
+
+    def start(self, factor: int) -> np.ndarray:
+        """(P, Z, Y, X) float32: logarithms of the interpolated shares."""
+        from scipy import ndimage
+
+        values = self.coarse.values
+        if self.coarse.kind != "probabilities":
+            values = (self.coarse.labels == np.arange(len(self._groups))[:, None, None, None]).astype(np.float32)
+        ratio = self.factor // factor
+        if ratio > 1:
+            values = np.stack([
+                ndimage.zoom(share, ratio, order=3, mode="nearest", grid_mode=True) for share in values
+            ])  # fmt: skip
+        shares = np.clip(values, _SURE, 1)
+        shares = np.log(shares / shares.sum(0))
+        within = np.log(np.maximum(self.within, 1e-6)).astype(np.float32)
+        return np.einsum("gp,gzyx->pzyx", self._groups, shares) + within[:, None, None, None]
+
+    def shares(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:
+        """(G, z, y, x): how much of each coarse voxel a group fills in (P, Z, Y, X) probabilities of a level."""
+        import torch
+        import torch.nn.functional as F
+
+        groups = torch.from_numpy(self._groups).to(volume.device)
+        shares = torch.einsum("gp,pzyx->gzyx", groups, volume)
+        if self.coarse.kind != "labels":
+            shares = blurred(shares, self.sigma / factor)
+        ratio = self.factor // factor
+        return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
+
+    def loss(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
+        """Mean squared disagreement, weighted."""
+        import torch
+
+        shares = self.shares(volume, factor)
+        if self.coarse.kind == "labels":
+            labels = self._on("labels", volume.device).long()[None]
+            shares = shares + torch.from_numpy(self.offsets).to(shares)[:, None, None, None]
+            right = shares.gather(0, labels)[0]
+            other = shares.scatter(0, labels, -1.0).amax(0)
+            error = (_MARGIN - (right - other)).clamp(min=0)
+        elif self.coarse.kind == "probabilities":
+            error = shares - self._on("values", volume.device)
+        else:
+            grey = self._on("values", volume.device)
+            error = (torch.einsum("g,gzyx->zyx", self.intensities(shares), shares) - grey) / grey.std()
+        return self.weight * _SCALE * error.square().mean()
+
+    def intensities(self, shares: torch.Tensor) -> torch.Tensor:
+        """(G,) grey value of each group: the least-squares fit, without a gradient."""
+        import torch
+
+        with torch.no_grad():
+            flat = shares.flatten(1).double()
+            grey = self._on("values", shares.device).flatten().double()
+            normal = flat @ flat.T + 1e-6 * flat.shape[1] * torch.eye(len(flat), device=flat.device)
+            return torch.linalg.solve(normal, flat @ grey).to(shares.dtype)
+
+    def _on(self, name: str, device: torch.device) -> torch.Tensor:
+        import torch
+
+        key = f"{name} {device}"
+        if key not in self._cache:
+            self._cache[key] = torch.from_numpy(np.ascontiguousarray(getattr(self.coarse, name))).to(device)
+        return self._cache[key]
+
+    def agreeing(self, index: np.ndarray) -> np.ndarray:
+        """(z, y, x) bool: coarse voxels whose group is that of the coarse volume (by its labels)."""
+        counts = np.stack([self._counted(np.isin(index, group)) for group in self.coarse.groups])
+        counts += self.offsets[:, None, None, None]
+        right = np.take_along_axis(counts, self.coarse.labels[None].astype(np.int64), 0)[0]
+        return right >= counts.max(0) - 1e-9
+
+    def _counted(self, mask: np.ndarray) -> np.ndarray:
+        """Share of each coarse voxel that a mask fills."""
+        z, y, x = (size // self.factor for size in mask.shape)
+        f = self.factor
+        return mask.reshape(z, f, y, f, x, f).mean((1, 3, 5))
+
+    def raised(self, index: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
+        """Logits with the right group raised where it does not win its coarse voxel; None where all win.
+
+        Raised is each such coarse voxel as a whole, by as little as lets the right group win.
+        """
+        if self.coarse.kind != "labels":
+            return None
+        wrong = ~self.agreeing(index)
+        if not wrong.any():
+            return None
+        logits = logits.copy()
+        f = self.factor
+        z, y, x = (size // f for size in index.shape)
+        blocks = logits.reshape(-1, z, f, y, f, x, f)
+        for place in zip(*np.nonzero(wrong), strict=True):
+            group = self.coarse.labels[place]
+            inside = list(self.coarse.groups[group])
+            where = (slice(None), place[0], slice(None), place[1], slice(None), place[2])
+            block = blocks[where].reshape(len(logits), -1)
+            others = np.delete(block, inside, axis=0).max(0)
+            lacking = np.sort(others - block[inside].max(0))  # sorted: how much each voxel lacks to become the group's
+            need = min(len(lacking) - 1, self._needed(group))
+            change = max(0.0, float(lacking[need])) + _RAISE
+            for phase in inside:
+                blocks[(phase, *where[1:])] += change
+        return logits
+
+    def _needed(self, group: int) -> int:
+        """Fine voxels of a coarse one with which a group wins for sure."""
+        most = np.delete(self.offsets, group).max()
+        return int(np.ceil(self.factor**3 * min(1.0, 0.5 * (1 + most - self.offsets[group]))))
+
+
+def blurred(shares: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(G, Z, Y, X) convolved with a Gaussian of ``sigma`` voxels; the outermost voxels go on outside."""
+    import torch
+    import torch.nn.functional as F
+
+    if sigma < 0.1:
+        return shares
+    reach = min(int(np.ceil(3 * sigma)), *(size - 1 for size in shares.shape[1:]))
+    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=shares.device, dtype=shares.dtype) / sigma) ** 2)
+    line = line / line.sum()
+    found = shares[:, None]
+    for axis in range(3):
+        pads = [0] * 6
+        pads[2 * (2 - axis)] = pads[2 * (2 - axis) + 1] = reach
+        kernel = line.reshape([-1 if place == axis else 1 for place in range(3)])[None, None]
+        found = F.conv3d(F.pad(found, pads, mode="replicate"), kernel)
+    return found[:, 0]

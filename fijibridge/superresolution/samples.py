@@ -1,0 +1,93 @@
+"""Several fine volumes of one coarse one: what differs between them, the data do not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fijibridge.superresolution.volume import Superresolution, superresolve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fijibridge.reconstruction.comparison import Comparison
+    from fijibridge.reconstruction.exemplars import Exemplars
+    from fijibridge.superresolution.coarse import Coarse
+    from fijibridge.superresolution.settings import SuperresolutionSettings
+    from fijibridge.weights import Weights
+
+_KEY = ["metric", "phase", "other", "plane", "axis"]
+
+
+def made_samples(
+    coarse: Coarse,
+    exemplars: Exemplars,
+    factor: int,
+    settings: SuperresolutionSettings,
+    count: int,
+    *,
+    weights: Weights | None = None,
+    state_file: Path | None = None,
+    resume: bool = False,
+) -> list[Superresolution]:
+    """Volumes by the seeds ``settings.seed``, ``settings.seed + 1``, ...; arguments as of `superresolve`.
+
+    A stopped run goes on with the sample it was at; the finished ones lie beside the state until all are done.
+
+    Raises
+    ------
+    OutputError
+        As `superresolve`; finished samples of other settings.
+    """
+    found: list[Superresolution] = []
+    files = [state_file.with_name(f"{state_file.name}-{number + 1}") if state_file else None for number in range(count)]
+    started = any(file and file.is_file() for file in [*files, state_file])
+    for number, file in enumerate(files):
+        finished = resume and file is not None and file.is_file()
+        from_file = file if finished else state_file
+        found.append(
+            superresolve(
+                coarse,
+                exemplars,
+                factor,
+                replace(settings, seed=settings.seed + number),
+                weights=weights,
+                state_file=from_file,
+                # where nothing was started, the state that is missing is told
+                resume=resume and (not started or (from_file is not None and from_file.is_file())),
+                keep=file if count > 1 else None,
+            )
+        )
+    for file in files:
+        if file:
+            file.unlink(missing_ok=True)
+    return found
+
+
+def sample_table(
+    made: Sequence[Superresolution], exemplars: Exemplars, threads: int = 0
+) -> tuple[Comparison, pd.DataFrame]:
+    """The first sample against the slices, and mean and spread of each number over all.
+
+    Returns
+    -------
+    comparison : Comparison
+        Of the first sample and the first slice.
+    table : pandas.DataFrame
+        The columns of a comparison's table that tell what a number is, ``exemplar``, ``unit``, ``mean``, ``std``
+        (between samples, NaN for one), ``sample_1``, ...
+    """
+    from fijibridge.reconstruction.comparison import compare
+
+    every = [compare(exemplars.planes, each.phases, threads=threads) for each in made]
+    table = every[0].table[[*_KEY, "exemplar", "unit"]].copy()
+    values = np.stack([each.table.volume.to_numpy(np.float64) for each in every], axis=1)
+    table["mean"] = values.mean(1)
+    table["std"] = values.std(1, ddof=1) if len(made) > 1 else np.nan
+    for number in range(len(made)):
+        table[f"sample_{number + 1}"] = values[:, number]
+    return every[0], table

@@ -1,0 +1,49 @@
+"""Settings of a super-resolution: apart from what computes, so that a help text loads nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fijibridge.params import Param, check
+from fijibridge.reconstruction.settings import ReconstructionSettings
+
+Factor = Annotated[
+    int, Param("fine voxels along a coarse one, 2, 4 or 8; 0: by the pixel sizes of the two files", low=0, high=8)
+]
+CoarseAs = Annotated[
+    Literal["auto", "labels", "probabilities", "grey"],
+    Param("what the coarse volume holds; auto: labels, or probabilities where its values are fractions"),
+]
+Trust = Annotated[
+    Literal["ask", "coarse", "slices"],
+    Param("whose fraction of a visible phase holds where the two disagree; ask: refuse, with the numbers"),
+]
+Psf = Annotated[
+    float,
+    Param(
+        "width (FWHM) of the coarse volume's point-spread function, for probabilities and grey values; -1: estimated",
+        low=-1,
+        high=8,
+        unit="coarse voxels",
+    ),
+]
+AgreementWeight = Annotated[float, Param("weight of the agreement with the coarse volume", low=0, high=1000)]
+
+
+@dataclass(frozen=True)
+class SuperresolutionSettings(ReconstructionSettings):
+    """How a coarse volume becomes a fine one: a reconstruction's settings, and what ties it to the coarse volume.
+
+    Raises
+    ------
+    SettingsError
+        A value outside its range or choices.
+    """
+
+    trust: Trust = "ask"
+    psf: Psf = -1.0
+    agreement_weight: AgreementWeight = 1.0
+
+    def __post_init__(self) -> None:
+        check(type(self), vars(self))
