@@ -41,6 +41,14 @@ def cut(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     np.ndarray
         (N,) uint8 phase indices.
     """
+    wanted = whole_counts(fractions, logits.shape[1])
+    shifted = logits + balanced(logits, fractions)
+    index = shifted.argmax(0).astype(np.uint8)
+    return _evened(index, shifted, wanted)
+
+
+def balanced(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """(P, 1) float32 offsets with which the largest of (P, N) logits gives nearly the wanted fractions."""
     phases, total = logits.shape
     wanted = whole_counts(fractions, total)
     offset = np.zeros((phases, 1), np.float32)
@@ -59,9 +67,7 @@ def cut(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
             step = max(step * 0.8, 0.02)
         previous = change
         offset = offset + np.float32(step) * change.astype(np.float32)[:, None]
-    shifted = logits + best
-    index = shifted.argmax(0).astype(np.uint8)
-    return _evened(index, shifted, wanted)
+    return best
 
 
 def _evened(index: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:

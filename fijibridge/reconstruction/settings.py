@@ -36,7 +36,7 @@ class ReconstructionSettings:
     """
 
     loss: Loss = "both"
-    steps: Steps = 100
+    steps: Steps = 120
     slices_per_step: SlicesPerStep = 6
     periodic: Periodic = False
     separate: Separate = True

@@ -22,7 +22,7 @@ _NEAR = 0.2  # relative error up to which it counts squared; beyond, linearly, s
 _LEAST = 1e-6  # of a probability, before its logarithm
 
 # what brings each term, at weight 1, to the order of the patch loss near its end
-_SCALES = {"fraction": 2000.0, "correlation": 5000.0, "interface": 160.0, "chord": 4.0, "shape": 8.0}
+_SCALES = {"fraction": 2000.0, "correlation": 5000.0, "interface": 320.0, "chord": 4.0, "shape": 8.0}
 
 
 def correlations(slices: torch.Tensor, reach: int, *, periodic: bool) -> torch.Tensor:

@@ -1,0 +1,404 @@
+"""Training of the GAN: a generator that makes fine volumes of coarse ones, against a critic of their slices."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+
+from fijibridge import progress
+from fijibridge.errors import OutputError, SettingsError
+from fijibridge.params import Param, check
+from fijibridge.superresolution.model import CHECKPOINT, MODEL, GanModel, load_model, shares_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from fijibridge.reconstruction.exemplars import Exemplars
+    from fijibridge.superresolution.volume import Tie
+
+log = logging.getLogger(__name__)
+
+LOG = "training.csv"
+_COLUMNS = ("iteration", "critic", "penalty", "generator", "agreement", "fraction_error", "surface_error", "seconds")
+_BETAS = (0.0, 0.9)
+_PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028)
+_CRITIC_STEPS = 5
+_AVERAGED = 0.995  # of the generator that is kept: a running mean of its weights
+_AGREEMENT = 0.05  # brings the anchor's loss to the order of the critic's
+_CHECKED = 24  # coarse voxels a side of the volume that is measured
+_GOOD = 0.01  # mean error of fractions and surface at which training may stop
+
+Iterations = Annotated[int, Param("training steps of the generator at most", low=1)]
+Width = Annotated[int, Param("channels of the networks' first layers", low=8, high=256)]
+Batch = Annotated[int, Param("crops a step", low=1, high=64)]
+Crop = Annotated[int, Param("side of a crop", low=4, high=64, unit="coarse voxels")]
+Patience = Annotated[int, Param("checks without a better result after which training stops", low=1)]
+CheckEvery = Annotated[int, Param("steps between two checks", low=1)]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the GAN is trained.
+
+    Raises
+    ------
+    SettingsError
+        A value outside its range.
+    """
+
+    iterations: Iterations = 3000
+    width: Width = 32
+    batch: Batch = 2
+    crop: Crop = 12
+    rate: Annotated[float, Param("learning rate", low=1e-6, high=0.1)] = 2e-4
+    check_every: CheckEvery = 50
+    patience: Patience = 20
+    seed: Annotated[int, Param("of weights, crops and noise", low=0)] = 0
+    device: Annotated[str, Param("auto, cpu, cuda or cuda:1")] = "auto"
+
+    def __post_init__(self) -> None:
+        check(type(self), vars(self))
+
+
+def train_gan(
+    tie: Tie,
+    exemplars: Exemplars,
+    settings: TrainingSettings | None = None,
+    *,
+    out: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    weight: float = 1.0,
+) -> GanModel:
+    """Train a generator on one coarse volume and fine slices, with a Wasserstein loss and a gradient penalty.
+
+    The critic compares slices of generated volumes, across all three axes, with crops of the fine slices, both turned
+    and mirrored; the generator is also held to agree with the coarse volume in the phases that this shows. Every so
+    often a volume is made and its fractions and surface are compared with the wanted fractions and the slices; the
+    best generator is kept, and training stops when none better comes.
+
+    Parameters
+    ----------
+    tie : Tie
+        By `tied`.
+    exemplars : Exemplars
+        Fine slices with all phases.
+    settings : TrainingSettings, optional
+        How.
+    out : Path
+        Folder of the model; written at each check (with a checkpoint, to go on from), with ``training.csv``.
+    resume : bool
+        Go on from the folder's checkpoint.
+    overwrite : bool
+        Replace a model.
+    weight : float
+        Of the agreement.
+
+    Returns
+    -------
+    GanModel
+        The best one.
+
+    Raises
+    ------
+    OutputError
+        The folder exists, or nothing is there to go on from.
+    SettingsError
+        Slices or a coarse volume smaller than a crop, or a checkpoint of another training.
+    """
+    return _Training(tie, exemplars, settings or TrainingSettings(), Path(out), weight).run(resume, overwrite)
+
+
+class _Training:
+    """The networks, their optimisers and what has been reached."""
+
+    def __init__(self, tie: Tie, exemplars: Exemplars, settings: TrainingSettings, out: Path, weight: float) -> None:
+        import torch
+
+        from fijibridge.reconstruction.optimise import torch_device
+        from fijibridge.superresolution.networks import Architecture, Critic, Generator
+
+        self.tie, self.exemplars, self.settings, self.out, self.weight = tie, exemplars, settings, out, weight
+        self.anchor = tie.agreement
+        coarse, factor = self.anchor.coarse, self.anchor.factor
+        self.device = torch_device(settings.device)
+        self.crop = min(settings.crop, *coarse.shape)
+        side = self.crop * factor
+        smallest = min(min(image.index.shape[1:]) for image in exemplars.images())
+        if smallest < side or side < 24:
+            raise SettingsError(
+                f"crops of {self.crop} coarse voxels are {side} fine pixels; the smallest slice has {smallest}",
+                expected="at least 24 fine pixels, and slices as large as a crop",
+                remedy="choose another crop, or take larger slices",
+            )
+        torch.manual_seed(settings.seed)
+        architecture = Architecture(len(coarse.groups), len(exemplars.first), factor, settings.width)
+        self.architecture = architecture
+        self.generator = Generator(architecture).to(self.device)
+        self.averaged = Generator(architecture).to(self.device)
+        self.averaged.load_state_dict(self.generator.state_dict())
+        self.critic = Critic(architecture.phases, settings.width).to(self.device)
+        make = torch.optim.Adam
+        self.generator_steps = make(self.generator.parameters(), lr=settings.rate, betas=_BETAS)
+        self.critic_steps = make(self.critic.parameters(), lr=settings.rate, betas=_BETAS)
+        self.random = torch.Generator(self.device).manual_seed(settings.seed)
+        self.rng = np.random.default_rng(settings.seed)
+        self.iteration, self.waited, self.best = 0, 0, math.inf
+        self.rows: list[dict[str, float]] = []
+        self.kept: GanModel | None = None
+        self.slices = [self._one_hot(image.index[0]) for image in exemplars.images()]
+        self.wanted_surface = np.mean(
+            [_surface(image.index, architecture.phases) for image in exemplars.images()], axis=0
+        )
+
+    def _one_hot(self, plane: np.ndarray) -> torch.Tensor:
+        import torch
+
+        from fijibridge.reconstruction.slices import one_hot
+
+        return one_hot(torch.from_numpy(plane.astype(np.int64)), self.architecture.phases).to(self.device)
+
+    def run(self, resume: bool, overwrite: bool) -> GanModel:
+        """Train until the end, a good result, or no better one for long."""
+        settings = self.settings
+        if resume:
+            self._resume()
+        elif self.out.exists() and any(self.out.iterdir()) and not (overwrite and (self.out / MODEL).is_file()):
+            raise OutputError(
+                f"{self.out} exists already",
+                expected="a new folder for the model",
+                remedy="choose another name, use --overwrite for an older model, or --resume to go on training it",
+            )
+        started = time.monotonic() - (self.rows[-1]["seconds"] if self.rows else 0.0)
+        with progress.bar("training", settings.iterations) as bar:
+            bar.update(self.iteration)
+            while self.iteration < settings.iterations:
+                row = self._step()
+                self.iteration += 1
+                bar.update(1)
+                if self.iteration % settings.check_every == 0 or self.iteration == settings.iterations:
+                    row |= self._checked()
+                    row["seconds"] = time.monotonic() - started
+                    self.rows.append(row)
+                    self._save()
+                    if not all(map(math.isfinite, row.values())):
+                        log.warning("training was stopped: its losses are no longer finite numbers; the best is kept")
+                        break
+                    if self.waited >= settings.patience or self.best < _GOOD:
+                        break
+        assert self.kept is not None
+        return self.kept
+
+    def _step(self) -> dict[str, float]:
+        """Several steps of the critic and one of the generator."""
+        import torch
+
+        critic = penalty = torch.zeros(())
+        for _ in range(_CRITIC_STEPS):
+            with torch.no_grad():
+                fake = self._slices_of(self._made()[0])
+            real = self._real(len(fake))
+            with self._faster():
+                critic = self.critic(fake).mean() - self.critic(real).mean()
+            penalty = self._penalty(real, fake)
+            self.critic_steps.zero_grad(set_to_none=True)
+            (critic.float() + _PENALTY * penalty).backward()
+            self.critic_steps.step()
+        made, parts = self._made()
+        agreement = sum(part.loss(volume, 1) for part, volume in zip(parts, made, strict=True)) / len(parts)
+        with self._faster():
+            generator = -self.critic(self._slices_of(made)).mean()
+        self.generator_steps.zero_grad(set_to_none=True)
+        (generator.float() + self.weight * _AGREEMENT * agreement).backward()
+        self.generator_steps.step()
+        with torch.no_grad():
+            for mean, new in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
+                mean.lerp_(new, 1 - min(_AVERAGED, self.iteration / (self.iteration + 10)))
+        values = {"critic": critic, "penalty": penalty, "generator": generator, "agreement": agreement}
+        return {"iteration": self.iteration + 1} | {name: float(value.detach()) for name, value in values.items()}
+
+    def _faster(self) -> Any:
+        """Mixed precision on a GPU."""
+        import torch
+
+        gpu = self.device.startswith("cuda")
+        return torch.autocast("cuda" if gpu else "cpu", torch.bfloat16, enabled=gpu)
+
+    def _made(self) -> tuple[torch.Tensor, list[Any]]:
+        """(N, P, Z, Y, X) probabilities for crops of the coarse volume, and the crops' agreements."""
+        import torch
+
+        from fijibridge.superresolution.networks import random_noise
+
+        shape, factor, side = self.anchor.coarse.shape, self.anchor.factor, self.crop
+        parts, given = [], []
+        for _ in range(self.settings.batch):
+            corner = [int(self.rng.integers(0, size - side + 1)) for size in shape]
+            part = self.anchor.part(tuple(slice(c * factor, (c + side) * factor) for c in corner))
+            parts.append(part)
+            given.append(torch.from_numpy(shares_of(part.coarse)))
+        noise = random_noise(self.architecture, len(given), (side,) * 3, self.random)
+        with self._faster():
+            logits = self.generator(torch.stack(given).to(self.device), noise)
+        return torch.softmax(logits.float(), 1), parts
+
+    def _slices_of(self, volumes: torch.Tensor) -> torch.Tensor:
+        """(M, P, Y, X) slices across all axes; as many a volume as a crop has coarse voxels."""
+        import torch
+
+        found = []
+        size = volumes.shape[-1]
+        for axis in range(3):
+            places = torch.randperm(size, generator=self.random, device=self.device)[: max(1, self.crop // 3)]
+            found.append(volumes.index_select(axis + 2, places).movedim(axis + 2, 1).flatten(0, 1))
+        return torch.cat(found)
+
+    def _real(self, count: int) -> torch.Tensor:
+        """(count, P, Y, X) crops of the fine slices, turned and mirrored where these stand for all directions."""
+        import torch
+
+        side = self.crop * self.anchor.factor
+        found = []
+        for _ in range(count):
+            image = self.slices[int(self.rng.integers(len(self.slices)))]
+            y, x = (int(self.rng.integers(0, size - side + 1)) for size in image.shape[1:])
+            piece = image[:, y : y + side, x : x + side].rot90(int(self.rng.integers(4)), (1, 2))
+            found.append(piece.flip(2) if self.rng.random() < 0.5 else piece)
+        return torch.stack(found)
+
+    def _penalty(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        share = torch.rand(len(real), 1, 1, 1, generator=self.random, device=self.device)
+        mixed = (share * real + (1 - share) * fake).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.critic(mixed).sum(), mixed, create_graph=True)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def _checked(self) -> dict[str, float]:
+        """Make a volume, and measure it: mean relative errors of fractions and of surface in slices."""
+        import torch
+
+        coarse, factor = self.anchor.coarse, self.anchor.factor
+        where = tuple(slice(0, min(size, _CHECKED) * factor) for size in coarse.shape)
+        part = self.anchor.part(where)
+        model = self._model({name: tensor.detach().clone() for name, tensor in self.averaged.state_dict().items()})
+        logits = model.logits(part.coarse, self.settings.seed, device=self.device)
+        wanted = part.fractions()
+        index = logits.argmax(0)
+        shares = np.bincount(index.ravel(), minlength=len(wanted)) / index.size
+        present = wanted > 1e-4
+        fractions = float(np.abs(shares / np.maximum(wanted, 1e-6) - 1)[present].mean())
+        surface = float(np.abs(_surface(index, len(wanted)) / self.wanted_surface - 1).mean())
+        error = (fractions + surface) / 2
+        if error < self.best or self.kept is None:
+            self.best, self.waited = error, 0
+            offsets = _offsets(logits, wanted)
+            about = {"iteration": self.iteration, "fraction_error": fractions, "surface_error": surface}
+            self.kept = self._model(model.state, offsets, about)
+        else:
+            self.waited += 1
+        del logits
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        return {"fraction_error": fractions, "surface_error": surface}
+
+    def _model(
+        self, state: dict[str, torch.Tensor], offsets: np.ndarray | None = None, about: dict[str, Any] | None = None
+    ) -> GanModel:
+        first = self.exemplars.first
+        about = {**(about or {}), "settings": asdict(self.settings), "agreement": self.weight}
+        return GanModel(
+            self.architecture, {name: tensor.cpu() for name, tensor in state.items()},
+            tuple(image.index[0] for image in self.exemplars.images()), first.names, first.values,
+            self.anchor.coarse.groups, np.zeros(len(first)) if offsets is None else offsets, first.spacing[2],
+            first.unit, about,
+        )  # fmt: skip
+
+    # --- checkpoint --------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        assert self.kept is not None
+        tensors: dict[str, torch.Tensor] = {}
+        for name, network in (("generator", self.generator), ("averaged", self.averaged), ("critic", self.critic)):
+            tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
+        for name, optimiser in (("generator", self.generator_steps), ("critic", self.critic_steps)):
+            for number, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"{name}_steps.{number}.{key}": value for key, value in moments.items()}
+        tensors["random"] = self.random.get_state()
+        about = {"rng": self.rng.bit_generator.state, "iteration": self.iteration, "waited": self.waited}
+        about |= {"best": self.best, "rows": self.rows, "digest": self._digest()}
+        model = self.kept
+        model.about["checkpoint"] = about
+        model.save(self.out, overwrite=True, more=tensors)
+        with (self.out / LOG).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, _COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def _digest(self) -> str:
+        """What a checkpoint belongs to; how long to train may change."""
+        own = {item.name: getattr(self.settings, item.name) for item in fields(self.settings)}
+        for name in ("iterations", "patience", "check_every", "device"):
+            own.pop(name)
+        return f"{self.anchor.digest()} {json.dumps(own, sort_keys=True)} {self.weight}"
+
+    def _resume(self) -> None:
+        from safetensors.torch import load_file
+
+        if not (self.out / CHECKPOINT).is_file():
+            raise OutputError(
+                f"nothing to resume: no checkpoint in {self.out}",
+                expected="the folder of a training that was stopped",
+                remedy="start without resume",
+            )
+        self.kept = load_model(self.out)
+        about = self.kept.about["checkpoint"]
+        if about["digest"] != self._digest():
+            raise SettingsError(
+                f"{self.out} holds another training",
+                expected="the same volume, slices, factor and settings",
+                remedy="give the same options as before, or another folder",
+            )
+        tensors = load_file(self.out / CHECKPOINT)
+
+        def under(name: str) -> dict[str, torch.Tensor]:
+            start = f"{name}."
+            return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+
+        for name, network in (("generator", self.generator), ("averaged", self.averaged), ("critic", self.critic)):
+            network.load_state_dict(under(name))
+        for name, optimiser in (("generator", self.generator_steps), ("critic", self.critic_steps)):
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in under(f"{name}_steps").items():
+                number, _, part = key.partition(".")
+                state.setdefault(int(number), {})[part] = value
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+        self.random.set_state(tensors["random"])
+        self.rng.bit_generator.state = about["rng"]
+        self.iteration, self.waited = about["iteration"], about["waited"]
+        self.best, self.rows = about["best"], about["rows"]
+
+
+def _surface(index: np.ndarray, phases: int) -> np.ndarray:
+    """(P,) how often a step of one voxel leads out of or into each phase, over the axes of slices."""
+    axes = [axis for axis in range(index.ndim) if index.shape[axis] > 1]
+    found = np.zeros(phases)
+    for phase in range(phases):
+        mask = index == phase
+        found[phase] = np.mean([np.diff(mask, axis=axis).mean() for axis in axes])
+    return found
+
+
+def _offsets(logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(P,) offsets on logits with which the largest gives the wanted fractions."""
+    from fijibridge.reconstruction.cut import balanced
+
+    return balanced(logits.reshape(len(logits), -1), wanted)[:, 0].astype(np.float64)
