@@ -86,8 +86,9 @@ def sample_table(
     every = [compare(exemplars.planes, each.phases, threads=threads) for each in made]
     table = every[0].table[[*_KEY, "exemplar", "unit"]].copy()
     values = np.stack([each.table.volume.to_numpy(np.float64) for each in every], axis=1)
-    table["mean"] = values.mean(1)
-    table["std"] = values.std(1, ddof=1) if len(made) > 1 else np.nan
+    with np.errstate(invalid="ignore"):  # a tortuosity factor may be infinite
+        table["mean"] = values.mean(1)
+        table["std"] = values.std(1, ddof=1) if len(made) > 1 else np.nan
     for number in range(len(made)):
         table[f"sample_{number + 1}"] = values[:, number]
     return every[0], table

@@ -142,7 +142,7 @@ def tied(coarse: Coarse, exemplars: Exemplars, factor: int, settings: Superresol
         wanted = wanted / wanted.sum()
     psf = settings.psf
     if psf < 0:
-        psf = estimated_psf(coarse, masks, factor)
+        psf = estimated_psf(coarse, factor)
         if coarse.kind != "labels":
             notes.append(f"point-spread function estimated: {psf:.1f} coarse voxels (FWHM)")
     within = np.zeros(len(first))
