@@ -372,15 +372,11 @@ function fbReconstruct(images, out, options) {
 
 // Make a fine 3D volume from a coarse one and fine 2D micrographs that show more phases.
 //   coarse: coarse volume: labels, probabilities of a phase, or a grey CT
-//   slices: segmented fine micrographs with all phases
-//   visible: phases that the coarse volume shows, as the slices name them, separated by commas
 //   out: the fine volume, NAME.tif, with its report in NAME_report; or a folder for both
-//   options: factor, classes, coarse_classes, coarse_as, trust, psf, samples, pixel_size, voxel_size, classifier, phases, loss, steps, slices_per_step, separate, agreement_weight, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, block, seed, device, weights, threads, resume, overwrite
-function fbSuperresolve(coarse, slices, visible, out, options) {
+//   options: slices, visible, factor, method, train, out_model, model, iterations, classes, coarse_classes, coarse_as, trust, psf, samples, pixel_size, voxel_size, classifier, phases, loss, steps, slices_per_step, separate, agreement_weight, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, block, seed, device, weights, threads, resume, overwrite
+function fbSuperresolve(coarse, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("coarse", fbImage(coarse, id)) + ", "
-        + fbPair("slices", fbLabels(slices, id)) + ", "
-        + fbPair("visible", visible) + ", "
         + fbPair("out", out);
     return "" + fbCall("superresolve", id, arguments, options);
 }

@@ -63,8 +63,6 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
         "image": sample / ("labels.tif" if name == "measure" else "image.tif"),
         "images": sample / ("labels.tif" if name == "reconstruct" else "image.tif"),
         "coarse": sample / "coarse.tif",
-        "slices": sample / "labels.tif",
-        "visible": "ISE",
         "labels": sample / "labels.tif",
         "classifier": classifier,
         "model": classifier / "classifier.model",
@@ -77,11 +75,11 @@ def call(function: str, arguments: list[str]) -> str:
     return f"{function}({', '.join(map(macro_text, arguments))})"
 
 
-def options_for(name: str) -> str:
+def options_for(name: str, sample: Path) -> str:
     wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
     if name in ("reconstruct", "superresolve"):
         wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
-        wanted |= {"trust": "coarse"}
+        wanted |= {"trust": "coarse", "slices": str(sample / "labels.tif"), "visible": "ISE"}
     return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
 
 
@@ -89,7 +87,7 @@ def options_for(name: str) -> str:
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_function_is_called(fiji, classifier, tmp_path, name, door):
     function = f"Ext.{name}" if door == "Ext" else f"fb{camel(name)}"
-    code = call(function, [*by_place(name, classifier, tmp_path / "o ü"), options_for(name)])
+    code = call(function, [*by_place(name, classifier, tmp_path / "o ü"), options_for(name, classifier.parents[1])])
     answer = fiji.run_macro(f'run("fijibridge");\nresult = {code};\nreturn result;')
     assert values(answer)["operation"] == name
     assert "show=" not in answer

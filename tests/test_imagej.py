@@ -105,8 +105,6 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
         "image": trained / image_for(name),
         "images": trained / image_for(name),
         "coarse": trained / image_for(name),
-        "slices": trained / "labels.tif",
-        "visible": "ISE",
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
         "model": trained / "out" / "classifier" / "classifier.model",
@@ -115,11 +113,11 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
     return {key: str(out if key == "out" else known[key]) for key in placed(name)[0]}
 
 
-def fast(name: str) -> str:
+def fast(name: str, sample: Path) -> str:
     wanted = {"encoder": "none", "threads": "1", "trees": "8", "size": "96"}
     if name in ("reconstruct", "superresolve"):
         wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
-        wanted |= {"trust": "coarse"}
+        wanted |= {"trust": "coarse", "slices": str(sample / "labels.tif"), "visible": "ISE"}
     return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
 
 
@@ -131,13 +129,13 @@ def test_every_function_and_command(headless, imagej, trained, tmp_path, service
         open_image = f"// include FijiBridge.ijm\nclose('*');\nopen({image});\n"
         arguments = ", ".join(map(macro_text, given(name, trained, tmp_path / f"{name} ü").values()))
         separator = ", " if arguments else ""
-        call = f'fb{camel(name)}({arguments}{separator}"{fast(name)}")'
+        call = f'fb{camel(name)}({arguments}{separator}"{fast(name, trained)}")'
         macros.append((f'// include FijiBridge.ijm\nreturn "" + {call};', ""))
         options = given(name, trained, tmp_path / f"{name} command")
         open_already = ("image", "images", "coarse")
         words = " ".join(f"{key}=[{value}]" for key, value in options.items() if key not in open_already)
         command = imagej / "plugins" / "FijiBridge" / f"{command_name(name).replace(' ', '_')}.ijm"
-        macros += [(open_image, ""), (str(command), f"{words} {fast(name)}")]
+        macros += [(open_image, ""), (str(command), f"{words} {fast(name, trained)}")]
     answers, printed = headless(macros)
     for name, answer in zip(CATALOGUE, answers[::3], strict=True):
         assert values(answer or "")["operation"] == name, (name, printed)

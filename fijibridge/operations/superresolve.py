@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,16 @@ from fijibridge.reconstruction.settings import (
 )
 from fijibridge.segmentation.pixel import Threads
 from fijibridge.segmentation.stages import Stages
-from fijibridge.superresolution.settings import AgreementWeight, CoarseAs, Factor, Psf, SuperresolutionSettings, Trust
+from fijibridge.superresolution.settings import (
+    AgreementWeight,
+    CoarseAs,
+    Factor,
+    Iterations,
+    Method,
+    Psf,
+    SuperresolutionSettings,
+    Trust,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,12 +71,21 @@ def superresolve(
         Path, Param("coarse volume: labels, probabilities of a phase, or a grey CT", positional=True, role="image")
     ],
     *,
-    slices: Annotated[list[Path], Param("segmented fine micrographs with all phases", role="labels")],
-    visible: Annotated[str, Param("phases that the coarse volume shows, as the slices name them, separated by commas")],
+    slices: Annotated[
+        list[Path], Param("segmented fine micrographs with all phases; none: those of the trained model", role="labels")
+    ] = (),  # type: ignore[assignment] - never changed
+    visible: Annotated[
+        str, Param("phases that the coarse volume shows, as the slices name them, separated by commas")
+    ] = "",
     out: Annotated[
         Path, Param("the fine volume, NAME.tif, with its report in NAME_report; or a folder for both", role="out")
     ],
     factor: Factor = 0,
+    method: Method = "optimise",
+    train: Annotated[bool, Param("for the method gan: train a model, then apply it")] = False,
+    out_model: Annotated[Path | None, Param("folder for the model that is trained", role="file")] = None,
+    model: Annotated[Path | None, Param("folder of a trained model, to apply", role="classifier")] = None,
+    iterations: Iterations = 3000,
     classes: PhaseNames = "",
     coarse_classes: Annotated[
         str, Param("names of the coarse volume's values in their order, separated by commas; empty: those in the file")
@@ -102,8 +121,8 @@ def superresolve(
     """Make a fine 3D volume from a coarse one and fine 2D micrographs that show more phases.
 
     The fine volume, seen as coarsely, is the coarse one in the phases that this shows; its slices look like the
-    micrographs, from which all other phases come. While it runs, its state is kept in NAME.resume, from which a
-    stopped run goes on.
+    micrographs, from which all other phases come. While it runs, its state is kept in NAME.resume (of a training: in
+    the model's folder), from which a stopped run goes on.
 
     Writes the volume (and further samples), and a report: agreement with the coarse volume, tables and pictures of
     volume against micrographs, mean and spread over the samples, report.json.
@@ -122,16 +141,18 @@ def superresolve(
     from fijibridge.reconstruction.exemplars import check_exemplars
     from fijibridge.reconstruction.volume import check_size
     from fijibridge.superresolution.coarse import check_factor
+    from fijibridge.superresolution.model import load_model
     from fijibridge.superresolution.pictures import write_agreement_picture, write_sample_picture
-    from fijibridge.superresolution.samples import made_samples, sample_table
+    from fijibridge.superresolution.samples import generated_samples, made_samples, sample_table
+    from fijibridge.superresolution.training import TrainingSettings, train_gan
     from fijibridge.superresolution.volume import tied
 
     check(superresolve, locals())
     settings = SuperresolutionSettings(**{name: value for name, value in locals().items() if name in _SETTINGS})
-    if not slices:
-        raise SettingsError("no slices", expected="one fine micrograph or more", remedy="give --slices SEM.tif")
+    _check_method(method, train, out_model, model, slices, resume)
+    network = load_model(model) if model else None
     out = Path(out)
-    inputs = [coarse, *slices, classifier, weights]
+    inputs = [coarse, *slices, classifier, weights, model]
     target, place, state = places_of(out)
     is_file = target.parent != place
     check_target(target if is_file else None, inputs, overwrite)
@@ -139,25 +160,44 @@ def superresolve(
     stages = Stages()
     with output_folder(place, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder, torch_threads(threads):
         with stages("reading"):
-            names = [f"{number}." for number in range(1, len(slices) + 1)]
-            images, notes = read_slices(dict(zip(names, slices, strict=True)), classes, pixel_size, classifier, phases)
-            first, *others = images.values()
-            exemplars = check_exemplars({"xy": first}, others)
-            volume = read_coarse(coarse, first, phase_names(visible) or [], coarse_as, coarse_classes, voxel_size)
+            if slices:
+                names = [f"{number}." for number in range(1, len(slices) + 1)]
+                numbered = dict(zip(names, slices, strict=True))
+                images, notes = read_slices(numbered, classes, pixel_size, classifier, phases)
+                first, *others = images.values()
+                exemplars = check_exemplars({"xy": first}, others)
+            else:
+                exemplars, notes = network.exemplars(), []
+                first = exemplars.first
+            shown = phase_names(visible) or (network.visible if network else [])
+            volume = read_coarse(coarse, first, shown, coarse_as, coarse_classes, voxel_size)
+            if network:
+                network.check(volume, first.names, factor)
+                factor = factor or network.factor
             factor = check_factor(factor, volume, first)
             shape = tuple(factor * size for size in volume.shape)
-            check_size(shape, len(first), settings)
+            if method == "optimise":
+                check_size(shape, len(first), settings)
             tie = tied(volume, exemplars, factor, settings)
         loaded = None
-        if settings.loss != "patches":
+        if settings.loss != "patches" and method == "optimise":
             from fijibridge.weights import load_weights
 
             with stages("weights"):
                 loaded = load_weights("vgg19", checkpoint=weights)
+        if train:
+            with stages("training"):
+                training = TrainingSettings(iterations=iterations, seed=seed, device=device)
+                network = train_gan(
+                    tie, exemplars, training, out=out_model, resume=resume, overwrite=overwrite, weight=agreement_weight
+                )
         with stages("super-resolution"):
-            made = made_samples(
-                volume, exemplars, factor, settings, samples, weights=loaded, state_file=state, resume=resume
-            )
+            if network:
+                made = generated_samples(network, tie, seed, samples, device)
+            else:
+                made = made_samples(
+                    volume, exemplars, factor, settings, samples, weights=loaded, state_file=state, resume=resume
+                )
         with stages("comparison"):
             found, table = sample_table(made, exemplars, threads)
         with stages("writing"):
@@ -181,7 +221,7 @@ def superresolve(
             outputs[0] = os.path.relpath(target, place)
         fine = made[0].phases
         total = sum(fine.counts)
-        seen = [name for name in first.names if (first.names.index(name),) in volume.groups]
+        seen = [name for place, name in first if (place,) in volume.groups]
         report = {
             "operation": "superresolve",
             "out": str(place),
@@ -211,7 +251,9 @@ def superresolve(
             "headline": found.headline(),
             "comparison": found.summary(),
             "samples": samples,
+            "method": method,
             "settings": asdict(settings),
+            "model": {key: value for key, value in network.about.items() if key != "checkpoint"} if network else None,
             "weights": {"source": loaded.source, "licence": loaded.licence, "sha256": loaded.sha256}
             if loaded
             else None,
@@ -227,6 +269,34 @@ def superresolve(
 
 
 _SETTINGS = {name for base in SuperresolutionSettings.__mro__ for name in getattr(base, "__annotations__", {})}
+
+
+def _check_method(
+    method: str, train: bool, out_model: Path | None, model: Path | None, slices: Sequence[Path], resume: bool
+) -> None:
+    """Options of the two methods that do not go together."""
+    if method == "optimise" and (train or model or out_model):
+        raise SettingsError(
+            "a model, and the method optimise, which has none",
+            expected="the method gan for models",
+            remedy="use --method gan, or leave the model out",
+        )
+    if method == "gan" and train and (model or not out_model):
+        raise SettingsError(
+            "training without a folder for its model" if not out_model else "training, and a trained model",
+            expected="a folder for the new model alone",
+            remedy="give --out-model FOLDER and no --model",
+        )
+    if method == "gan" and not train and not model:
+        raise SettingsError(
+            "the method gan without a model", expected="a trained one, or training", remedy="give --model, or --train"
+        )
+    if resume and method == "gan" and not train:
+        raise SettingsError(
+            "nothing to resume: a model is applied in one go", expected="no resume", remedy="leave it out"
+        )
+    if not slices and not model:
+        raise SettingsError("no slices", expected="one fine micrograph or more", remedy="give --slices SEM.tif")
 
 
 def read_coarse(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.superresolution.volume import Superresolution, superresolve
+from fijibridge.superresolution.volume import Superresolution, Tie, superresolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fijibridge.reconstruction.comparison import Comparison
     from fijibridge.reconstruction.exemplars import Exemplars
     from fijibridge.superresolution.coarse import Coarse
+    from fijibridge.superresolution.model import GanModel
     from fijibridge.superresolution.settings import SuperresolutionSettings
     from fijibridge.weights import Weights
 
@@ -65,6 +66,31 @@ def made_samples(
     for file in files:
         if file:
             file.unlink(missing_ok=True)
+    return found
+
+
+def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: str = "auto") -> list[Superresolution]:
+    """Volumes of a trained model, by noise of the seeds ``seed``, ``seed + 1``, ...
+
+    Parameters
+    ----------
+    model : GanModel
+        Trained for the tie's factor, phases and visible phases.
+    tie : Tie
+        Of the coarse volume.
+    seed, count : int
+        The first seed, and how many volumes.
+    device : str
+        As of the settings.
+    """
+    from fijibridge.reconstruction.optimise import torch_device
+
+    found = []
+    for number in range(count):
+        index = model.apply(tie.agreement, seed + number, device=torch_device(device))
+        phases = model.phases(index, 3)
+        shares = np.array(phases.counts) / index.size
+        found.append(Superresolution(phases, shares, tie, float(tie.agreement.agreeing(index).mean()), tie.notes))
     return found
 
 

@@ -28,6 +28,11 @@ Psf = Annotated[
         unit="coarse voxels",
     ),
 ]
+Method = Annotated[
+    Literal["optimise", "gan"],
+    Param("optimise: no training, minutes to hours a volume; gan: a network, trained once, then applied in seconds"),
+]
+Iterations = Annotated[int, Param("steps of a network's training at most", low=1)]
 AgreementWeight = Annotated[float, Param("weight of the agreement with the coarse volume", low=0, high=1000)]
 
 

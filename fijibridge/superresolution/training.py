@@ -17,6 +17,7 @@ from fijibridge import progress
 from fijibridge.errors import OutputError, SettingsError
 from fijibridge.params import Param, check
 from fijibridge.superresolution.model import CHECKPOINT, MODEL, GanModel, load_model, shares_of
+from fijibridge.superresolution.settings import Iterations
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,6 @@ _AGREEMENT = 0.05  # brings the anchor's loss to the order of the critic's
 _CHECKED = 24  # coarse voxels a side of the volume that is measured
 _GOOD = 0.01  # mean error of fractions and surface at which training may stop
 
-Iterations = Annotated[int, Param("training steps of the generator at most", low=1)]
 Width = Annotated[int, Param("channels of the networks' first layers", low=8, high=256)]
 Batch = Annotated[int, Param("crops a step", low=1, high=64)]
 Crop = Annotated[int, Param("side of a crop", low=4, high=64, unit="coarse voxels")]
