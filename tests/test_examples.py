@@ -124,6 +124,25 @@ def test_reconstruct_volume(tmp_path):
     assert float(re.search(r"two_point_percent: ([\d.]+)", out).group(1)) < 25
 
 
+def test_superresolve_volume(tmp_path):
+    out = run(ROOT / "examples" / "superresolve_volume.py", tmp_path)
+    assert tifffile.imread(tmp_path / "fine.tif").shape == (32, 32, 32)
+    assert float(re.search(r"agreement with the coarse volume: ([\d.]+)", out).group(1)) > 99.4
+    assert float(re.search(r"union\): ([\d.]+)", out).group(1)) > 0.6
+
+
+def test_readme_superresolution(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"## A coarse volume made fine.*?```python\n(.*?)```", text, re.S).group(1)
+    ball = np.square(np.mgrid[:8, :8, :8] - 3.5).sum(0) < 9
+    tifffile.imwrite(tmp_path / "coarse.tif", ball.astype(np.uint8))
+    blobs = np.kron(np.random.default_rng(0).integers(1, 4, (12, 12), np.uint8), np.ones((4, 4), np.uint8))
+    tifffile.imwrite(tmp_path / "labels.tif", blobs)
+    script = tmp_path / "readme.py"
+    script.write_text(code.replace("()", '(loss="patches", steps=3, trust="coarse")', 1), encoding="utf-8")
+    run(script, tmp_path)
+
+
 def test_readme_reconstruction(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     code = re.search(r"## A volume from one micrograph.*?```python\n(.*?)```", text, re.S).group(1)

@@ -55,7 +55,7 @@ def contact_density(mask: np.ndarray) -> float:
     return float(np.mean([_steps(parts, axis).mean() for axis in range(mask.ndim)]))
 
 
-def excess(index: np.ndarray, exemplars: Exemplars, phase: int) -> float:
+def excess(index: np.ndarray, exemplars: Exemplars, phase: int, margin: float = _MARGIN) -> float:
     """Share of the contacts of a phase that is more than the exemplars have; 0 where there are not too many.
 
     Parameters
@@ -66,6 +66,8 @@ def excess(index: np.ndarray, exemplars: Exemplars, phase: int) -> float:
         What the slices should look like.
     phase : int
         Index of the phase; one of thin layers, with mean chords below 4 voxels, has no particles and no excess.
+    margin : float
+        Times the exemplars' contacts that are not too many.
     """
     found = wanted = 0.0
     for axis in range(3):
@@ -76,7 +78,7 @@ def excess(index: np.ndarray, exemplars: Exemplars, phase: int) -> float:
         planes = np.moveaxis(index, axis, 0)
         places = np.unique(np.linspace(0, len(planes) - 1, _SLICES).round().astype(int))
         found += float(np.mean([contact_density(planes[place] == phase) for place in places]))
-    return max(0.0, 1 - _MARGIN * wanted / found) if found else 0.0
+    return max(0.0, 1 - margin * wanted / found) if found else 0.0
 
 
 def _mean_chord(mask: np.ndarray) -> float:

@@ -35,6 +35,8 @@ _SHARPEST = 4.0  # factor on the logits at the end of the binarisation ramp
 _FORBIDDEN = -20.0  # on a logit: a phase that may not be there
 _SEPARATIONS = (0.6, 0.85)  # share of the finest level's steps after which contacts are parted
 _MORE = 4  # times the slices that features see are seen by the statistics: those of a few are too uncertain
+# the same with an anchor, which joins again what was parted, and the exemplars' contacts that are then allowed
+_HELD_SEPARATIONS, _HELD_MARGIN = (0.3, 0.5, 0.7, 0.85), 1.0
 _KEEP = 25  # steps after which the volume is kept, to go back to where the numbers are no longer finite
 
 
@@ -132,6 +134,7 @@ class _Level:
         phases = len(exemplars.first)
         self.fractions = anchor.fractions() if anchor else exemplars.fractions
         self.wanted = torch.tensor(self.fractions, dtype=torch.float32, device=device)
+        self.held = anchor is not None
         self._anchor = anchor
         self._settings = settings
         self._losses: list[tuple[PatchLoss | None, VggLoss | None, Terms]] = []
@@ -295,7 +298,8 @@ class _Run:
                 }
         steps = self.level.steps
         finest = self.level.factor == 1
-        parting = {math.ceil(share * steps) for share in _SEPARATIONS} if finest and self.settings.separate else set()
+        shares = _HELD_SEPARATIONS if self.level.held else _SEPARATIONS
+        parting = {math.ceil(share * steps) for share in shares} if finest and self.settings.separate else set()
         while self.done < steps:
             if self.done in parting:
                 self._separate()
@@ -339,7 +343,7 @@ class _Run:
         flat = allowed.detach().flatten(1).cpu().numpy()
         index = cut(flat, self.level.fractions).reshape(self.level.shape)
         for phase, _ in self.exemplars.first:
-            share = excess(index, self.exemplars, phase)
+            share = excess(index, self.exemplars, phase, *([_HELD_MARGIN] if self.level.held else []))
             if share == 0:
                 continue
             where = torch.from_numpy(surplus_contacts(index == phase, share, self.settings.seed)).to(self.logits.device)

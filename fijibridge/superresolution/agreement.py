@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
     from fijibridge.superresolution.coarse import Coarse
 
-_MARGIN = 0.06  # by which the winning group of a coarse voxel should win, in its share of the voxel
+_MARGIN = 0.35  # by which the winning group of a coarse voxel should win, in its share of the voxel
 _SCALE = 1000.0  # brings the loss to the order of the others
 _SURE = 0.02  # least probability of a group in the volume to begin with
 _RAISE = 0.05  # on logits, beyond what is needed
+# coarse voxels, sigma of a Gaussian: labels hold their voxel with soft edges, which leave no flat faces
+_SOFT = 0.25
+_SOFT_ROUNDS = 6  # of raising, before coarse voxels are raised alone
 FWHM = 2.3548  # of a Gaussian, in its standard deviations
 
 
@@ -71,8 +74,10 @@ class Agreement:
 
     @property
     def coarsest(self) -> int:
-        """The factor: a coarse voxel is one voxel of the coarsest level."""
-        return self.factor
+        """A quarter of the factor: coarser levels would forget the interpolated edges, and with them a tenth of what
+        is known of the visible phases.
+        """
+        return max(1, self.factor // 4)
 
     def digest(self) -> str:
         """What tells it from another one."""
@@ -136,8 +141,8 @@ class Agreement:
 
         groups = torch.from_numpy(self._groups).to(volume.device)
         shares = torch.einsum("gp,pzyx->gzyx", groups, volume)
-        if self.coarse.kind != "labels":
-            shares = blurred(shares, self.sigma / factor)
+        soft = _SOFT * self.factor if self.coarse.kind == "labels" and self.factor > factor else 0.0
+        shares = blurred(shares, (soft or self.sigma) / factor)
         ratio = self.factor // factor
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
 
@@ -190,20 +195,23 @@ class Agreement:
         f = self.factor
         return mask.reshape(z, f, y, f, x, f).mean((1, 3, 5))
 
-    def raised(self, index: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
+    def raised(self, index: np.ndarray, logits: np.ndarray, round_: int = _SOFT_ROUNDS) -> np.ndarray | None:
         """Logits with the right group raised where it does not win its coarse voxel; None where all win.
 
-        Raised is each such coarse voxel as a whole, by as little as lets the right group win.
+        Raised is each such coarse voxel as a whole, by as little as lets the right group win; in the first rounds with
+        soft edges, which leave no flat faces between coarse voxels.
         """
         if self.coarse.kind != "labels":
             return None
+        from scipy import ndimage
+
         wrong = ~self.agreeing(index)
         if not wrong.any():
             return None
-        logits = logits.copy()
         f = self.factor
         z, y, x = (size // f for size in index.shape)
         blocks = logits.reshape(-1, z, f, y, f, x, f)
+        changes = np.zeros((len(self._groups), z, y, x), np.float32)
         for place in zip(*np.nonzero(wrong), strict=True):
             group = self.coarse.labels[place]
             inside = list(self.coarse.groups[group])
@@ -212,10 +220,11 @@ class Agreement:
             others = np.delete(block, inside, axis=0).max(0)
             lacking = np.sort(others - block[inside].max(0))  # sorted: how much each voxel lacks to become the group's
             need = min(len(lacking) - 1, self._needed(group))
-            change = max(0.0, float(lacking[need])) + _RAISE
-            for phase in inside:
-                blocks[(phase, *where[1:])] += change
-        return logits
+            changes[(group, *place)] = max(0.0, float(lacking[need])) + _RAISE
+        fine = changes.repeat(f, 1).repeat(f, 2).repeat(f, 3)
+        if round_ < _SOFT_ROUNDS:
+            fine = ndimage.gaussian_filter(fine, (0, *(_SOFT * f,) * 3), mode="nearest")
+        return logits + np.einsum("gp,gzyx->pzyx", self._groups, fine)
 
     def _needed(self, group: int) -> int:
         """Fine voxels of a coarse one with which a group wins for sure."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fijibridge.params import Param, check
-from fijibridge.reconstruction.settings import ReconstructionSettings
+from fijibridge.reconstruction.settings import ReconstructionSettings, Steps
 
 Factor = Annotated[
     int, Param("fine voxels along a coarse one, 2, 4 or 8; 0: by the pixel sizes of the two files", low=0, high=8)
@@ -46,6 +46,7 @@ class SuperresolutionSettings(ReconstructionSettings):
         A value outside its range or choices.
     """
 
+    steps: Steps = 150
     trust: Trust = "ask"
     psf: Psf = -1.0
     agreement_weight: AgreementWeight = 1.0
