@@ -178,7 +178,7 @@ def test_doctor(shell, monkeypatch, tmp_path):
     answer = shell("doctor")
     checks = [line.split(":")[0].split(maxsplit=1)[1] for line in answer.out.splitlines() if "->" not in line]
     assert checks == ["Python", "Java", "Java libraries", "torch", "ViT weights", "VGG19 weights", "cache", "memory"]
-    assert "vgg19 is not in the cache; needed only for reconstruct" in answer.out
+    assert "vgg19 is not in the cache; needed only for reconstruct and superresolve" in answer.out
     (tmp_path / "file").touch()
     monkeypatch.setenv("FIJIBRIDGE_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv("JAVA_HOME", "")
@@ -480,3 +480,15 @@ def test_ended_half_way(here, master, engine, ending, status, request):
     assert "Traceback" not in err
     assert out == ""
     assert tree(here) == before
+
+
+def test_an_option_of_several_files_takes_all_that_follow():
+    from fijibridge.doors.cli import repeated
+
+    given = ["superresolve", "c.tif", "--slices", "a.tif", "b.tif", "--visible", "CAM", "--slices", "d.tif", "e.tif"]
+    assert repeated(given) == [
+        *["superresolve", "c.tif", "--slices", "a.tif", "--slices", "b.tif", "--visible", "CAM"],
+        *["--slices", "d.tif", "--slices", "e.tif"],
+    ]
+    for other in ([], ["--version"], ["apply", "model", "a.tif", "b.tif", "--out", "o"], ["superresolve", "--help"]):
+        assert repeated(other) == other

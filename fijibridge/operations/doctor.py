@@ -89,7 +89,7 @@ def _vit_weights() -> tuple[str, str, str]:
 def _vgg19_weights() -> tuple[str, str, str]:
     from fijibridge.vgg19 import VGG19
 
-    return _weights(VGG19, "; needed only for reconstruct")
+    return _weights(VGG19, "; needed only for reconstruct and superresolve")
 
 
 def _weights(encoder: str, needed: str = "") -> tuple[str, str, str]:
