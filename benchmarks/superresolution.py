@@ -78,6 +78,7 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
     lines = lines[lines.metric == "perimeter"].error.abs().max()
     surface = 100 * (surfaces(index) / surfaces(truth) - 1)
     seen = index.reshape(16, 4, 16, 4, 16, 4) == 1
+    steps = [np.diff(np.moveaxis(index == 1, axis, 0), axis=0).mean((1, 2)) for axis in range(3)]
     return {
         "visible phase: fraction seen as coarsely, less the coarse volume's (points)": 100
         * ((seen.mean((1, 3, 5)) >= 0.5).mean() - coarse.mean()),
@@ -99,6 +100,9 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
         ),
         "IoU of cubic interpolation, cut at our fraction": overlap(
             cubic > np.quantile(cubic, 1 - counts[1]), truth == 1
+        ),
+        "interfaces of the visible phase at coarse faces / elsewhere (truth: 1)": float(
+            np.mean([each[3::4].mean() / np.delete(each, np.s_[3::4]).mean() for each in steps])
         ),
         "D_eff of the matrix / truth": conductivity(index, 0) / conductivity(truth, 0),
         "D_eff of the particles / truth": conductivity(index, 1) / conductivity(truth, 1),

@@ -31,5 +31,5 @@ class Anchor(Protocol):
     def loss(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
         """How far (P, Z, Y, X) probabilities, of the volume downsampled by a factor, are from agreeing."""
 
-    def raised(self, index: np.ndarray, logits: np.ndarray, round_: int) -> np.ndarray | None:
+    def raised(self, index: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
         """Logits that a cut makes more agreement of than the (Z, Y, X) phases have; None where they agree."""

@@ -156,9 +156,9 @@ def reconstruct(
             fractions = held.fractions(free) if held else exemplars.fractions
             volume[block][free] = cut(made.logits[:, free], fractions)
             logits: np.ndarray | None = without_singles(volume[block], made.logits, exemplars)
-            for round_ in range(_ROUNDS):
+            for _ in range(_ROUNDS):
                 volume[block][free] = cut(logits[:, free], fractions)
-                logits = held.raised(volume[block], logits, round_) if held else None
+                logits = held.raised(volume[block], logits) if held else None
                 if logits is None:
                     break
             softs.append(made.fractions)

@@ -16,9 +16,6 @@ _MARGIN = 0.35  # by which the winning group of a coarse voxel should win, in it
 _SCALE = 1000.0  # brings the loss to the order of the others
 _SURE = 0.02  # least probability of a group in the volume to begin with
 _RAISE = 0.05  # on logits, beyond what is needed
-# coarse voxels, sigma of a Gaussian: labels hold their voxel with soft edges, which leave no flat faces
-_SOFT = 0.25
-_SOFT_ROUNDS = 6  # of raising, before coarse voxels are raised alone
 FWHM = 2.3548  # of a Gaussian, in its standard deviations
 
 
@@ -141,8 +138,8 @@ class Agreement:
 
         groups = torch.from_numpy(self._groups).to(volume.device)
         shares = torch.einsum("gp,pzyx->gzyx", groups, volume)
-        soft = _SOFT * self.factor if self.coarse.kind == "labels" and self.factor > factor else 0.0
-        shares = blurred(shares, (soft or self.sigma) / factor)
+        if self.coarse.kind != "labels":
+            shares = blurred(shares, self.sigma / factor)
         ratio = self.factor // factor
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
 
@@ -195,16 +192,13 @@ class Agreement:
         f = self.factor
         return mask.reshape(z, f, y, f, x, f).mean((1, 3, 5))
 
-    def raised(self, index: np.ndarray, logits: np.ndarray, round_: int = _SOFT_ROUNDS) -> np.ndarray | None:
+    def raised(self, index: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
         """Logits with the right group raised where it does not win its coarse voxel; None where all win.
 
-        Raised is each such coarse voxel as a whole, by as little as lets the right group win; in the first rounds with
-        soft edges, which leave no flat faces between coarse voxels.
+        Raised is each such coarse voxel as a whole, by as little as lets the right group win.
         """
         if self.coarse.kind != "labels":
             return None
-        from scipy import ndimage
-
         wrong = ~self.agreeing(index)
         if not wrong.any():
             return None
@@ -222,8 +216,6 @@ class Agreement:
             need = min(len(lacking) - 1, self._needed(group))
             changes[(group, *place)] = max(0.0, float(lacking[need])) + _RAISE
         fine = changes.repeat(f, 1).repeat(f, 2).repeat(f, 3)
-        if round_ < _SOFT_ROUNDS:
-            fine = ndimage.gaussian_filter(fine, (0, *(_SOFT * f,) * 3), mode="nearest")
         return logits + np.einsum("gp,gzyx->pzyx", self._groups, fine)
 
     def _needed(self, group: int) -> int:

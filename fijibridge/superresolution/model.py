@@ -172,7 +172,7 @@ class GanModel:
         for where, inside, logits in self._blocks(coarse, seed, device, block):
             logits: np.ndarray | None = logits[(slice(None), *inside)]
             part = agreement.part(where)
-            for _ in range(_ROUNDS):  # each coarse voxel by itself: no block depends on its neighbours
+            for _ in range(_ROUNDS):
                 made[where] = logits.argmax(0)
                 logits = part.raised(made[where], logits)
                 if logits is None:
