@@ -46,7 +46,7 @@ class SuperresolutionSettings(ReconstructionSettings):
         A value outside its range or choices.
     """
 
-    steps: Steps = 150
+    steps: Steps = 200
     trust: Trust = "ask"
     psf: Psf = -1.0
     agreement_weight: AgreementWeight = 1.0

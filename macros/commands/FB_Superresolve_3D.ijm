@@ -21,7 +21,7 @@ Dialog.addString("Voxel_size", "", 16);
 fbAddPath("Classifier", "", true);
 Dialog.addString("Phases", "0", 7);
 Dialog.addChoice("Loss", newArray("vgg19", "patches", "both"), "both");
-Dialog.addString("Steps", "150", 7);
+Dialog.addString("Steps", "200", 7);
 Dialog.addString("Slices_per_step", "6", 7);
 Dialog.addCheckbox("Separate", true);
 Dialog.addString("Agreement_weight", "1", 7);
