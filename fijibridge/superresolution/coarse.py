@@ -78,7 +78,8 @@ def groups_of(slices: Phases, visible: Sequence[str]) -> tuple[tuple[int, ...], 
     have = ", ".join(slices.names)
     missing = [name for name in visible if name not in slices.names]
     if missing or not visible or len(set(visible)) < len(visible):
-        found = f"visible phase {missing[0]!r}, which the slices lack" if missing else f"visible = {list(visible)}"
+        found = "the same visible phase twice" if visible else "no visible phase is named"
+        found = f"visible phase {missing[0]!r}, which the slices lack" if missing else found
         raise LabelsError(
             found,
             expected=f"one or more of the slices' phases: {have}",

@@ -200,6 +200,12 @@ def superresolve(
         raise SettingsError(
             "a periodic super-resolution", expected="false: the coarse volume is not periodic", remedy="leave it out"
         )
+    if settings.block % factor:
+        raise SettingsError(
+            f"block = {settings.block} voxels, with factor {factor}",
+            expected=f"a multiple of {factor}: blocks of whole coarse voxels",
+            remedy=f"give {settings.block // factor * factor} or {-(-settings.block // factor) * factor}",
+        )
     tie = tied(coarse, exemplars, factor, settings)
     shape = tuple(factor * size for size in coarse.shape)
     plain = ReconstructionSettings(
