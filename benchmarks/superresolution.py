@@ -158,15 +158,15 @@ def pair_figures(made, exemplars) -> None:
 
 
 def sofc(folder: Path, _: int) -> None:
-    """All phases visible, factor 4: a sub-volume of 20^3."""
+    """All phases visible, factor 4: a sub-volume of 16^3."""
     names = ["phase 0", "phase 1", "phase 2"]
     fine = as_phases(tifffile.imread(folder / "volumes" / "sofc_slice.tif"), class_names=names)
-    coarse = as_phases(tifffile.imread(folder / "volumes" / "sofc_coarse.tif")[:20, :20, :20], class_names=names)
+    coarse = as_phases(tifffile.imread(folder / "volumes" / "sofc_coarse.tif")[:16, :16, :16], class_names=names)
     exemplars = check_exemplars({"xy": fine})
     cpu = time.process_time()
     settings = SuperresolutionSettings(trust="slices")
     made = superresolve(coarse_labels(coarse, fine, names), exemplars, 4, settings)
-    print(f"\nsofc, 20^3 -> 80^3, {time.process_time() - cpu:.0f} CPU s\n| | found | goal |\n|---|---|---|")
+    print(f"\nsofc, 16^3 -> 64^3, {time.process_time() - cpu:.0f} CPU s\n| | found | goal |\n|---|---|---|")
     pair_figures(made, exemplars)
 
 
