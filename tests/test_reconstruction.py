@@ -199,7 +199,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def run(images=("slice.tif",), **options):
-    fast = {"out": "volume.tif", "size": "24", "loss": "patches", "steps": 8, "slices": 4, "threads": 1}
+    fast = {"out": "volume.tif", "size": "24", "loss": "patches", "steps": 8, "slices_per_step": 4, "threads": 1}
     return operation([Path(image) for image in images], **{**fast, **options})
 
 

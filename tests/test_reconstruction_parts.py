@@ -139,6 +139,19 @@ def test_patches_see_what_fractions_do_not():
     assert float(loss(soft(shuffled, 2), generator)) > 1
 
 
+def test_a_large_exemplar_is_looked_at_in_parts():
+    """Each step another part, so that the time of a step does not grow with the exemplar; each tells the same."""
+    rng = np.random.default_rng(0)
+    blobs = np.kron(rng.integers(0, 2, (100, 100), np.uint8), np.ones((4, 4), np.uint8))
+    loss = PatchLoss([soft(blobs, 2)])
+    shuffled = rng.permutation(blobs.ravel()).reshape(blobs.shape)
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        assert float(loss(soft(blobs[:128, :128], 2), generator)) < 0.1 * float(
+            loss(soft(shuffled[:128, :128], 2), generator)
+        )
+
+
 def test_slices_keep_the_order_of_the_axes():
     volume = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).float()
     places = torch.tensor([1, 2])

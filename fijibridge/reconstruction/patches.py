@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _SIZE = 7  # pixels a side
 _PROJECTIONS = 16  # directions drawn anew at each step
 _SCALES = (1, 2, 4)
+_WINDOW = 192  # pixels a side of what is looked at in a larger exemplar, at another place each step
 _SCALE = 100.0  # brings the loss to the order of the other terms
 
 
@@ -19,8 +20,9 @@ class PatchLoss:
     """Sliced Wasserstein distance of patches at several scales.
 
     Patches of 7 x 7 pixels are projected on random directions; the sorted projections of the slices and of the
-    exemplar, which are the quantiles of two distributions, are compared. Every patch counts. (Sliced Wasserstein:
-    Rabin et al. 2011, doi:10.1007/978-3-642-24785-9_37; of patches: Elnekave and Weiss 2022, arXiv 2203.11862.)
+    exemplar, which are the quantiles of two distributions, are compared. Every patch counts; of a large exemplar, over
+    the steps. (Sliced Wasserstein: Rabin et al. 2011, doi:10.1007/978-3-642-24785-9_37; of patches: Elnekave and Weiss
+    2022, arXiv 2203.11862.)
 
     Parameters
     ----------
@@ -52,9 +54,20 @@ class PatchLoss:
                 continue
             directions = torch.randn(_PROJECTIONS, slices.shape[1], _SIZE, _SIZE, generator=generator)
             directions = (directions / directions.flatten(1).norm(dim=1)[:, None, None, None]).to(slices.device)
-            wanted = torch.cat([F.conv2d(view, directions).flatten(2)[0] for view in exemplars], dim=1)
+            parts = [_window(view, generator) for view in exemplars]
+            wanted = torch.cat([F.conv2d(part, directions).flatten(2)[0] for part in parts], dim=1)
             wanted = wanted.sort(dim=1).values
             found = F.conv2d(coarse, directions).movedim(1, 0).flatten(1).sort(dim=1).values
             wanted = F.interpolate(wanted[None], size=found.shape[1], mode="linear", align_corners=True)[0]
             loss = loss + (found - wanted).square().mean()
         return _SCALE * loss
+
+
+def _window(view: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A part of (1, P, Y, X) at random; all of it where that is not large."""
+    import torch
+
+    if min(view.shape[-2:]) <= _WINDOW:
+        return view
+    y, x = (int(torch.randint(size - _WINDOW + 1, (), generator=generator)) for size in view.shape[-2:])
+    return view[..., y : y + _WINDOW, x : x + _WINDOW]
