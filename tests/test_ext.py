@@ -80,7 +80,7 @@ def options_for(name: str, sample: Path) -> str:
     if name in ("reconstruct", "superresolve"):
         wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
         wanted |= {"trust": "coarse", "slices": str(sample / "labels.tif"), "visible": "ISE"}
-    return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
+    return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))
 
 
 @pytest.mark.parametrize("door", ["Ext", "library"])

@@ -118,7 +118,7 @@ def fast(name: str, sample: Path) -> str:
     if name in ("reconstruct", "superresolve"):
         wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
         wanted |= {"trust": "coarse", "slices": str(sample / "labels.tif"), "visible": "ISE"}
-    return " ".join(f"{key}={value}" for key, value in wanted.items() if key in parameters_of(name))
+    return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))
 
 
 def test_every_function_and_command(headless, imagej, trained, tmp_path, service_folder):
@@ -129,7 +129,7 @@ def test_every_function_and_command(headless, imagej, trained, tmp_path, service
         open_image = f"// include FijiBridge.ijm\nclose('*');\nopen({image});\n"
         arguments = ", ".join(map(macro_text, given(name, trained, tmp_path / f"{name} ü").values()))
         separator = ", " if arguments else ""
-        call = f'fb{camel(name)}({arguments}{separator}"{fast(name, trained)}")'
+        call = f"fb{camel(name)}({arguments}{separator}{macro_text(fast(name, trained))})"
         macros.append((f'// include FijiBridge.ijm\nreturn "" + {call};', ""))
         options = given(name, trained, tmp_path / f"{name} command")
         open_already = ("image", "images", "coarse")

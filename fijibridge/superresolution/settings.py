@@ -22,7 +22,7 @@ Trust = Annotated[
 Psf = Annotated[
     float,
     Param(
-        "width (FWHM) of the coarse volume's point-spread function, for probabilities and grey values; -1: estimated",
+        "width (FWHM) of the blur in a coarse volume of probabilities or grey values; negative: estimated",
         low=-1,
         high=8,
         unit="coarse voxels",
