@@ -92,6 +92,24 @@ def made(coarse, exemplars):
     return superresolve(coarse, exemplars, 4, FAST)
 
 
+def test_unevenness_tells_a_volume_that_knows_the_coarse_grid(truth, exemplars):
+    """A material does not; voxels that end at the faces of coarse ones do."""
+    import torch
+
+    labels = (means(truth == 2) >= 0.5).astype(np.uint8)
+    coarse = coarse_labels(as_phases(labels, class_names=["rest", "CAM"]), exemplars.first, ["CAM"])
+    agreement = tied(coarse, exemplars, 4, replace(FAST, trust="coarse")).agreement
+
+    def unevenness(index: np.ndarray, factor: int = 1) -> float:
+        one_hot = torch.nn.functional.one_hot(torch.from_numpy(index.astype(np.int64)), 3).permute(3, 0, 1, 2).float()
+        return float(agreement.unevenness(one_hot, factor))
+
+    blocks = np.where(labels == 1, 2, 1).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+    assert unevenness(blocks) == pytest.approx(3)  # all changes at one of four places: (4 - 1)^2 / 4 + 3 / 4
+    assert unevenness(truth) < 0.05
+    assert unevenness(blocks[::4, ::4, ::4], 4) == 0  # at the coarse level there is nothing to be even about
+
+
 def test_the_fine_volume_is_the_coarse_one_seen_closer(made, coarse, truth):
     assert made.phases.index.shape == (32, 32, 32)
     assert made.phases.names == tuple(NAMES)

@@ -15,6 +15,7 @@ from fijibridge.params import Param
 LIBRARY = "FijiBridge.ijm"
 COMMANDS = "commands"
 _SEAM = '// --- written by "fijibridge macros" from the catalogue of operations ---\n'
+_SHORT = ("bool", "choice", "int", "float")
 _WIDTHS = {"path": 40, "paths": 40, "text": 16}
 
 
@@ -140,11 +141,18 @@ def _command(name: str) -> str:
     """The menu command of an operation: a dialog, which ``run("FB ...", options)`` fills in without showing it."""
     title = command_name(name)
     fields, values, help_rows = [], [], []
+    beside = False  # short fields stand two to a row: a dialog of thirty must fit on a laptop's screen
     for key, (plain, param, parameter) in parameters_of(name).items():
         if param.role == "image":  # the active one, unless the command's options name another
             values.append(_value(key, param, f'fbOption(given, "{key}")'))
             continue
         field, value = _field(key, plain, param, parameter.default)
+        kind = kind_of(plain)
+        if beside and (kind in _SHORT or kind == "text"):
+            fields.append("Dialog.addToSameRow();")
+            beside = False
+        else:  # beside a longer field on its left the next would stand outside the dialog
+            beside = kind in _SHORT
         fields.append(field)
         values.append(_value(key, param, value))
         explained = param.help + (f" ({param.range})" if param.range else "")

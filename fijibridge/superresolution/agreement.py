@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MARGIN = 0.35  # by which the winning group of a coarse voxel should win, in its share of the voxel
 _SCALE = 1000.0  # brings the loss to the order of the others
+_EVEN = 20.0  # scale of the evenness
 _SURE = 0.02  # least probability of a group in the volume to begin with
 _RAISE = 0.05  # on logits, beyond what is needed
 FWHM = 2.3548  # of a Gaussian, in its standard deviations
@@ -159,7 +160,26 @@ class Agreement:
         else:
             grey = self._on("values", volume.device)
             error = (torch.einsum("g,gzyx->zyx", self.intensities(shares), shares) - grey) / grey.std()
-        return self.weight * _SCALE * error.square().mean()
+        return self.weight * (_SCALE * error.square().mean() + _EVEN * self.unevenness(volume, factor))
+
+    def unevenness(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
+        """How much more, or less, groups change at the faces of coarse voxels than inside: variance over mean squared.
+
+        A material knows nothing of the coarse grid; yet the cheapest way to fill a coarse voxel by half is to end at
+        its faces.
+        """
+        import torch
+
+        ratio = self.factor // factor
+        if ratio == 1:
+            return volume.new_zeros(())
+        shares = torch.einsum("gp,pzyx->gzyx", torch.from_numpy(self._groups).to(volume.device), volume)
+        found = []
+        for axis in (1, 2, 3):
+            steps = shares.diff(dim=axis).abs().mean([each for each in range(4) if each != axis])
+            steps = steps[: len(steps) // ratio * ratio].reshape(-1, ratio).mean(0)
+            found.append((steps / steps.mean().clamp(min=1e-6) - 1).square().mean())
+        return torch.stack(found).mean()
 
     def intensities(self, shares: torch.Tensor) -> torch.Tensor:
         """(G,) grey value of each group: the least-squares fit, without a gradient."""

@@ -7,6 +7,7 @@ Dialog.addString("Databar", "auto", 16);
 Dialog.addCheckbox("Probabilities", true);
 fbAddPath("Weights", "", false);
 Dialog.addString("Threads", "0", 7);
+Dialog.addToSameRow();
 Dialog.addString("Heap", "", 16);
 Dialog.addCheckbox("Overwrite", false);
 Dialog.addCheckbox("Show", true);
