@@ -74,12 +74,12 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, scratch: Path) -> None:
     import tifffile
 
-    from fijibridge.demo_image import demo_image
     from fijibridge.doors import service
     from fijibridge.doors.generate import LIBRARY, macros_folder
     from fijibridge.doors.install import filled_in
     from fijibridge.image_output import write_labels
     from fijibridge.jvm import start
+    from fijibridge.synthesis.demo import demo_image
 
     library = filled_in((macros_folder() / LIBRARY).read_text(encoding="utf-8"))
     gateway = start()

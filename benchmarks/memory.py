@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 from machine import describe
 
-from fijibridge.demo_image import demo_image
+from fijibridge.synthesis.demo import demo_image
 
 GOAL_GIB = 6
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import fijibridge as fb
-from fijibridge.demo_image import demo_image
 from fijibridge.forest import predict_weka, read_model, to_sklearn
+from fijibridge.synthesis.demo import demo_image
 
 image, labels, truth = demo_image(192)
 fb.start(heap="1g")  # the embedded ImageJ and Weka; needs Java 11 or newer

@@ -6,8 +6,8 @@ python examples/segment_micrograph.py [IMAGE LABELS]
 import sys
 
 import fijibridge as fb
-from fijibridge.demo_image import demo_image
 from fijibridge.image_output import write_labels, write_overlay
+from fijibridge.synthesis.demo import demo_image
 
 if len(sys.argv) == 3:
     image = fb.read_image(sys.argv[1])

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 import fijibridge as fb
-from fijibridge.demo_image import demo_image
+from fijibridge.synthesis.demo import demo_image
 
 fiji = fb.start(fiji=sys.argv[1])  # before anything else that uses Java
 image, labels, truth = demo_image(192)

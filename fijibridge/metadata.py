@@ -91,6 +91,12 @@ class PixelSize:
         if not self.unit:
             raise ImageError("pixel size without a unit", expected="a unit such as nm", remedy="name the unit")
 
+    @property
+    def micrometres(self) -> float | None:
+        """Mean of width and height in micrometres; None where the unit is no length that is known."""
+        metres = _METRES.get(self.unit)
+        return None if metres is None else (self.y + self.x) / 2 * metres * 1e6
+
 
 def pixel_size_from_metres(y: float, x: float) -> PixelSize | None:
     """Express a pixel size in metres in the unit a microscopist would use; None if it is not a positive number."""

@@ -302,7 +302,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, trees, max_features, max_depth, seed, databar, probabilities, weights, threads, heap, overwrite
+//   options: engine, classes, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, trees, max_features, max_depth, seed, databar, probabilities, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -327,7 +327,7 @@ function fbApply(classifier, images, out, options) {
 // Write the features of an image as a stack for ImageJ and TWS.
 //   image: micrograph or stack: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, databar, slices, weights, threads, overwrite
+//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, databar, slices, weights, threads, overwrite
 function fbFeatures(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -379,6 +379,61 @@ function fbSuperresolve(coarse, out, options) {
     arguments = "" + fbPair("coarse", fbImage(coarse, id)) + ", "
         + fbPair("out", out);
     return "" + fbCall("superresolve", id, arguments, options);
+}
+
+// Simulate SE + BSE micrographs of composite electrodes, with labels.
+//   out: folder of the data set; kept as far as it got when stopped
+//   options: preset, config, count, size, preview, seed, workers, dask, resume, overwrite
+function fbSimulate(out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("out", out);
+    return "" + fbCall("simulate", id, arguments, options);
+}
+
+// Measure how diverse simulated micrographs are, beside real ones.
+//   dataset: folder of a data set that simulate wrote
+//   out: folder for the results; it appears when they are complete
+//   options: real, detector, images, encoder, databar, weights, overwrite
+function fbDiversity(dataset, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("dataset", dataset) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("diversity", id, arguments, options);
+}
+
+// Train a network that segments SE and BSE images into phases.
+//   dataset: folder of a data set, as simulate writes it
+//   out: folder of the network; written at each check
+//   options: classes, merge, minutes, clock, steps, encoder, pretrained, width, crop, batch, rate, onnx, seed, device, threads, resume, overwrite
+function fbTrainNetwork(dataset, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("dataset", dataset) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("train_network", id, arguments, options);
+}
+
+// Segment SE and BSE images with a trained network.
+//   network: folder of a trained network
+//   out: folder for the results; it appears when they are complete
+//   options: se, bse, register, flips, uncertainty, probabilities, rescale, databar, device, threads, overwrite
+function fbSegmentNetwork(network, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("network", network) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("segment_network", id, arguments, options);
+}
+
+// Train a segmenting network further on sparse labels of a real image.
+//   network: folder of a trained network
+//   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
+//   out: folder for the results; it appears when they are complete
+//   options: se, bse, classes, replay, steps, rate, databar, seed, device, threads, overwrite
+function fbFineTuneNetwork(network, labels, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("network", network) + ", "
+        + fbPair("labels", fbLabels(labels, id)) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("fine_tune_network", id, arguments, options);
 }
 
 // Segment a simulated micrograph with known truth.

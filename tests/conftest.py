@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,6 +195,49 @@ def service_folder(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("FIJIBRIDGE_SERVICE", str(folder))
         yield folder
         service.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small simulated data set, ``dataset``, and a network barely trained on it, ``network``."""
+    from fijibridge.network.settings import NetworkSettings
+    from fijibridge.network.training import train_network
+    from fijibridge.synthesis.config import config_of
+    from fijibridge.synthesis.dataset import write_dataset
+
+    folder = tmp_path_factory.mktemp("tiny network")
+    sizes = {"size": 128, "depth": 12, "sections": 1, "pixel_size": 0.1}
+    write_dataset(config_of({"preset": "generic", **sizes}, "tiny"), out=folder / "dataset", count=4, workers=1)
+    settings = NetworkSettings(steps=2, width=4, levels=3, crop=32, batch=2, checks=1, threads=1)
+    train_network(folder / "dataset", settings, out=folder / "network")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of eight small pairs."""
+    from network_sample import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("pairs") / "set")
+
+
+@pytest.fixture(scope="session")
+def pair_network(labelled_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A network that has learnt something from them, in a few seconds, and its folder."""
+    from dataclasses import replace
+
+    import torch
+    from network_sample import TINY
+
+    from fijibridge.network.training import train_network
+
+    out = tmp_path_factory.mktemp("net") / "net"
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return train_network(labelled_pairs, replace(TINY, steps=60, checks=4, detector_dropout=0.5), out=out), out
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

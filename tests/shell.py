@@ -11,10 +11,10 @@ import numpy as np
 import roifile
 import tifffile
 
-from fijibridge.demo_image import demo_image
 from fijibridge.image_output import write_labels
 from fijibridge.images import Image
 from fijibridge.labels import Labels
+from fijibridge.synthesis.demo import demo_image
 
 # classical features and few trees: what is tried here does not depend on more
 FAST = ("--encoder", "none", "--trees", "12", "--threads", "1")

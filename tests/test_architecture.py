@@ -21,13 +21,14 @@ HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "numba", "jpype", "scyjav
 # Later rows may import earlier ones; rooms of one row are one another's neighbours. "jvm" is special: see below.
 ORDER = (
     ("errors", "params", "progress", "output"),
-    ("metadata", "image_files", "images", "image_output", "roi_masks", "labels", "installed"),
+    ("devices", "metadata", "image_files", "images", "image_output", "roi_masks", "labels", "installed"),
     ("vgg19", "weight_sources", "weights"),
-    ("demo_image",),
     ("jvm",),
     ("features", "metrology"),
     ("forest",),
+    ("network",),
     ("segmentation",),
+    ("synthesis",),
     ("reconstruction",),
     ("superresolution",),
     ("tws",),

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from fijibridge.demo_image import CLASS_NAMES, demo_image
 from fijibridge.doors.cli import main
 from fijibridge.errors import FeatureMismatchError, ImageNotFoundError, ModelFileError, OutputError
 from fijibridge.features import FeatureRecipe, FeatureStack
@@ -25,6 +24,7 @@ from fijibridge.operations.features import features
 from fijibridge.operations.import_classifier import import_classifier
 from fijibridge.segmentation import PixelSegmenter, load_segmenter
 from fijibridge.segmentation.recipe_file import read_recipe
+from fijibridge.synthesis.demo import CLASS_NAMES, demo_image
 
 FILES = {"classifier.json", "forest.safetensors", "classifier.model"}
 COLORS = ["#102030", "#405060", "#708090"]

@@ -12,7 +12,7 @@ import pytest
 import roifile
 import tifffile
 
-from fijibridge.demo_image import demo_image
+from fijibridge.synthesis.demo import demo_image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -181,3 +181,9 @@ def test_benchmarks_run(tmp_path, java, name, arguments):
     out = run(ROOT / "benchmarks" / name, tmp_path, *arguments)
     assert "| goal |" in out or "goal" in out.lower()
     assert len(re.findall(r"^\|.*\|$", out, re.M)) >= 3
+
+
+def test_simulation_and_network(tmp_path):
+    printed = run(ROOT / "examples" / "simulate_and_segment.py", tmp_path, str(tmp_path))
+    assert "classes: ISE, CAM, pore" in printed
+    assert (tmp_path / "segmentation" / "labels.tif").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,12 +39,14 @@ def fiji(java):
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory) -> Path:
-    """A saved classifier, and beside it the image and labels it was trained on."""
+def classifier(tmp_path_factory, tiny_network) -> Path:
+    """A saved classifier, beside it the image and labels it was trained on, a data set and a network."""
     from fijibridge.operations import operation
 
     folder = tmp_path_factory.mktemp("trained")
     write_sample(folder, 96)
+    for name in ("dataset", "network"):
+        shutil.copytree(tiny_network / name, folder / name)
     operation("segment")(
         folder / "image.tif",
         labels=folder / "labels.tif",
@@ -67,6 +70,8 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
         "classifier": classifier,
         "model": classifier / "classifier.model",
         "recipe": classifier,
+        "dataset": sample / "dataset",
+        "network": sample / "network",
     }
     return [str(out if key == "out" else known[key]) for key in placed(name)[0]]
 
@@ -80,6 +85,11 @@ def options_for(name: str, sample: Path) -> str:
     if name in ("reconstruct", "superresolve"):
         wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
         wanted |= {"trust": "coarse", "slices": str(sample / "labels.tif"), "visible": "ISE"}
+    if "network" in name:
+        wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
+        wanted["encoder"] = "plain"
+    if name == "simulate":
+        wanted |= {"count": "2", "workers": "1"}
     return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))
 
 

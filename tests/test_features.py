@@ -17,7 +17,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fijibridge.demo_image import demo_image
 from fijibridge.errors import FeatureMismatchError, ImageError, ImageNotFoundError, SettingsError
 from fijibridge.features import FeatureRecipe, FeatureStack, extract_features, vit
 from fijibridge.features import stack as stack_module
@@ -27,6 +26,7 @@ from fijibridge.features.tiles import overlap_of, sample_outside, spans, tiles
 from fijibridge.features.upsample import bilinear
 from fijibridge.features.vit import ViTEncoder
 from fijibridge.images import Image, image_from_array
+from fijibridge.synthesis.demo import demo_image
 from fijibridge.weights import _write_cache, cache_file, load_weights, state_digest
 
 TINY = FeatureRecipe(encoder="test_vit", blocks=(2,))

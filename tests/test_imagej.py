@@ -63,10 +63,12 @@ def imagej(tmp_path_factory, service_folder, java) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A folder with image.tif, labels.tif and a classifier, out/classifier."""
+def trained(tmp_path_factory, tiny_network) -> Path:
+    """A folder with image.tif, labels.tif, a classifier, out/classifier, a data set and a network."""
     folder = tmp_path_factory.mktemp("trained ü")
     write_sample(folder, 96)
+    for name in ("dataset", "network"):
+        shutil.copytree(tiny_network / name, folder / name)
     operation("segment")(
         folder / "image.tif", labels=folder / "labels.tif", out=folder / "out", encoder="none", trees=8, threads=1
     )
@@ -109,6 +111,8 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
         "classifier": trained / "out" / "classifier",
         "model": trained / "out" / "classifier" / "classifier.model",
         "recipe": trained / "out" / "classifier",
+        "dataset": trained / "dataset",
+        "network": trained / "network",
     }
     return {key: str(out if key == "out" else known[key]) for key in placed(name)[0]}
 
@@ -118,6 +122,11 @@ def fast(name: str, sample: Path) -> str:
     if name in ("reconstruct", "superresolve"):
         wanted |= {"size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
         wanted |= {"trust": "coarse", "slices": str(sample / "labels.tif"), "visible": "ISE"}
+    if "network" in name:
+        wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
+        wanted["encoder"] = "plain"
+    if name == "simulate":
+        wanted |= {"count": "2", "workers": "1"}
     return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))
 
 

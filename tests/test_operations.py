@@ -13,7 +13,6 @@ import pytest
 import tifffile
 from shell import FAST, tree, write_image, write_rois, write_sample
 
-from fijibridge.demo_image import CLASS_NAMES, demo_image
 from fijibridge.doors.cli import main
 from fijibridge.errors import (
     BridgeError,
@@ -33,6 +32,7 @@ from fijibridge.operations.segment import segment
 from fijibridge.params import Param, param_of
 from fijibridge.segmentation import PixelSegmenter
 from fijibridge.segmentation.recipe_file import read_recipe
+from fijibridge.synthesis.demo import CLASS_NAMES, demo_image
 
 QUICK = {"encoder": "none", "trees": 12, "threads": 1}
 

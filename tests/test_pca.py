@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fijibridge.demo_image import demo_image
 from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features import FeatureRecipe, FeatureStack, extract_features
 from fijibridge.features.classical import CLASSICAL_NAMES
@@ -19,6 +18,7 @@ from fijibridge.features.pca import component_names, fit_basis, project, read_ba
 from fijibridge.features.position import positional_probe
 from fijibridge.features.vit import ViTEncoder
 from fijibridge.segmentation import PixelSegmenter, load_segmenter
+from fijibridge.synthesis.demo import demo_image
 
 TINY = FeatureRecipe(encoder="test_vit", blocks=(2, 3), channels=5)
 

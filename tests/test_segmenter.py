@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fijibridge.demo_image import CLASS_NAMES, demo_image
 from fijibridge.errors import FeatureMismatchError, LabelsError, SettingsError
 from fijibridge.features import FeatureRecipe, FeatureStack, extract_features
 from fijibridge.images import Image, PixelSize
 from fijibridge.labels import Labels
 from fijibridge.segmentation import PixelSegmenter
+from fijibridge.synthesis.demo import CLASS_NAMES, demo_image
 
 CLASSICAL = FeatureRecipe(encoder="none")
 TINY = FeatureRecipe(encoder="test_vit", blocks=(2,))

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import fijibridge as fb
-from fijibridge.demo_image import demo_image
 from fijibridge.errors import BridgeError, FeatureMismatchError, JavaError, LabelsError, SettingsError
 from fijibridge.features import FeatureStack
 from fijibridge.images import Image
 from fijibridge.jvm import lifecycle, start
 from fijibridge.jvm.fiji import java_of_fiji, start_fiji
+from fijibridge.synthesis.demo import demo_image
 from fijibridge.tws.inputs import boxes, feature_stacks, grey_planes, label_planes
 
 needs_fiji = pytest.mark.skipif("FIJIBRIDGE_TEST_FIJI" not in os.environ, reason="FIJIBRIDGE_TEST_FIJI is not set")
@@ -164,7 +164,7 @@ _START = """
 import os
 import numpy as np
 import fijibridge as fb
-from fijibridge.demo_image import demo_image
+from fijibridge.synthesis.demo import demo_image
 fiji = fb.start(fiji=os.environ["FIJIBRIDGE_TEST_FIJI"], heap="2g")
 image, labels, truth = demo_image(120)
 segmenter = fb.PixelSegmenter(engine="sklearn", recipe=fb.FeatureRecipe(encoder="none"), n_trees=20)

@@ -16,11 +16,11 @@ import tifffile
 from groovy_jar import groovy_jar
 from shell import write_sample
 
-from fijibridge.demo_image import demo_image
 from fijibridge.doors.install import install, texts_for
 from fijibridge.jvm import find_java
 from fijibridge.labels import read_labels
 from fijibridge.operations import operation
+from fijibridge.synthesis.demo import demo_image
 
 _CLASSPATH = os.environ.get("FIJIBRIDGE_TWS_CLASSPATH", "")
 needs_tws = pytest.mark.skipif(not _CLASSPATH, reason="FIJIBRIDGE_TWS_CLASSPATH is not set")

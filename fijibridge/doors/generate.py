@@ -180,7 +180,7 @@ def _command(name: str) -> str:
 def _field(key: str, plain: Any, param: Param, default: Any) -> tuple[str, str]:
     """A dialog's field, and the expression that reads it."""
     label = _quoted(key.capitalize())
-    empty = default is inspect.Parameter.empty or default is None
+    empty = default is inspect.Parameter.empty or default in (None, ())
     kind = kind_of(plain)
     if kind == "bool":
         return f"Dialog.addCheckbox({label}, {'true' if default is True else 'false'});", "Dialog.getCheckbox()"

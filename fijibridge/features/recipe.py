@@ -29,6 +29,10 @@ Tile = Annotated[
 # see CONTEXT in vit.py).
 AUTOMATIC_TILE = {"keep": 280, "mean": 784}
 SMALLEST_TILE = 112
+NetworkFolder = Annotated[
+    str, Param("folder of a trained network: its probabilities become features beside the others; empty: none")
+]
+Detector = Annotated[str, Param("for a network: the detector that took the image, such as SE or BSE")]
 Classical = Annotated[Literal["tws", "none"], Param("'tws': Trainable Weka Segmentation's 76 default features")]
 
 
@@ -61,6 +65,13 @@ class FeatureRecipe:
     channels : int
         The ViT's channels, of all blocks together, are replaced by so many principal components; 0: they are all kept.
         The components are unsupervised: directions in which the tokens vary most, whatever the classes.
+    network : str
+        Folder of a trained network (:mod:`fijibridge.network.file`) whose class probabilities are
+        features, after all others; empty: none. A saved classifier holds a copy of it.
+    network_sha256 : str
+        Of its weights, filled in when it is loaded. Where the folder lies takes no part in comparisons.
+    detector : str
+        As what the network sees the image.
     basis : str
         The components, filled in from the first image seen (:mod:`fijibridge.features.pca` tells the format), so that
         all further images are projected with the same numbers.
@@ -84,6 +95,9 @@ class FeatureRecipe:
     weights_licence: str = ""
     channels: Channels = 0
     basis: str = field(default="", repr=False)
+    network: NetworkFolder = ""
+    network_sha256: str = ""
+    detector: Detector = "BSE"
 
     def __post_init__(self) -> None:
         self._put("blocks", int)
@@ -100,10 +114,10 @@ class FeatureRecipe:
             from fijibridge.features.pca import read_basis  # numpy: only for recipes that need it
 
             read_basis(self.basis, self.channels)
-        if not self.has_vit and self.classical == "none":
+        if not self.has_vit and self.classical == "none" and not self.network:
             raise SettingsError(
                 "a recipe with neither a ViT nor classical features",
-                expected="an encoder, classical features, or both",
+                expected="an encoder, classical features, a network, or several of them",
                 remedy="set classical='tws' or name an encoder",
             )
         # timm hands the blocks out in rising order, each once, whatever the order asked for
@@ -158,8 +172,10 @@ class FeatureRecipe:
         if not self.has_vit and not other.has_vit:
             ignored |= {"blocks", "enlargement", "position", "upsampler", "tile", "percentiles", "weights_sha256"}
             ignored |= {"channels", "basis"}
+        if bool(self.network) == bool(other.network):
+            ignored |= {"network"} if self.network else {"network", "network_sha256", "detector"}
         if as_request:
-            learnt = ("weights_sha256", "basis")
+            learnt = ("weights_sha256", "basis", "network_sha256")
             ignored |= {name for name in learnt if not (getattr(self, name) and getattr(other, name))}
         names = [own.name for own in fields(self) if own.name not in ignored]
         return [

@@ -14,6 +14,11 @@ CATALOGUE = {
     "measure": "fijibridge.operations.measure",
     "reconstruct": "fijibridge.operations.reconstruct",
     "superresolve": "fijibridge.operations.superresolve",
+    "simulate": "fijibridge.operations.simulate",
+    "diversity": "fijibridge.operations.diversity",
+    "train_network": "fijibridge.operations.train_network",
+    "segment_network": "fijibridge.operations.segment_network",
+    "fine_tune_network": "fijibridge.operations.fine_tune_network",
     "demo": "fijibridge.operations.demo",
     "doctor": "fijibridge.operations.doctor",
 }

@@ -17,6 +17,7 @@ from fijibridge.operations.results import (
     Probabilities,
     Weights,
     about_classifier,
+    forest_prediction,
     write_report,
     write_segmentation,
 )
@@ -90,7 +91,9 @@ def apply(
                 whole = slices()
                 files.append(
                     write_segmentation(
-                        segmenter,
+                        forest_prediction(segmenter, stages),
+                        segmenter.class_names_,
+                        segmenter.class_colors_,
                         whole,
                         count,
                         folder,

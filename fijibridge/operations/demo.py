@@ -27,7 +27,8 @@ def demo(
 
     CAM particles and pores in a solid electrolyte (ISE), labelled by 24 strokes; the result is compared with the truth.
 
-    Writes image.tif, labels.tif (the strokes), truth.tif and the folder segmentation (see segment), and report.json.
+    Writes image.tif (BSE), se.tif (the same place by secondary electrons), labels.tif (the strokes), truth.tif, the
+    folder segmentation (see segment) of image.tif, and report.json.
 
     Returns
     -------
@@ -35,20 +36,20 @@ def demo(
         The report of segment, with ``iou`` (intersection over union of each class with the truth) and ``mean_iou``.
     """
     import numpy as np
-    import tifffile
 
-    from fijibridge.demo_image import demo_image
-    from fijibridge.image_output import write_labels
+    from fijibridge.image_output import write_imagej, write_labels
     from fijibridge.images import read_image
     from fijibridge.operations.segment import segment
+    from fijibridge.synthesis.demo import demo_image
 
     check(demo, locals())
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[weights]) as folder:
         image, labels, truth = demo_image(size, seed)
         about = {"pixel_size": image.pixel_size, "class_names": labels.class_names}
-        resolution = (1 / image.pixel_size.x, 1 / image.pixel_size.y)
-        metadata = {"unit": image.pixel_size.unit}
-        tifffile.imwrite(folder / "image.tif", image.data, imagej=True, resolution=resolution, metadata=metadata)
+        other, _, _ = demo_image(size, seed, detector="SE")
+        for name, each in (("image.tif", image), ("se.tif", other)):
+            planes, shape = iter([each.data]), (1, *each.shape)
+            write_imagej(folder / name, planes, shape, each.data.dtype, "ZYX", each.pixel_size, metadata={})
         write_labels(folder / "labels.tif", labels.data, **about)
         write_labels(folder / "truth.tif", truth, **about)
         report = segment(
@@ -68,7 +69,13 @@ def demo(
         for k, name in enumerate(labels.class_names, start=1):
             ours, theirs = found == k, truth == k
             iou[name] = round(float((ours & theirs).sum() / (ours | theirs).sum()), 4)
-        outputs = ["image.tif", "labels.tif", "truth.tif", *(f"segmentation/{name}" for name in report["outputs"])]
+        outputs = [
+            "image.tif",
+            "se.tif",
+            "labels.tif",
+            "truth.tif",
+            *(f"segmentation/{name}" for name in report["outputs"]),
+        ]
         report |= {"operation": "demo", "out": str(out), "image": str(Path(out) / "image.tif"), "outputs": outputs}
         report["iou"] = iou
         report["mean_iou"] = round(float(np.mean(list(iou.values()))), 4)

@@ -13,6 +13,7 @@ from fijibridge.errors import OutputError, SettingsError
 from fijibridge.features.recipe import (
     Channels,
     Classical,
+    Detector,
     Encoder,
     Enlargement,
     FeatureRecipe,
@@ -68,6 +69,11 @@ def features(
     upsampler: Upsampler = FeatureRecipe.upsampler,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
+    network: Annotated[
+        Path | None,
+        Param("folder of a trained network, whose probabilities become features too", role="classifier"),
+    ] = None,
+    detector: Detector = FeatureRecipe.detector,
     databar: Databar = "auto",
     slices: Annotated[str, Param("slices, such as 1-3,7; empty: all")] = "",
     weights: Weights = None,
@@ -107,6 +113,8 @@ def features(
         upsampler=upsampler,
         tile=tile,
         classical=classical,
+        network=str(network) if network else "",
+        detector=detector,
     )
     stages = Stages()
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(image, classifier, weights)) as folder:

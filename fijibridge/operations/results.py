@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -50,26 +50,46 @@ def block_numbers(text: str) -> tuple[int, ...]:
         ) from error
 
 
+def forest_prediction(segmenter: PixelSegmenter, stages: Stages) -> Callable[[Image, Any], np.ndarray]:
+    """What a trained segmenter makes of an image, and of its features where they are there already."""
+
+    def predict(image: Image, stack: FeatureStack | None) -> np.ndarray:
+        if stack is None:
+            with stages("features"):
+                stack = segmenter.features(image)
+        with stages("prediction"):
+            return segmenter.predict_proba(stack)
+
+    return predict
+
+
 def write_segmentation(
-    segmenter: PixelSegmenter,
-    slices: Iterator[tuple[Image, FeatureStack | None]],
+    predict: Callable[[Image, Any], np.ndarray],
+    class_names: Sequence[str],
+    class_colors: Any,
+    slices: Iterator[tuple[Image, Any]],
     count: int,
     folder: Path,
     *,
     prefix: str,
     probabilities: bool,
     stages: Stages,
+    uncertainty: bool = False,
 ) -> dict[str, Any]:
     """Segment the slices of one image file and write them as they come: never more than one is held.
 
     Parameters
     ----------
-    segmenter : PixelSegmenter
-        Trained.
-    slices : iterator of (Image, FeatureStack or None)
-        ``count`` of them, of one size; features that are there already are used.
+    predict : callable
+        (image, what comes with it) -> (rows, X, K) float32 probabilities of the rows without a data bar.
+    class_names, class_colors
+        Of the K classes; colours as `class_colors_or_default` takes them.
+    slices : iterator of (Image, anything)
+        ``count`` of them, of one size.
     folder, prefix
         Files are ``prefix + "labels.tif"`` and so on; the overlay shows the first slice.
+    uncertainty : bool
+        Write the entropy of the probabilities, 0 (sure) to 1, too.
 
     Returns
     -------
@@ -78,53 +98,63 @@ def write_segmentation(
     """
     import numpy as np
 
-    from fijibridge.image_output import write_labels, write_overlay, write_probabilities
+    from fijibridge.image_output import write_imagej, write_labels, write_overlay, write_probabilities
+    from fijibridge.network.calibration import uncertainty as uncertainty_of
     from fijibridge.segmentation.pixel import labels_of
 
-    first, first_stack = next(slices)
-    names, colors = segmenter.class_names_, segmenter.class_colors_
-    about = {"pixel_size": first.pixel_size, "class_names": names, "count": count}
-    pixels = np.zeros(len(names) + 1, np.int64)
+    first, extra = next(slices)
+    about = {"pixel_size": first.pixel_size, "class_names": class_names, "count": count}
+    pixels = np.zeros(len(class_names) + 1, np.int64)
 
-    def results(spool: IO[bytes]) -> Iterator[np.ndarray]:
-        image, stack = first, first_stack
+    def results(spool: IO[bytes], unsure: IO[bytes]) -> Iterator[np.ndarray]:
+        image, more = first, extra
         for z in range(count):
             if z:
-                image, stack = next(slices)
-            if stack is None:
-                with stages("features"):
-                    stack = segmenter.features(image)
-            with stages("prediction"):
-                result = np.zeros((*image.shape, len(names)), np.float32)
-                result[image.field] = segmenter.predict_proba(stack)
-                labels = labels_of(result)
+                image, more = next(slices)
+            result = np.zeros((*image.shape, len(class_names)), np.float32)
+            result[image.field] = predict(image, more)
+            labels = labels_of(result)
             pixels[:] += np.bincount(labels.ravel(), minlength=len(pixels))
             spool.write(labels.tobytes())
+            if uncertainty:
+                plane = np.zeros(image.shape, np.float32)
+                plane[image.field] = uncertainty_of(np.moveaxis(result[image.field], -1, 0))
+                unsure.write(plane.tobytes())
             yield result
 
-    def labelled(spool: IO[bytes]) -> Iterator[np.ndarray]:
+    def spooled(spool: IO[bytes], dtype: type) -> Iterator[np.ndarray]:
         spool.seek(0)
+        size = first.shape[0] * first.shape[1] * np.dtype(dtype).itemsize
         for _ in range(count):
-            yield np.frombuffer(spool.read(first.shape[0] * first.shape[1]), np.uint8).reshape(first.shape)
+            yield np.frombuffer(spool.read(size), dtype).reshape(first.shape)
 
     outputs = [f"{prefix}{name}" for name in ("labels.tif", "overlay.png")]
     # labels wait on the disk while the probabilities stream into their file
-    with stages("writing"), tempfile.TemporaryFile(dir=folder) as spool:
+    with (
+        stages("writing"),
+        tempfile.TemporaryFile(dir=folder) as spool,
+        tempfile.TemporaryFile(dir=folder) as unsure,
+    ):
         if probabilities:
             outputs.append(f"{prefix}probabilities.tif")
-            write_probabilities(folder / outputs[-1], results(spool), **about)
+            write_probabilities(folder / outputs[-1], results(spool, unsure), **about)
         else:
-            for _ in results(spool):
+            for _ in results(spool, unsure):
                 pass
-        write_labels(folder / f"{prefix}labels.tif", labelled(spool), class_colors=colors, **about)
-        write_overlay(folder / f"{prefix}overlay.png", first, next(labelled(spool)), names, colors)
+        write_labels(folder / f"{prefix}labels.tif", spooled(spool, np.uint8), class_colors=class_colors, **about)
+        if uncertainty:
+            outputs.append(f"{prefix}uncertainty.tif")
+            planes, shape = spooled(unsure, np.float32), (count, *first.shape)
+            write_imagej(folder / outputs[-1], planes, shape, np.float32, "ZYX", first.pixel_size, metadata={})
+        labels = next(spooled(spool, np.uint8))
+        write_overlay(folder / f"{prefix}overlay.png", first, labels, class_names, class_colors)
     segmented = int(pixels[1:].sum())
     return {
         "image": str(first.path or first.name),
         "shape": [count, *first.shape] if count > 1 else list(first.shape),
         "pixel_size": asdict(first.pixel_size) if first.pixel_size else None,
         "databar_rows": first.databar_rows,
-        "class_fractions": {name: round(int(pixels[k + 1]) / segmented, 6) for k, name in enumerate(names)},
+        "class_fractions": {name: round(int(pixels[k + 1]) / segmented, 6) for k, name in enumerate(class_names)},
         "outputs": sorted(outputs),
     }
 

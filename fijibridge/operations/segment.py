@@ -11,6 +11,7 @@ from fijibridge.errors import ImageError
 from fijibridge.features.recipe import (
     Channels,
     Classical,
+    Detector,
     Encoder,
     Enlargement,
     FeatureRecipe,
@@ -30,6 +31,7 @@ from fijibridge.operations.results import (
     Weights,
     about_classifier,
     block_numbers,
+    forest_prediction,
     write_report,
     write_segmentation,
 )
@@ -62,6 +64,11 @@ def segment(
     upsampler: Upsampler = FeatureRecipe.upsampler,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
+    network: Annotated[
+        Path | None,
+        Param("folder of a trained network, whose probabilities become features too", role="classifier"),
+    ] = None,
+    detector: Detector = FeatureRecipe.detector,
     trees: Trees = 200,
     max_features: MaxFeatures = "sqrt",
     max_depth: MaxDepth = 0,
@@ -100,6 +107,8 @@ def segment(
         upsampler=upsampler,
         tile=tile,
         classical=classical,
+        network=str(network) if network else "",
+        detector=detector,
     )
     segmenter = PixelSegmenter(
         engine=engine,
@@ -134,7 +143,9 @@ def segment(
             segmenter.fit(stack, strokes)
             segmenter.pixel_size_ = micrograph.pixel_size
         written = write_segmentation(
-            segmenter,
+            forest_prediction(segmenter, stages),
+            segmenter.class_names_,
+            segmenter.class_colors_,
             iter([(micrograph, stack)]),
             1,
             folder,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from fijibridge.devices import torch_threads
 from fijibridge.errors import ImageError, LabelsError, SettingsError
 from fijibridge.operations.fine_slices import Classifier, Otsu, read_slices
 from fijibridge.operations.label_volumes import (
@@ -26,7 +27,6 @@ from fijibridge.operations.volume_output import (
     check_target,
     places_of,
     put_volume,
-    torch_threads,
     write_phases,
 )
 from fijibridge.output import output_folder

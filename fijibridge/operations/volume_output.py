@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,17 +98,3 @@ def put_volume(made: Path, target: Path) -> None:
             expected="a place with write permission, and a file that no other program holds open",
             remedy="close the file in other programs, then move the volume yourself",
         ) from error
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """torch with so many threads for a while; 0: as it is."""
-    import torch
-
-    before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

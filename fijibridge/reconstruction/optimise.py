@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fijibridge import progress
+from fijibridge.devices import torch_device
 from fijibridge.reconstruction.anchor import Anchor
 from fijibridge.reconstruction.contacts import excess, surplus_contacts
 from fijibridge.reconstruction.cut import cut
@@ -86,31 +87,6 @@ def factors_of(shape: tuple[int, int, int], exemplars: Exemplars, anchor: Anchor
 def steps_of(factor: int, settings: ReconstructionSettings) -> int:
     """Steps of a level: most where particles take their places (half resolution), few where all is coarse."""
     return math.ceil(settings.steps * {1: 1.0, 2: 1.5}.get(factor, 0.5))
-
-
-def torch_device(name: str) -> str:
-    """The device to work on: "auto" is a GPU where torch sees one.
-
-    Raises
-    ------
-    SettingsError
-        A device that torch does not have.
-    """
-    import torch
-
-    from fijibridge.errors import SettingsError
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise SettingsError(
-            f"device {name!r}: {str(error).splitlines()[0]}",
-            expected="auto, cpu, or a GPU of this machine such as cuda",
-            remedy="use auto",
-        ) from error
-    return name
 
 
 class _Level:

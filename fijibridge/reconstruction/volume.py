@@ -110,8 +110,9 @@ def reconstruct(
     OutputError
         Nothing to resume, or the state of another reconstruction.
     """
+    from fijibridge.devices import torch_device
     from fijibridge.reconstruction.cut import cut, without_singles
-    from fijibridge.reconstruction.optimise import optimise, torch_device
+    from fijibridge.reconstruction.optimise import optimise
 
     settings = settings or ReconstructionSettings()
     phases = exemplars.first

@@ -5,6 +5,7 @@
     classifier.json       recipe, class names and colours, pixel size, versions, digest of the forest
     forest.safetensors    the forest's arrays
     classifier.model      the same forest as TWS's two serialised Java objects (written where Java is there)
+    network/              the trained network, where its probabilities are features
 
 Nothing in it is unpickled.
 """
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 INDEX = "classifier.json"
 FOREST = "forest.safetensors"
 MODEL = "classifier.model"
+NETWORK = "network"
 _FORMAT = "fijibridge-classifier"
 _VERSION = 1
 
@@ -85,6 +87,10 @@ def save_segmenter(segmenter: PixelSegmenter, path: str | Path, *, overwrite: bo
     }
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
         forest.save(folder / FOREST)
+        if segmenter.recipe_ and segmenter.recipe_.network:
+            from fijibridge.network.file import load_network, save_network
+
+            save_network(load_network(segmenter.recipe_.network), folder / NETWORK)
         _write_model(folder / MODEL, forest)
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return Path(path)
@@ -153,6 +159,8 @@ def load_segmenter(path: str | Path, *, checkpoint: str | Path | None = None, n_
         if forest.sha256() != index["forest_sha256"] or list(forest.class_names) != index["class_names"]:
             raise _not_a_classifier(path, f"{FOREST} is not the forest that {INDEX} tells of")
         recipe = FeatureRecipe.from_json(index["recipe"]) if index["recipe"] else None
+        if recipe and recipe.network:
+            recipe = replace(recipe, network=str(path / NETWORK))
         segmenter = PixelSegmenter(engine=index["engine"], recipe=recipe, checkpoint=checkpoint, n_threads=n_threads)
         segmenter.class_colors_ = class_colors_or_default(forest.class_names, index["class_colors"])
         segmenter.pixel_size_ = PixelSize(**index["pixel_size"]) if index["pixel_size"] else None

@@ -132,6 +132,11 @@ class PixelSegmenter:
 
             torch.set_num_threads(self.n_threads)
         stack = extract_features(image, recipe, checkpoint=self.checkpoint)
+        if recipe.network:
+            from fijibridge.images import Image, image_from_array
+            from fijibridge.network.features import with_network
+
+            stack = with_network(stack, image if isinstance(image, Image) else image_from_array(image), recipe)
         if self.recipe_ is None:
             self._first_recipe = stack.recipe
         return stack

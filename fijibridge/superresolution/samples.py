@@ -83,7 +83,7 @@ def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: 
     device : str
         As of the settings.
     """
-    from fijibridge.reconstruction.optimise import torch_device
+    from fijibridge.devices import torch_device
 
     found = []
     for number in range(count):

@@ -123,7 +123,7 @@ class _Training:
     def __init__(self, tie: Tie, exemplars: Exemplars, settings: TrainingSettings, out: Path, weight: float) -> None:
         import torch
 
-        from fijibridge.reconstruction.optimise import torch_device
+        from fijibridge.devices import torch_device
         from fijibridge.superresolution.networks import Architecture, Critic, Generator
 
         self.tie, self.exemplars, self.settings, self.out, self.weight = tie, exemplars, settings, out, weight

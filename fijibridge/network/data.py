@@ -1,0 +1,265 @@
+"""Training data of a segmenting network: labelled SE and BSE images in shards on disk.
+
+::
+
+    dataset.json                        class_names, detectors, pixel_size (micrometres), count
+    shard-00000/se.tif, bse.tif         one stack a detector, (N, Y, X), 8 or 16 bit
+    shard-00000/labels.tif              (N, Y, X) uint8: 0 unknown, k = class_names[k - 1]
+    shard-00000/parameters.json         one entry an image; "structure" and "pixel_size" are read
+
+Images are read as they are needed: a data set may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from fijibridge.errors import ImageError, ImageNotFoundError
+from fijibridge.network.images import default_reference
+
+log = logging.getLogger(__name__)
+
+INDEX = "dataset.json"
+PARAMETERS = "parameters.json"
+LABELS = "labels.tif"
+_OPEN = 192  # stacks kept open: three a shard, well below the usual 1024 files of a process
+_BLOCKS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedImages:
+    """A data set on disk; by `open_dataset`."""
+
+    folder: Path
+    detectors: tuple[str, ...]
+    class_names: tuple[str, ...]
+    pixel_sizes: tuple[float, float] | None
+    reference: str
+    shards: tuple[Path, ...]
+    shapes: tuple[tuple[int, int, int], ...]
+    """Of each shard's stacks."""
+    structures: tuple[Any, ...]
+    """One an image; None where they are not known."""
+    _starts: np.ndarray = field(init=False, repr=False)
+    _stack: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_starts", np.cumsum([0, *(shape[0] for shape in self.shapes)]))
+        object.__setattr__(self, "_stack", lru_cache(maxsize=_OPEN)(_open_stack))
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def digest(self) -> str:
+        """What a training on it belongs to: SHA-256 of ``dataset.json``."""
+        return hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Shard, and place in it."""
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return shard, index - int(self._starts[shard])
+
+    def grey(self, index: int, detector: str) -> np.ndarray | None:
+        """(Y, X), as stored."""
+        shard, page = self.place(index)
+        return self._stack(self.shards[shard] / stack_name(detector))[page]
+
+    def labels(self, index: int) -> np.ndarray:
+        """(Y, X) uint8."""
+        shard, page = self.place(index)
+        return self._stack(self.shards[shard] / LABELS)[page]
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Height and width."""
+        return self.shapes[self.place(index)[0]][1:]
+
+    def name(self, index: int) -> str:
+        """For messages."""
+        shard, page = self.place(index)
+        return f"{self.shards[shard]}, image {page + 1}"
+
+
+def stack_name(detector: str) -> str:
+    """File of a detector's images in a shard."""
+    return f"{detector.lower()}.tif"
+
+
+class _Pages:
+    """A compressed stack, read page by page."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path, self.shape = path, shape
+
+    def __getitem__(self, page: int) -> np.ndarray:
+        return tifffile.imread(self.path, key=page)
+
+
+def _open_stack(path: Path) -> Any:
+    """An (N, Y, X) array on the disk."""
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        shape, offset, dtype = series.shape, series.dataoffset, series.dtype
+        order = file.byteorder
+    if len(shape) == 2:
+        shape = (1, *shape)
+    if offset is None:
+        return _Pages(path, shape)
+    return np.memmap(path, np.dtype(dtype).newbyteorder(order), "r", offset, shape)
+
+
+def open_dataset(folder: str | Path) -> ShardedImages:
+    """Look at a data set, and check that it is whole.
+
+    Parameters
+    ----------
+    folder : path
+        See the module.
+
+    Returns
+    -------
+    ShardedImages
+
+    Raises
+    ------
+    ImageNotFoundError
+        No data set there.
+    ImageError
+        Half written, or stacks that do not belong together.
+    """
+    folder = Path(folder)
+    shards = tuple(sorted(path for path in folder.glob("shard-*") if path.is_dir()))
+    if not (folder / INDEX).is_file():
+        if shards:
+            raise _half_written(folder, f"{len(shards)} shards and no {INDEX}")
+        raise ImageNotFoundError(
+            f"no data set {folder}", expected=f"a folder with {INDEX}", remedy="make one with: fijibridge simulate"
+        )
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        class_names, detectors = tuple(map(str, index["class_names"])), tuple(map(str, index["detectors"]))
+        count, pixel_size = int(index["count"]), index.get("pixel_size")
+        reference = str(index.get("reference") or default_reference(detectors))
+    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        raise ImageError(
+            f"{folder / INDEX} cannot be read ({type(error).__name__}: {error})",
+            expected="class_names, detectors and count",
+            remedy="make the data set again with: fijibridge simulate",
+        ) from error
+    shapes, structures, sizes = [], [], []
+    for shard in shards:
+        shape, entries = _look_at(shard, detectors, folder)
+        shapes.append(shape)
+        structures += [entry.get("structure") for entry in entries]
+        sizes += [float(entry["pixel_size"]) for entry in entries if entry.get("pixel_size")]
+    number = sum(shape[0] for shape in shapes)
+    if number != count:
+        raise _half_written(folder, f"{number} of {count} images")
+    if not sizes and pixel_size:
+        sizes = [float(size) for size in np.ravel(pixel_size)]
+    pixel_sizes = (min(sizes), max(sizes)) if sizes else None
+    return ShardedImages(
+        folder, detectors, class_names, pixel_sizes, reference, shards, tuple(shapes), tuple(structures)
+    )
+
+
+def _half_written(folder: Path, why: str) -> ImageError:
+    return ImageError(
+        f"the data set {folder} is half written: {why}",
+        expected="all its images",
+        remedy="give the command fijibridge simulate again with the same options and --resume",
+    )
+
+
+def _look_at(
+    shard: Path, detectors: tuple[str, ...], folder: Path
+) -> tuple[tuple[int, int, int], list[dict[str, Any]]]:
+    """Shape of a shard's stacks, and the entries of its images."""
+    shapes = {}
+    for name in (*map(stack_name, detectors), LABELS):
+        try:
+            with tifffile.TiffFile(shard / name) as file:
+                shape = file.series[0].shape
+                end = (file.series[0].dataoffset or 0) + (file.series[0].nbytes if file.series[0].dataoffset else 0)
+            if end > (shard / name).stat().st_size:
+                raise _half_written(folder, f"{shard.name}/{name} is cut off")
+        except (OSError, ValueError, IndexError) as error:
+            if isinstance(error, ImageError):
+                raise
+            missing = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+            raise _half_written(folder, f"{shard.name}/{name} {missing}") from error
+        shapes[name] = shape if len(shape) == 3 else (1, *shape)
+    if len({shape[0] for shape in shapes.values()}) != 1:
+        told = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())
+        raise _half_written(folder, f"numbers of images in {shard.name} differ: {told}")
+    if len(set(shapes.values())) != 1:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ImageError(
+            f"stacks of different sizes in {shard}: {told}",
+            expected="as many images of one size for each detector and the labels",
+            remedy="make the data set again with: fijibridge simulate",
+        )
+    length = shapes[LABELS][0]
+    try:
+        entries = json.loads((shard / PARAMETERS).read_text(encoding="utf-8"))
+        entries = entries["images"] if isinstance(entries, dict) else entries
+        entries = [entry if isinstance(entry, dict) else {} for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _half_written(folder, f"{shard.name}/{PARAMETERS} cannot be read") from error
+    if len(entries) != length:
+        raise _half_written(folder, f"{shard.name}: {len(entries)} entries in {PARAMETERS} for {length} images")
+    return shapes[LABELS], entries
+
+
+def split(data: ShardedImages, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices for training and for validation; no structure is in both.
+
+    Whole structures are kept for validation where the images tell theirs, else whole shards, or blocks of neighbouring
+    images where there are few shards.
+
+    Parameters
+    ----------
+    data : ShardedImages
+        At least two images.
+    share : float
+        Of validation.
+    seed : int
+        Of the choice.
+
+    Raises
+    ------
+    ImageError
+        A single image.
+    """
+    count = len(data)
+    if count < 2:
+        raise ImageError(
+            f"{count} image in {data.folder}", expected="at least two", remedy="make more with: fijibridge simulate"
+        )
+    groups = [str(structure) for structure in data.structures]
+    if None in data.structures or len(set(groups)) < 2:
+        if len(data.shapes) >= _BLOCKS:
+            groups = [str(data.place(index)[0]) for index in range(count)]
+        else:
+            groups = [str(index * min(count, _BLOCKS) // count) for index in range(count)]
+        log.info("the images tell no structures: %d blocks of images are split", len(set(groups)))
+    sizes: dict[str, int] = {}
+    for group in groups:
+        sizes[group] = sizes.get(group, 0) + 1
+    kept: set[str] = set()
+    number = 0
+    for group in sorted(sizes, key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())[:-1]:
+        if number >= share * count:
+            break
+        kept.add(group)
+        number += sizes[group]
+    inside = np.array([group in kept for group in groups])
+    return np.flatnonzero(~inside), np.flatnonzero(inside)

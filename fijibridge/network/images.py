@@ -1,0 +1,160 @@
+"""Labelled images as a network's training sees them, and those that a user has in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fijibridge.errors import ImageError, LabelsError
+
+_LOOKED_AT = 256  # images in which the classes are counted
+
+
+class LabelledImages(Protocol):
+    """What a training needs of its data."""
+
+    detectors: tuple[str, ...]
+    class_names: tuple[str, ...]
+    pixel_sizes: tuple[float, float] | None
+    reference: str
+    """The detector that the labels lie on; the others may be displaced."""
+
+    def __len__(self) -> int: ...
+
+    def grey(self, index: int, detector: str) -> np.ndarray | None:
+        """(Y, X) of any real dtype; None where this image lacks the detector."""
+
+    def labels(self, index: int) -> np.ndarray:
+        """(Y, X) uint8."""
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Height and width."""
+
+    def name(self, index: int) -> str:
+        """For messages."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """Labelled images in memory.
+
+    Parameters
+    ----------
+    images : sequence of mapping
+        Detector -> (Y, X); an image may lack detectors.
+    label_images : sequence of np.ndarray
+        (Y, X) uint8, 0 where unknown.
+    class_names, detectors : tuple of str
+        Of the labels 1, 2, ...; of all images.
+    pixel_sizes : (float, float), optional
+        Smallest and largest pixel, in micrometres.
+
+    Raises
+    ------
+    ImageError
+        Sizes that differ, no detector, an unknown one.
+    LabelsError
+        A value with no name, or no label at all.
+    """
+
+    images: Sequence[Mapping[str, np.ndarray]]
+    label_images: Sequence[np.ndarray]
+    class_names: tuple[str, ...]
+    detectors: tuple[str, ...]
+    pixel_sizes: tuple[float, float] | None = None
+    reference: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.reference:
+            object.__setattr__(self, "reference", default_reference(self.detectors))
+        if len(self.images) != len(self.label_images) or not self.images:
+            raise LabelsError(
+                f"{len(self.images)} images and {len(self.label_images)} label images",
+                expected="a label image for each image",
+                remedy="give as many of both",
+            )
+        for index, (image, labels) in enumerate(zip(self.images, self.label_images, strict=True)):
+            check_detectors(image, self.detectors, f"image {index}")
+            shapes = {name: np.shape(plane) for name, plane in image.items() if plane is not None}
+            if set(shapes.values()) != {labels.shape}:
+                raise ImageError(
+                    f"image {index} of {shapes} px, its labels of {labels.shape} px",
+                    expected="one size",
+                    remedy="register the detectors, and label an image of that size",
+                )
+            if labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() > len(self.class_names):
+                raise LabelsError(
+                    f"labels {labels.min()} to {labels.max()} ({labels.dtype}) in image {index}",
+                    expected=f"0 (unknown) to {len(self.class_names)}: {', '.join(self.class_names)}",
+                    remedy="give the names of all classes",
+                )
+            if not labels.any():
+                raise LabelsError(
+                    f"no label in image {index}", expected="some labelled pixels", remedy="label some, or leave it out"
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def grey(self, index: int, detector: str) -> np.ndarray | None:
+        """(Y, X), or None."""
+        return self.images[index].get(detector)
+
+    def labels(self, index: int) -> np.ndarray:
+        """(Y, X)."""
+        return self.label_images[index]
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Height and width."""
+        return self.label_images[index].shape
+
+    def name(self, index: int) -> str:
+        """For messages."""
+        return f"image {index}"
+
+
+def default_reference(detectors: Sequence[str]) -> str:
+    """BSE where it is there, since it shows the composition; else the first."""
+    return "BSE" if "BSE" in detectors else detectors[0]
+
+
+def check_detectors(image: Mapping[str, Any], detectors: Sequence[str], what: str) -> list[str]:
+    """The names of the detectors that are there, in the order of ``detectors``.
+
+    Raises
+    ------
+    ImageError
+        None of them, or one with another name.
+    """
+    unknown = [name for name in image if name not in detectors]
+    there = [name for name in detectors if image.get(name) is not None]
+    if unknown or not there:
+        raise ImageError(
+            f"{what} has {', '.join(map(str, unknown)) or 'no detector'}",
+            expected=f"at least one of {', '.join(detectors)}, and no others",
+            remedy="name the images by those detectors",
+        )
+    return there
+
+
+def spread(indices: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of the indices, evenly spread."""
+    return indices[np.unique(np.linspace(0, len(indices) - 1, min(len(indices), count)).astype(int))]
+
+
+def class_counts(data: LabelledImages, indices: np.ndarray) -> np.ndarray:
+    """(classes + 1,) int64: pixels of each label value in up to 256 of the images, spread evenly."""
+    found = np.zeros(len(data.class_names) + 1, np.int64)
+    for index in spread(indices, _LOOKED_AT):
+        counts = np.bincount(np.asarray(data.labels(int(index))).ravel(), minlength=len(found))
+        if len(counts) > len(found):
+            raise LabelsError(
+                f"label {len(counts) - 1} in {data.name(int(index))}",
+                expected=f"0 to {len(data.class_names)}: {', '.join(data.class_names)}",
+                remedy="name all classes",
+            )
+        found += counts
+    return found

@@ -1,0 +1,94 @@
+"""How good a network is: intersection over union a class, and calibration, on images that it did not learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fijibridge.network.augmentation import Normalisation
+from fijibridge.network.calibration import expected_calibration_error, fitted_temperature, softmax
+from fijibridge.network.images import LabelledImages
+from fijibridge.network.network import Network
+
+_PIXELS = 200_000  # of which the temperature is fitted
+
+
+class Validation:
+    """Labelled images to check a network with.
+
+    Parameters
+    ----------
+    data : LabelledImages
+        Where they are.
+    indices : np.ndarray
+        Which.
+    values : np.ndarray
+        (labels + 1,) label value -> class index, -1 for unknown.
+    class_names : tuple of str
+        Of the network.
+    normalisation : Normalisation
+        Of the network.
+    """
+
+    def __init__(
+        self, data: LabelledImages, indices: np.ndarray, values: np.ndarray, class_names: tuple[str, ...],
+        normalisation: Normalisation,
+    ) -> None:  # fmt: skip
+        self.data, self.indices, self.values, self.class_names = data, indices, values, class_names
+        self.normalisation = normalisation
+
+    def _pairs(self, network: Network, device: str, only: str | None = None) -> Any:
+        """(probabilities, class indices) of each image."""
+        for index in self.indices:
+            images = {name: self.data.grey(int(index), name) for name in self.data.detectors if only in (None, name)}
+            images = {name: np.asarray(plane) for name, plane in images.items() if plane is not None}
+            if images:
+                truth = self.values[np.asarray(self.data.labels(int(index)))]
+                yield network.predict(images, device=device), truth
+
+    def iou(self, network: Network, device: str, only: str | None = None) -> np.ndarray:
+        """(K,) intersection over union, pixels of all images taken together; NaN for a class that does not occur."""
+        classes = len(self.class_names)
+        table = np.zeros((classes, classes), np.int64)
+        for probabilities, truth in self._pairs(network, device, only):
+            known = truth >= 0
+            pairs = truth[known] * classes + probabilities.argmax(0)[known]
+            table += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        return iou_of(table)
+
+    def summary(self, network: Network, device: str) -> tuple[float, dict[str, Any]]:
+        """The temperature that calibrates a network of temperature 1, and all figures, in words and numbers."""
+        logs, found = [], []
+        each = max(1, _PIXELS // max(1, len(self.indices)))
+        rng = np.random.default_rng(0)
+        for probabilities, truth in self._pairs(network, device):
+            places = np.flatnonzero(truth >= 0)
+            places = places if len(places) <= each else rng.choice(places, each, replace=False)
+            rows = probabilities.reshape(len(probabilities), -1)[:, places].T
+            logs.append(np.log(np.maximum(rows, 1e-12)))  # logits but for a constant a pixel, which does not count
+            found.append(truth.ravel()[places])
+        logits, truth = np.concatenate(logs), np.concatenate(found)
+        temperature = fitted_temperature(logits, truth) if len(truth) else 1.0
+        about: dict[str, Any] = {"iou": self._named(self.iou(network, device))}
+        if len(truth):
+            about["ece_before"] = expected_calibration_error(softmax(logits), truth)
+            about["ece_after"] = expected_calibration_error(softmax(logits, temperature), truth)
+        if len(self.data.detectors) > 1:
+            alone = {name: self._named(self.iou(network, device, name)) for name in self.data.detectors}
+            about["iou_of_one_detector"] = alone
+        return temperature, about
+
+    def _named(self, iou: np.ndarray) -> dict[str, float | None]:
+        """By class name, with the mean; None where a class does not occur."""
+        named = {
+            name: None if np.isnan(value) else float(value) for name, value in zip(self.class_names, iou, strict=True)
+        }
+        return {**named, "mean": None if np.isnan(iou).all() else float(np.nanmean(iou))}
+
+
+def iou_of(table: np.ndarray) -> np.ndarray:
+    """(K,) intersection over union of a (K, K) table of truth and prediction; NaN for a class that is in neither."""
+    both = np.diag(table).astype(float)
+    either = table.sum(0) + table.sum(1) - both
+    return np.divide(both, either, out=np.full(len(both), np.nan), where=either > 0)

@@ -1,0 +1,130 @@
+"""Train a network further on labels that a user drew, for the forest or for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fijibridge.errors import ImageError, SettingsError
+from fijibridge.network.settings import Device, NetworkSettings, Rate, Seed, Steps, Threads
+from fijibridge.operations.results import REPORT, Databar, Out, Overwrite, peak_memory_mib, write_report
+from fijibridge.output import output_folder
+from fijibridge.params import Param, check
+from fijibridge.segmentation.stages import Stages
+
+
+def fine_tune_network(
+    network: Annotated[Path, Param("folder of a trained network", positional=True, role="classifier")],
+    *,
+    se: Annotated[Path | None, Param("secondary electron image", role="file")] = None,
+    bse: Annotated[
+        Path | None, Param("backscattered electron image of the same place; either may lack", role="image")
+    ] = None,
+    labels: Annotated[
+        Path, Param("label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)", role="labels")
+    ],
+    out: Out,
+    classes: Annotated[
+        str, Param("names of the labels 1, 2, ..., separated by commas; empty: the file's, else the network's")
+    ] = "",
+    replay: Annotated[
+        Path | None,
+        Param("data set of the first training, from which half the crops come, so that less is forgotten", role="file"),
+    ] = None,
+    steps: Steps = 200,
+    rate: Rate = 3e-4,
+    databar: Databar = "auto",
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+) -> dict[str, Any]:
+    """Train a segmenting network further on sparse labels of a real image.
+
+    Labels belong to BSE where it is given; SE is moved onto it where the two are displaced.
+
+    Writes the folder network, which segment_network takes, and report.json.
+
+    Returns
+    -------
+    dict
+        The report; ``accuracy_before`` and ``accuracy_after`` are shares of the labelled pixels that are right, before
+        and after: those that were learned from, so they flatter.
+
+    Raises
+    ------
+    BridgeError
+        For every input that cannot serve; nothing is left half written.
+    """
+    import numpy as np
+
+    from fijibridge.images import read_image
+    from fijibridge.labels import read_labels
+    from fijibridge.network.file import load_network, save_network
+    from fijibridge.network.images import default_reference
+    from fijibridge.network.registration import registered
+    from fijibridge.network.training import crop_for, fine_tune
+
+    check(fine_tune_network, locals())
+    paths = {name: path for name, path in (("SE", se), ("BSE", bse)) if path is not None}
+    if not paths:
+        raise SettingsError("neither SE nor BSE", expected="one image at least", remedy="give --se or --bse")
+    stages = Stages()
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[network, *paths.values(), labels]) as folder:
+        with stages("reading"):
+            trained = load_network(network, detectors=list(paths))
+            images = {name: read_image(path, databar=databar) for name, path in paths.items()}
+            shapes = {name: image.shape for name, image in images.items()}
+            if len(set(shapes.values())) > 1:
+                told = ", ".join(f"{name} {x} x {y} px" for name, (y, x) in shapes.items())
+                raise ImageError(
+                    f"images of different sizes: {told}", expected="one size, pixel on pixel", remedy="register them"
+                )
+            first = next(iter(images.values()))
+            rows = slice(0, first.shape[0] - max(image.databar_rows for image in images.values()))
+            names = [name.strip() for name in classes.split(",")] if classes.strip() else None
+            strokes = read_labels(labels, shape=first.shape, class_names=names)
+            if names is None and strokes.class_names == tuple(
+                f"class {k}" for k in range(1, len(strokes.class_names) + 1)
+            ):
+                names = list(trained.class_names)
+            reference = default_reference(trained.detectors)
+            grey, _ = registered({name: image.grey[rows] for name, image in images.items()}, reference)
+            drawn = strokes.data[rows]
+        with stages("training"):
+            tuned = fine_tune(
+                trained,
+                [grey],
+                [drawn],
+                NetworkSettings(
+                    steps=steps, batch=4, rate=rate, crop=crop_for(trained, [drawn]), seed=seed, device=device,
+                    threads=threads,
+                ),
+                class_names=names or strokes.class_names,
+                replay=replay,
+                pixel_size=first.pixel_size.micrometres if first.pixel_size else None,
+            )  # fmt: skip
+        with stages("prediction"):
+            wanted = np.array([0, *(1 + trained.class_names.index(name) for name in names or strokes.class_names)])[
+                drawn
+            ]
+            right = [
+                float((found.predict(grey, device=device).argmax(0) + 1 == wanted)[wanted > 0].mean())
+                for found in (trained, tuned)
+            ]
+        with stages("writing"):
+            save_network(tuned, folder / "network")
+        report = {
+            "operation": "fine_tune_network",
+            "out": str(out),
+            "image": str(next(iter(paths.values()))),
+            "class_names": list(tuned.class_names),
+            "labelled_pixels": int((drawn > 0).sum()),
+            "accuracy_before": round(right[0], 4),
+            "accuracy_after": round(right[1], 4),
+            "outputs": ["network/network.json"],
+            "stages": stages.seconds,
+            "peak_memory_mib": peak_memory_mib(),
+        }
+        write_report(folder, report)
+    return report

@@ -1,0 +1,58 @@
+// include FijiBridge.ijm
+// Train a network that segments SE and BSE images into phases. Written by "fijibridge macros"; changes are lost.
+Dialog.create("FB Train Network");
+fbAddPath("Dataset", "", true);
+fbAddPath("Out", "", true);
+Dialog.addString("Classes", "", 16);
+Dialog.addString("Merge", "", 16);
+Dialog.addString("Minutes (min)", "60", 7);
+Dialog.addToSameRow();
+Dialog.addChoice("Clock", newArray("wall", "cpu"), "wall");
+Dialog.addString("Steps", "0", 7);
+Dialog.addToSameRow();
+Dialog.addString("Encoder", "plain", 16);
+Dialog.addChoice("Pretrained", newArray("auto", "yes", "no"), "auto");
+Dialog.addToSameRow();
+Dialog.addString("Width", "32", 7);
+Dialog.addString("Crop (px)", "256", 7);
+Dialog.addToSameRow();
+Dialog.addString("Batch", "8", 7);
+Dialog.addString("Rate", "0.003", 7);
+Dialog.addToSameRow();
+Dialog.addCheckbox("Onnx", false);
+Dialog.addString("Seed", "0", 7);
+Dialog.addToSameRow();
+Dialog.addString("Device", "auto", 16);
+Dialog.addString("Threads", "0", 7);
+Dialog.addToSameRow();
+Dialog.addCheckbox("Resume", false);
+Dialog.addCheckbox("Overwrite", false);
+Dialog.addCheckbox("Show", true);
+Dialog.addHelp("<html><h3>FB Train Network</h3>Train a network that segments SE and BSE images into phases.<br><br><b>dataset</b>: folder of a data set, as simulate writes it<br><b>out</b>: folder of the network; written at each check<br><b>classes</b>: phases to tell apart, separated by commas; empty: all that occur<br><b>merge</b>: phases that count as another, such as binder=ISE,carbon=ISE<br><b>minutes</b>: time to train; the learning rate falls to nothing at its end (at least 0.01 min)<br><b>clock</b>: what minutes are: of the clock on the wall, or of all CPU cores together<br><b>steps</b>: number of steps, whatever their time: the result can be made again; 0: by the minutes (at least 0)<br><b>encoder</b>: plain: a U-Net made for a CPU; or an encoder of segmentation-models-pytorch such as resnet18 or efficientnet-b0, or of timm as tu-NAME<br><b>pretrained</b>: whether an encoder by name starts from ImageNet weights; auto: where they are in the cache or in reach<br><b>width</b>: channels of the finest resolution; doubled with each halving, up to 160 (4 to 256)<br><b>crop</b>: side of a training crop, a multiple of the network's stride (32 to 1024 px)<br><b>batch</b>: crops a step (1 to 256)<br><b>rate</b>: highest learning rate (1e-06 to 0.1)<br><b>onnx</b>: write the network as network.onnx too, for other programs<br><b>seed</b>: of weights, crops and their changes (at least 0)<br><b>device</b>: auto, cpu, cuda or cuda:1; auto: a GPU where there is one<br><b>threads</b>: CPU threads; 0: all cores (at least 0)<br><b>resume</b>: go on with a training that was stopped<br><b>overwrite</b>: replace an older result of fijibridge");
+Dialog.show();
+given = fbGiven();
+id = fbBegin();
+arguments = "" + fbPair("dataset", Dialog.getString());
+arguments = arguments + ", " + fbPair("out", Dialog.getString());
+arguments = arguments + ", " + fbPair("classes", Dialog.getString());
+arguments = arguments + ", " + fbPair("merge", Dialog.getString());
+arguments = arguments + ", " + fbPair("minutes", Dialog.getString());
+arguments = arguments + ", " + fbPair("clock", Dialog.getChoice());
+arguments = arguments + ", " + fbPair("steps", Dialog.getString());
+arguments = arguments + ", " + fbPair("encoder", Dialog.getString());
+arguments = arguments + ", " + fbPair("pretrained", Dialog.getChoice());
+arguments = arguments + ", " + fbPair("width", Dialog.getString());
+arguments = arguments + ", " + fbPair("crop", Dialog.getString());
+arguments = arguments + ", " + fbPair("batch", Dialog.getString());
+arguments = arguments + ", " + fbPair("rate", Dialog.getString());
+arguments = arguments + ", " + fbPair("onnx", Dialog.getCheckbox());
+arguments = arguments + ", " + fbPair("seed", Dialog.getString());
+arguments = arguments + ", " + fbPair("device", Dialog.getString());
+arguments = arguments + ", " + fbPair("threads", Dialog.getString());
+arguments = arguments + ", " + fbPair("resume", Dialog.getCheckbox());
+arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
+if (Dialog.getCheckbox())
+    given = given + " show";
+result = fbCall("train_network", id, arguments, given + " on_error=return");
+if (fbFailed(result))
+    fbFail(substring(result, 6));
