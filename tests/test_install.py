@@ -72,7 +72,8 @@ def test_every_operation_has_a_command_and_a_function(name):
     text = command.read_text(encoding="utf-8")
     assert text.startswith("// include FijiBridge.ijm\n")
     for key in operation(name).__kwdefaults__ or {}:
-        assert f'"{key.capitalize()}' in text
+        is_open = parameters_of(name)[key][1].role == "image"  # the active image: no field
+        assert (f'fbPair("{key}", fbImage(' if is_open else f'"{key.capitalize()}') in text
     assert f"function fb{generate.camel(name)}(" in (MACROS / generate.LIBRARY).read_text(encoding="utf-8")
 
 
