@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shell import tree
 
 from fijibridge.doors import generate, gui
+from fijibridge.doors.arguments import parameters_of
 from fijibridge.doors.cli import main
 from fijibridge.doors.install import filled_in, install, macro_text, uninstall
 from fijibridge.errors import ImageNotFoundError, JavaError, OutputError, ServiceError
