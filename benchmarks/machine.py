@@ -8,7 +8,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from fijibridge.segmentation.bundle import versions
+from fijibridge.versions import versions
 
 
 def data_folder() -> Path:

@@ -226,18 +226,33 @@ def pair_network(labelled_pairs: Path, tmp_path_factory: pytest.TempPathFactory)
     """A network that has learnt something from them, in a few seconds, and its folder."""
     from dataclasses import replace
 
-    import torch
     from network_sample import TINY
 
     from fijibridge.network.training import train_network
 
     out = tmp_path_factory.mktemp("net") / "net"
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return train_network(labelled_pairs, replace(TINY, steps=60, checks=4, detector_dropout=0.5), out=out), out
-    finally:
-        torch.set_num_threads(before)
+    return train_network(labelled_pairs, replace(TINY, steps=60, checks=4, detector_dropout=0.5), out=out), out
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Any:
+    """A network that has learnt nothing."""
+    from network_sample import NAMES, TINY
+
+    from fijibridge.network.network import Network
+    from fijibridge.network.unet import new_network
+
+    module, _ = new_network(TINY, 2, 3)
+    return Network(module.architecture, module.state_dict(), NAMES[:3], ("SE", "BSE"), pixel_sizes=(0.04, 0.06))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For volumes and images so small that more threads than one cost more than they give."""
+    from fijibridge.devices import torch_threads
+
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import tifffile
 
 from fijibridge.network.augmentation import IGNORED, CropSampler, Normalisation
 from fijibridge.network.images import ImageArrays
+from fijibridge.network.network import Network
 from fijibridge.network.settings import NetworkSettings
 
 NAMES = ("ISE", "CAM", "pore", "carbon", "binder")
@@ -59,3 +60,8 @@ def sampler(labels_too: bool = False, **changes) -> CropSampler:
     data = ImageArrays([{"SE": se, "BSE": bse} for se, bse, _ in pairs], [p[2] for p in pairs], NAMES, ("SE", "BSE"))
     values = np.array([IGNORED, 0, 1, 2, IGNORED, IGNORED])
     return CropSampler(data, np.arange(2), values, Normalisation(), replace(TINY, **changes), labelled=labels_too)
+
+
+def same(one: Network, other: Network) -> bool:
+    """Whether two networks have the same weights."""
+    return one.state.keys() == other.state.keys() and all((one.state[k] == other.state[k]).all() for k in one.state)

@@ -20,7 +20,7 @@ HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "numba", "jpype", "scyjav
 
 # Later rows may import earlier ones; rooms of one row are one another's neighbours. "jvm" is special: see below.
 ORDER = (
-    ("errors", "params", "progress", "output"),
+    ("errors", "params", "progress", "output", "versions"),
     ("devices", "metadata", "image_files", "images", "image_output", "roi_masks", "labels", "installed"),
     ("vgg19", "weight_sources", "weights"),
     ("jvm",),

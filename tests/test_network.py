@@ -1,4 +1,4 @@
-"""The segmenting network: tiny ones, trained for a few steps on small pairs that are made here."""
+"""The segmenting network: tiny ones, pair_network for a few steps on small pairs that are made here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from network_sample import NAMES, SIDE, TINY, pair, sampler
+from network_sample import NAMES, SIDE, TINY, pair, same, sampler
 
 from fijibridge.errors import (
     BridgeError,
@@ -25,48 +25,19 @@ from fijibridge.network.augmentation import IGNORED
 from fijibridge.network.calibration import expected_calibration_error, fitted_temperature, softmax
 from fijibridge.network.checkpoint import LOG, has_checkpoint
 from fijibridge.network.file import load_network
-from fijibridge.network.network import Network, labels_of
+from fijibridge.network.network import labels_of
 from fijibridge.network.training import crop_for, fine_tune, train_network
 from fijibridge.network.unet import DetectorNetwork, new_network
 from fijibridge.network.validation import iou_of
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def dataset(labelled_pairs):
-    return labelled_pairs
-
-
-@pytest.fixture
-def trained(pair_network):
-    return pair_network
-
-
-@pytest.fixture(scope="module")
-def untrained():
-    """Random weights."""
-    module, _ = new_network(TINY, 2, 3)
-    return Network(module.architecture, module.state_dict(), NAMES[:3], ("SE", "BSE"), pixel_sizes=(0.04, 0.06))
-
-
-def same(one: Network, other: Network) -> bool:
-    return one.state.keys() == other.state.keys() and all((one.state[k] == other.state[k]).all() for k in one.state)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def test_it_learns_and_is_written(trained):
-    network, out = trained
+def test_it_learns_and_is_written(pair_network):
+    network, out = pair_network
     assert network.class_names == NAMES[:3]  # no carbon and no binder in the data
     iou = network.training["iou"]
     assert iou["mean"] > 0.8
@@ -80,23 +51,23 @@ def test_it_learns_and_is_written(trained):
     assert not has_checkpoint(out)
 
 
-def test_probabilities_are_calibrated(trained):
-    about = trained[0].training
+def test_probabilities_are_calibrated(pair_network):
+    about = pair_network[0].training
     assert about["ece_after"] <= about["ece_before"] + 0.005
     assert about["ece_after"] < 0.1
 
 
-def test_both_detectors_are_better_than_one_and_each_serves_alone(trained):
-    about = trained[0].training
+def test_both_detectors_are_better_than_one_and_each_serves_alone(pair_network):
+    about = pair_network[0].training
     alone = about["iou_of_one_detector"]
     assert about["iou"]["mean"] > max(alone["SE"]["mean"], alone["BSE"]["mean"]) - 0.02
     assert alone["BSE"]["CAM"] > 0.6  # told, not guessed, that SE is missing
     assert about["iou"]["CAM"] > alone["SE"]["CAM"] + 0.1  # which SE does not show
 
 
-def test_new_images_of_another_bit_depth(trained):
+def test_new_images_of_another_bit_depth(pair_network):
     se, bse, labels = pair(999, bits=16)
-    found = trained[0].predict({"SE": se, "BSE": bse}, device="cpu")
+    found = pair_network[0].predict({"SE": se, "BSE": bse}, device="cpu")
     assert (labels_of(found) == labels).mean() > 0.85
 
 
@@ -104,8 +75,8 @@ class Killed(BaseException):
     """As Ctrl-C: not to be caught by accident."""
 
 
-def test_killed_and_resumed_ends_as_if_it_had_not_been(dataset, tmp_path, monkeypatch):
-    whole = train_network(dataset, TINY, out=tmp_path / "whole")
+def test_killed_and_resumed_ends_as_if_it_had_not_been(labelled_pairs, tmp_path, monkeypatch):
+    whole = train_network(labelled_pairs, TINY, out=tmp_path / "whole")
     step = network_trainer.Trainer._step
 
     def until(last: int):
@@ -118,34 +89,34 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(dataset, tmp_path, monkey
 
     monkeypatch.setattr(network_trainer.Trainer, "_step", until(7))
     with pytest.raises(Killed):
-        train_network(dataset, TINY, out=tmp_path / "stopped")
+        train_network(labelled_pairs, TINY, out=tmp_path / "stopped")
     assert has_checkpoint(tmp_path / "stopped")
     load_network(tmp_path / "stopped")  # can be used as it is
     monkeypatch.setattr(network_trainer.Trainer, "_step", until(10))
     with pytest.raises(Killed):
-        train_network(dataset, TINY, out=tmp_path / "stopped", resume=True)
+        train_network(labelled_pairs, TINY, out=tmp_path / "stopped", resume=True)
     monkeypatch.setattr(network_trainer.Trainer, "_step", step)
-    resumed = train_network(dataset, TINY, out=tmp_path / "stopped", resume=True)
+    resumed = train_network(labelled_pairs, TINY, out=tmp_path / "stopped", resume=True)
     assert same(whole, resumed)
     assert resumed.temperature == whole.temperature
-    ended = train_network(dataset, TINY, out=tmp_path / "stopped", resume=True)  # nothing left to do
+    ended = train_network(labelled_pairs, TINY, out=tmp_path / "stopped", resume=True)  # nothing left to do
     assert same(ended, resumed)
 
 
-def test_resuming_another_training_is_refused(dataset, tmp_path, trained):
+def test_resuming_another_training_is_refused(labelled_pairs, tmp_path, pair_network):
     with pytest.raises(OutputError, match="nothing to resume"):
-        train_network(dataset, TINY, out=tmp_path / "none", resume=True)
+        train_network(labelled_pairs, TINY, out=tmp_path / "none", resume=True)
     with pytest.raises(SettingsError, match="another training"):  # which had ended
-        train_network(dataset, TINY, out=trained[1], resume=True)
+        train_network(labelled_pairs, TINY, out=pair_network[1], resume=True)
     with pytest.raises(OutputError, match="exists already"):
-        train_network(dataset, TINY, out=trained[1])
+        train_network(labelled_pairs, TINY, out=pair_network[1])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(OutputError, match="exists already"):
-        train_network(dataset, TINY, out=tmp_path / "other", overwrite=True)
+        train_network(labelled_pairs, TINY, out=tmp_path / "other", overwrite=True)
 
 
-def test_a_checkpoint_of_other_settings_is_refused(dataset, tmp_path, monkeypatch):
+def test_a_checkpoint_of_other_settings_is_refused(labelled_pairs, tmp_path, monkeypatch):
     check = network_trainer.Trainer._check
 
     def killed(self, reached):
@@ -154,48 +125,48 @@ def test_a_checkpoint_of_other_settings_is_refused(dataset, tmp_path, monkeypatc
 
     monkeypatch.setattr(network_trainer.Trainer, "_check", killed)
     with pytest.raises(Killed):
-        train_network(dataset, TINY, out=tmp_path / "net")
+        train_network(labelled_pairs, TINY, out=tmp_path / "net")
     with pytest.raises(SettingsError, match="another training"):
-        train_network(dataset, replace(TINY, width=4), out=tmp_path / "net", resume=True)
+        train_network(labelled_pairs, replace(TINY, width=4), out=tmp_path / "net", resume=True)
     (tmp_path / "net" / "checkpoint.safetensors").write_bytes(b"short")
     with pytest.raises(ModelFileError, match="damaged"):
-        train_network(dataset, TINY, out=tmp_path / "net", resume=True)
+        train_network(labelled_pairs, TINY, out=tmp_path / "net", resume=True)
 
 
-def test_minutes_end_a_training(dataset, tmp_path):
+def test_minutes_end_a_training(labelled_pairs, tmp_path):
     timed = replace(TINY, steps=0, minutes=0.02, checks=2, clock="cpu", validation_images=1)
-    about = train_network(dataset, timed, out=tmp_path / "net").training
+    about = train_network(labelled_pairs, timed, out=tmp_path / "net").training
     assert about["steps"] > 3
     assert 1.2 <= about["seconds"] < 6
 
 
-def test_training_stops_when_nothing_better_comes(dataset, tmp_path):
+def test_training_stops_when_nothing_better_comes(labelled_pairs, tmp_path):
     stubborn = replace(TINY, steps=40, checks=40, patience=2, rate=1e-6, validation_images=1)
-    network = train_network(dataset, stubborn, out=tmp_path / "net")
+    network = train_network(labelled_pairs, stubborn, out=tmp_path / "net")
     assert network.training["steps"] < 40
 
 
-def test_a_loss_without_end_is_told(dataset, tmp_path, monkeypatch):
+def test_a_loss_without_end_is_told(labelled_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(network_trainer.Trainer, "_loss", lambda self, logits, target: logits.sum() * float("nan"))
     with pytest.raises(SettingsError, match="lower learning rate"):
-        train_network(dataset, TINY, out=tmp_path / "net")
+        train_network(labelled_pairs, TINY, out=tmp_path / "net")
 
 
-def test_classes_are_chosen_and_merged(dataset, tmp_path):
+def test_classes_are_chosen_and_merged(labelled_pairs, tmp_path):
     short = replace(TINY, steps=2, checks=1, validation_images=1)
-    merged = train_network(dataset, short, out=tmp_path / "a", merge={"pore": "ISE"})
+    merged = train_network(labelled_pairs, short, out=tmp_path / "a", merge={"pore": "ISE"})
     assert merged.class_names == ("ISE", "CAM")
-    chosen = train_network(dataset, short, out=tmp_path / "b", classes=["pore", "CAM"])
+    chosen = train_network(labelled_pairs, short, out=tmp_path / "b", classes=["pore", "CAM"])
     assert chosen.class_names == ("pore", "CAM")
     with pytest.raises(SettingsError, match="CAN"):
-        train_network(dataset, short, out=tmp_path / "c", classes=["CAN"])
+        train_network(labelled_pairs, short, out=tmp_path / "c", classes=["CAN"])
     with pytest.raises(SettingsError, match="1 class"):
-        train_network(dataset, short, out=tmp_path / "c", classes=["CAM"])
+        train_network(labelled_pairs, short, out=tmp_path / "c", classes=["CAM"])
 
 
-def test_an_encoder_by_name(dataset, tmp_path):
+def test_an_encoder_by_name(labelled_pairs, tmp_path):
     short = replace(TINY, encoder="resnet18", pretrained="no", width=4, crop=64, batch=2, steps=1, checks=1)
-    network = train_network(dataset, replace(short, validation_images=1), out=tmp_path / "net")
+    network = train_network(labelled_pairs, replace(short, validation_images=1), out=tmp_path / "net")
     again = load_network(tmp_path / "net")
     se, bse, _ = pair(1)
     images = {"SE": se, "BSE": bse}
@@ -247,10 +218,10 @@ def test_multiples_of_the_stride_serve(stem, levels):
     assert logits.shape == (1, 3, 32, 64)
 
 
-def test_mixed_precision(dataset, tmp_path):
-    network = train_network(dataset, replace(TINY, steps=2, checks=1, precision="mixed"), out=tmp_path / "net")
+def test_mixed_precision(labelled_pairs, tmp_path):
+    network = train_network(labelled_pairs, replace(TINY, steps=2, checks=1, precision="mixed"), out=tmp_path / "net")
     assert all(bool(tensor.isfinite().all()) for tensor in network.state.values())
-    full = train_network(dataset, replace(TINY, steps=2, checks=1), out=tmp_path / "full")
+    full = train_network(labelled_pairs, replace(TINY, steps=2, checks=1), out=tmp_path / "full")
     assert not same(network, full)
 
 
@@ -264,15 +235,15 @@ def inverted(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return {"SE": se, "BSE": 255 - bse}, np.where(rng.random(labels.shape) < 0.02, labels, 0)
 
 
-def test_sparse_labels_fine_tune(trained, dataset):
-    network = trained[0]
+def test_sparse_labels_fine_tune(pair_network, labelled_pairs):
+    network = pair_network[0]
     drawn = [inverted(seed) for seed in (20, 21)]
     short = replace(TINY, steps=40, rate=3e-3, checks=1, detector_dropout=0.0, crop=64)
     names = ["pore", "ISE", "CAM"]
     order = np.array([0, 2, 3, 1], np.uint8)  # the labels' own numbers
     tuned = fine_tune(
         network, [image for image, _ in drawn], [order[labels] for _, labels in drawn], short, class_names=names,
-        replay=dataset, replay_share=0.3, pixel_size=0.1,
+        replay=labelled_pairs, replay_share=0.3, pixel_size=0.1,
     )  # fmt: skip
     image, truth = inverted(30)[0], pair(30)[2]
     before, after = ((labels_of(one.predict(image, device="cpu")) == truth).mean() for one in (network, tuned))
@@ -283,14 +254,14 @@ def test_sparse_labels_fine_tune(trained, dataset):
     assert tuned.training["fine_tuned"]["images"] == 2
 
 
-def test_the_largest_crop_that_fits(trained):
-    assert crop_for(trained[0], [np.zeros((SIDE, 200)), np.zeros((300, 300))]) == 64  # and the default stride
-    assert crop_for(trained[0], [np.zeros((900, 900))]) == 256
-    assert crop_for(trained[0], [np.zeros((131, 140))]) == 128
+def test_the_largest_crop_that_fits(pair_network):
+    assert crop_for(pair_network[0], [np.zeros((SIDE, 200)), np.zeros((300, 300))]) == 64  # and the default stride
+    assert crop_for(pair_network[0], [np.zeros((900, 900))]) == 256
+    assert crop_for(pair_network[0], [np.zeros((131, 140))]) == 128
 
 
-def test_labels_that_cannot_fine_tune(trained):
-    network = trained[0]
+def test_labels_that_cannot_fine_tune(pair_network):
+    network = pair_network[0]
     image, labels = inverted(20)
     with pytest.raises(LabelsError, match="labels of gold"):
         fine_tune(network, [image], [labels], TINY, class_names=["gold"])
@@ -326,12 +297,19 @@ def test_iou():
     assert np.isnan(iou_of(table)[2])
 
 
-def test_unlabelled_pixels_do_not_count(trained, untrained):
+def test_unlabelled_pixels_do_not_count(pair_network, random_network):
     """The loss of a batch is that of its labelled pixels alone."""
     import torch
 
     trainer = network_trainer.Trainer(
-        DetectorNetwork(untrained.architecture), untrained, TINY, [(sampler(), 1.0)], np.full(3, 1 / 3), None, None, ""
+        DetectorNetwork(random_network.architecture),
+        random_network,
+        TINY,
+        [(sampler(), 1.0)],
+        np.full(3, 1 / 3),
+        None,
+        None,
+        "",
     )
     rng = np.random.default_rng(0)
     logits = torch.from_numpy(rng.standard_normal((1, 3, 8, 8)).astype(np.float32))

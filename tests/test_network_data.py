@@ -23,37 +23,19 @@ from fijibridge.network.data import open_dataset, split
 from fijibridge.network.images import ImageArrays
 from fijibridge.network.training import train_network
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def dataset(labelled_pairs):
-    return labelled_pairs
-
-
-@pytest.fixture
-def trained(pair_network):
-    return pair_network
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_split_keeps_structures_apart(dataset):
-    data = open_dataset(dataset)
+def test_a_split_keeps_structures_apart(labelled_pairs):
+    data = open_dataset(labelled_pairs)
     learn, check = split(data, 0.3, 0)
     assert sorted([*learn, *check]) == list(range(8))
     assert not {data.structures[i] for i in learn} & {data.structures[i] for i in check}
     assert len(check) in (2, 4)
-    again = split(open_dataset(dataset), 0.3, 0)
+    again = split(open_dataset(labelled_pairs), 0.3, 0)
     np.testing.assert_array_equal(again[1], check)
 
 
@@ -64,14 +46,14 @@ def test_without_structures_blocks_are_split(tmp_path):
     assert len(learn) == 6
 
 
-def test_images_are_what_was_written(dataset, tmp_path):
-    data = open_dataset(dataset)
+def test_images_are_what_was_written(labelled_pairs, tmp_path):
+    data = open_dataset(labelled_pairs)
     assert isinstance(data.grey(5, "SE"), np.memmap)
     for place, part in (("SE", 0), ("BSE", 1)):
         np.testing.assert_array_equal(data.grey(5, place), pair(101)[part])
     np.testing.assert_array_equal(data.labels(5), pair(101)[2])
     packed = tmp_path / "packed"
-    shutil.copytree(dataset, packed)
+    shutil.copytree(labelled_pairs, packed)
     tifffile.imwrite(
         packed / "shard-00001" / "bse.tif",
         np.stack([pair(100 + k)[1] for k in range(4)]),
@@ -96,8 +78,8 @@ def half(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["shard", "file", "cut", "index", "entries"])
-def test_a_half_written_data_set(dataset, tmp_path, how, capsys):
-    shutil.copytree(dataset, tmp_path / "set")
+def test_a_half_written_data_set(labelled_pairs, tmp_path, how, capsys):
+    shutil.copytree(labelled_pairs, tmp_path / "set")
     half(tmp_path / "set", how)
     with pytest.raises(ImageError, match="half written") as error:
         open_dataset(tmp_path / "set")
@@ -178,9 +160,9 @@ def test_sparse_labels_lie_in_the_crop():
     assert seen == {0, 1}
 
 
-def test_crops_larger_than_images(dataset, tmp_path):
+def test_crops_larger_than_images(labelled_pairs, tmp_path):
     with pytest.raises(SettingsError, match="96 x 96") as error:
-        train_network(dataset, replace(TINY, crop=128), out=tmp_path / "net")
+        train_network(labelled_pairs, replace(TINY, crop=128), out=tmp_path / "net")
     assert "at most 96 px" in error.value.remedy
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from network_sample import NAMES, SIDE, TINY, pair
+from network_sample import NAMES, SIDE, TINY, pair, same
 
 from fijibridge.errors import (
     ImageError,
@@ -24,44 +24,15 @@ from fijibridge.network.network import Network, labels_of
 from fijibridge.network.onnx_export import export_onnx, run_onnx
 from fijibridge.network.unet import new_network
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def dataset(labelled_pairs):
-    return labelled_pairs
-
-
-@pytest.fixture
-def trained(pair_network):
-    return pair_network
-
-
-@pytest.fixture(scope="module")
-def untrained():
-    """Random weights."""
-    module, _ = new_network(TINY, 2, 3)
-    return Network(module.architecture, module.state_dict(), NAMES[:3], ("SE", "BSE"), pixel_sizes=(0.04, 0.06))
-
-
-def same(one: Network, other: Network) -> bool:
-    return one.state.keys() == other.state.keys() and all((one.state[k] == other.state[k]).all() for k in one.state)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- prediction ------------------------------------------------------------------------------------------------------
 
 
-def test_probabilities(untrained):
+def test_probabilities(random_network):
     se, bse, _ = pair(4)
-    found = untrained.predict({"SE": se, "BSE": bse}, device="cpu")
+    found = random_network.predict({"SE": se, "BSE": bse}, device="cpu")
     assert found.shape == (3, SIDE, SIDE)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
@@ -73,9 +44,9 @@ def test_probabilities(untrained):
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 95), (61, 40)])
-def test_any_size(untrained, shape):
+def test_any_size(random_network, shape):
     se, bse, _ = pair(4)
-    found = untrained.predict({"SE": se[: shape[0], : shape[1]], "BSE": bse[: shape[0], : shape[1]]}, device="cpu")
+    found = random_network.predict({"SE": se[: shape[0], : shape[1]], "BSE": bse[: shape[0], : shape[1]]}, device="cpu")
     assert found.shape == (3, *shape)
 
 
@@ -86,10 +57,10 @@ def test_an_image_smaller_than_the_stride():
     assert network.predict({"SE": pair(4)[0][:33, :70]}, device="cpu").shape == (3, 33, 70)
 
 
-def test_tiles_leave_no_seam(trained):
+def test_tiles_leave_no_seam(pair_network):
     planes = [np.block([[pair(seed)[k] for seed in row] for row in ((1, 2, 3), (4, 5, 6))]) for k in (0, 1)]
     images = dict(zip(("SE", "BSE"), planes, strict=True))
-    network = trained[0]
+    network = pair_network[0]
     whole = network.predict(images, device="cpu")
     tiled = network.predict(images, tile=128, overlap=60, device="cpu")
     assert np.abs(tiled - whole).max() < 0.02
@@ -98,9 +69,9 @@ def test_tiles_leave_no_seam(trained):
     assert np.abs(hard - whole).max() > 5 * np.abs(tiled - whole).max()
 
 
-def test_flips_make_it_symmetric(trained):
+def test_flips_make_it_symmetric(pair_network):
     se, bse, _ = pair(7)
-    network = trained[0]
+    network = pair_network[0]
     one = network.predict({"SE": se, "BSE": bse}, flips=True, device="cpu")
     mirrored = network.predict({"SE": se[:, ::-1], "BSE": bse[:, ::-1]}, flips=True, device="cpu")
     np.testing.assert_allclose(mirrored[:, :, ::-1], one, atol=1e-5)
@@ -108,7 +79,7 @@ def test_flips_make_it_symmetric(trained):
     assert np.abs(plain - one).max() > 1e-3
 
 
-def test_stacks_go_slice_by_slice(untrained):
+def test_stacks_go_slice_by_slice(random_network):
     slices = [{"SE": pair(seed)[0], "BSE": None} for seed in range(3)]
     taken = []
 
@@ -117,44 +88,44 @@ def test_stacks_go_slice_by_slice(untrained):
             taken.append(number)
             yield images
 
-    made = untrained.predict_slices(reader(), count=3, device="cpu")
+    made = random_network.predict_slices(reader(), count=3, device="cpu")
     first = next(made)
     assert taken == [0]
-    np.testing.assert_array_equal(first, untrained.predict(slices[0], device="cpu"))
+    np.testing.assert_array_equal(first, random_network.predict(slices[0], device="cpu"))
     assert len(list(made)) == 2
 
 
-def test_the_value_of_a_missing_detector_does_not_matter(untrained):
+def test_the_value_of_a_missing_detector_does_not_matter(random_network):
     import torch
 
-    grey, present = untrained.normalised({"BSE": pair(4)[1]})
+    grey, present = random_network.normalised({"BSE": pair(4)[1]})
     assert present.tolist() == [0, 1]
     other = grey.copy()
     other[0] = 7
-    module = untrained.module()
+    module = random_network.module()
     with torch.inference_mode():
         one, two = (module(torch.from_numpy(g)[None], torch.from_numpy(present)[None]) for g in (grey, other))
     assert torch.equal(one, two)
 
 
-def test_pixel_sizes(untrained):
-    assert untrained.pixel_size_warning(0.05) is None
-    assert untrained.pixel_size_warning(0.089) is None  # a factor 1.48 above the range
-    assert untrained.pixel_size_warning(None) is None
-    assert "0.1 \u00b5m" in untrained.pixel_size_warning(0.1)
-    assert "0.02 \u00b5m" in untrained.pixel_size_warning(0.02)
+def test_pixel_sizes(random_network):
+    assert random_network.pixel_size_warning(0.05) is None
+    assert random_network.pixel_size_warning(0.089) is None  # a factor 1.48 above the range
+    assert random_network.pixel_size_warning(None) is None
+    assert "0.1 \u00b5m" in random_network.pixel_size_warning(0.1)
+    assert "0.02 \u00b5m" in random_network.pixel_size_warning(0.02)
     se, bse, _ = pair(4)
     images = {"SE": se, "BSE": bse}
-    found = untrained.predict(images, pixel_size=0.12, rescale=True, device="cpu")
+    found = random_network.predict(images, pixel_size=0.12, rescale=True, device="cpu")
     assert found.shape == (3, SIDE, SIDE)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
-    inside = untrained.predict(images, pixel_size=0.05, rescale=True, device="cpu")
-    np.testing.assert_array_equal(inside, untrained.predict(images, device="cpu"))
+    inside = random_network.predict(images, pixel_size=0.05, rescale=True, device="cpu")
+    np.testing.assert_array_equal(inside, random_network.predict(images, device="cpu"))
     with pytest.raises(SettingsError, match="no pixel size of the image"):
-        untrained.predict(images, rescale=True)
+        random_network.predict(images, rescale=True)
 
 
-def test_images_that_cannot_be(untrained):
+def test_images_that_cannot_be(random_network):
     se, bse, _ = pair(4)
     for images, match in [
         ({"SE": se, "BSE": bse[:-1]}, "different sizes: SE 96 x 96 px, BSE 95 x 96 px"),
@@ -167,18 +138,18 @@ def test_images_that_cannot_be(untrained):
         ({"SE": np.where(se > 100, np.nan, se)}, "NaN"),
     ]:
         with pytest.raises(ImageError, match=match):
-            untrained.predict(images, device="cpu")
+            random_network.predict(images, device="cpu")
     with pytest.raises(SettingsError, match="overlap"):
-        untrained.predict({"SE": se}, tile=64, overlap=32)
+        random_network.predict({"SE": se}, tile=64, overlap=32)
     with pytest.raises(SettingsError, match="device"):
-        untrained.predict({"SE": se}, device="abacus")
+        random_network.predict({"SE": se}, device="abacus")
 
 
 # --- saved -----------------------------------------------------------------------------------------------------------
 
 
-def test_saved_and_loaded(trained, tmp_path):
-    network, out = trained
+def test_saved_and_loaded(pair_network, tmp_path):
+    network, out = pair_network
     loaded = load_network(out, class_names=["pore", "ISE", "CAM"], detectors=["BSE"])
     assert same(network, loaded)
     assert loaded.temperature == network.temperature
@@ -194,12 +165,12 @@ def test_saved_and_loaded(trained, tmp_path):
     assert (tmp_path / "copy" / WEIGHTS).read_bytes() == (out / WEIGHTS).read_bytes()
 
 
-def test_a_network_of_other_phases(trained):
+def test_a_network_of_other_phases(pair_network):
     with pytest.raises(LabelsError, match="ISE, CAM, pore") as error:
-        load_network(trained[1], class_names=["ISE", "CAM", "pore", "carbon"])
+        load_network(pair_network[1], class_names=["ISE", "CAM", "pore", "carbon"])
     assert "carbon" in error.value.expected
     with pytest.raises(ImageError, match="InLens"):
-        load_network(trained[1], detectors=["SE", "InLens"])
+        load_network(pair_network[1], detectors=["SE", "InLens"])
 
 
 def spoil(folder: Path, how: str) -> None:
@@ -228,8 +199,8 @@ def spoil(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut", "bit", "index", "weights", "json", "format", "sizes", "key"])
-def test_a_damaged_network(untrained, tmp_path, how):
-    save_network(untrained, tmp_path / "net")
+def test_a_damaged_network(random_network, tmp_path, how):
+    save_network(random_network, tmp_path / "net")
     load_network(tmp_path / "net")
     spoil(tmp_path / "net", how)
     with pytest.raises(ModelFileError) as error:
@@ -243,8 +214,8 @@ def test_no_network(tmp_path):
         load_network(tmp_path / "none")
 
 
-def test_onnx_gives_equal_labels(trained, tmp_path):
-    network = trained[0]
+def test_onnx_gives_equal_labels(pair_network, tmp_path):
+    network = pair_network[0]
     file = export_onnx(network, tmp_path / "net.onnx")
     for shape, missing in [((96, 96), ()), ((32, 64), ("SE",))]:
         planes = dict(zip(("SE", "BSE"), (plane[: shape[0], : shape[1]] for plane in pair(9)), strict=False))

@@ -18,6 +18,8 @@ from fijibridge.reconstruction import ReconstructionSettings, check_exemplars, r
 from fijibridge.reconstruction import optimise as optimising
 from fijibridge.reconstruction import volume as making
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FAST = ReconstructionSettings(loss="patches", steps=30, slices_per_step=4)
 
 
@@ -31,17 +33,6 @@ def grains(size: int, seed: int = 0) -> np.ndarray:
     """Three phases: blurred noise, cut at its quantiles."""
     field = grains_field(size, seed)
     return np.digitize(field, np.quantile(field, [0.5, 0.8])).astype(np.uint8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads than one cost more than they give for volumes this small."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

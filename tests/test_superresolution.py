@@ -33,19 +33,10 @@ from fijibridge.superresolution.partial_volume import (
 from fijibridge.superresolution.psf import estimated_psf
 from fijibridge.superresolution.samples import made_samples
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = ["pore", "ISE", "CAM"]
 FAST = SuperresolutionSettings(loss="patches", steps=12, slices_per_step=3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads than one cost more than they give for volumes this small."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def structure(shape: tuple[int, ...], sigma: float = 3.0, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_superresolution import NAMES, files, means, one_thread, structure, truth, typical  # noqa: F401
+from test_superresolution import NAMES, files, means, structure, truth, typical  # noqa: F401
 
 from fijibridge.errors import BridgeError, LabelsError, OutputError, SettingsError
 from fijibridge.metrology.phases import as_phases
@@ -20,6 +20,8 @@ from fijibridge.superresolution.model import CHECKPOINT, load_model
 from fijibridge.superresolution.networks import Architecture, noise_of
 from fijibridge.superresolution.samples import generated_samples
 from fijibridge.superresolution.training import LOG, TrainingSettings, train_gan
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = TrainingSettings(iterations=6, width=8, batch=1, crop=6, check_every=3)
 

@@ -13,28 +13,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fijibridge.errors import ImageNotFoundError, ModelFileError, SettingsError
 from fijibridge.network.augmentation import Normalisation
 from fijibridge.network.network import Network
 from fijibridge.output import output_folder
+from fijibridge.versions import versions
 
 INDEX = "network.json"
 WEIGHTS = "network.safetensors"
 _FORMAT = "fijibridge-network"
 _VERSION = 1
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("fijibridge", "numpy", "scipy", "torch", "segmentation-models-pytorch"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def save_network(
@@ -76,7 +66,7 @@ def save_network(
         "class_names": list(network.class_names), "detectors": list(network.detectors),
         "normalisation": asdict(network.normalisation), "temperature": network.temperature,
         "pixel_sizes": list(network.pixel_sizes) if network.pixel_sizes else None, "training": network.training,
-        "weights_sha256": state_digest(network.state), "versions": _versions(),
+        "weights_sha256": state_digest(network.state), "versions": versions(),
     }  # fmt: skip
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
         save_file({name: tensor.contiguous().cpu() for name, tensor in network.state.items()}, folder / WEIGHTS)

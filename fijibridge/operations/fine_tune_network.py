@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.errors import ImageError, SettingsError
 from fijibridge.network.settings import Device, NetworkSettings, Rate, Seed, Steps, Threads
+from fijibridge.operations.detector_images import given_detectors, rows_of
 from fijibridge.operations.results import REPORT, Databar, Out, Overwrite, peak_memory_mib, write_report
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
@@ -66,22 +66,14 @@ def fine_tune_network(
     from fijibridge.network.training import crop_for, fine_tune
 
     check(fine_tune_network, locals())
-    paths = {name: path for name, path in (("SE", se), ("BSE", bse)) if path is not None}
-    if not paths:
-        raise SettingsError("neither SE nor BSE", expected="one image at least", remedy="give --se or --bse")
+    paths = given_detectors(se, bse)
     stages = Stages()
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[network, *paths.values(), labels]) as folder:
         with stages("reading"):
             trained = load_network(network, detectors=list(paths))
             images = {name: read_image(path, databar=databar) for name, path in paths.items()}
-            shapes = {name: image.shape for name, image in images.items()}
-            if len(set(shapes.values())) > 1:
-                told = ", ".join(f"{name} {x} x {y} px" for name, (y, x) in shapes.items())
-                raise ImageError(
-                    f"images of different sizes: {told}", expected="one size, pixel on pixel", remedy="register them"
-                )
+            rows = slice(0, rows_of(images))
             first = next(iter(images.values()))
-            rows = slice(0, first.shape[0] - max(image.databar_rows for image in images.values()))
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
             strokes = read_labels(labels, shape=first.shape, class_names=names)
             if names is None and strokes.class_names == tuple(

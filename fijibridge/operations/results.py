@@ -178,7 +178,7 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
 
 def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
     """The report's part on classifier and versions."""
-    from fijibridge.segmentation.bundle import versions
+    from fijibridge.versions import versions
 
     forest = segmenter.forest_
     return {

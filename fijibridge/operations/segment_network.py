@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.errors import ImageError, SettingsError
+from fijibridge.errors import ImageError
 from fijibridge.network.settings import Device, Threads
+from fijibridge.operations.detector_images import given_detectors, rows_of
 from fijibridge.operations.results import (
     REPORT,
     Databar,
@@ -77,9 +79,7 @@ def segment_network(
     from fijibridge.progress import bar
 
     check(segment_network, locals())
-    paths = {name: path for name, path in (("SE", se), ("BSE", bse)) if path is not None}
-    if not paths:
-        raise SettingsError("neither SE nor BSE", expected="one image at least", remedy="give --se or --bse")
+    paths = given_detectors(se, bse)
     stages = Stages()
     inputs = [network, *paths.values()]
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
@@ -151,20 +151,9 @@ def _slices(paths: dict[str, Path], databar: str, steps: Any) -> Iterator[tuple[
     """(the image that stands for the place, every detector's grey values without the data bar), slice by slice."""
     from fijibridge.images import read_slices
 
-    for images in zip(*(read_slices(path, databar=databar) for path in paths.values()), strict=True):
-        rows = max(image.databar_rows for image in images)
-        shapes = {name: image.shape for name, image in zip(paths, images, strict=True)}
-        if len(set(shapes.values())) > 1:
-            told = ", ".join(f"{name} {x} x {y} px" for name, (y, x) in shapes.items())
-            raise ImageError(
-                f"images of different sizes: {told}",
-                expected="images of one size, pixel on pixel",
-                remedy="register and crop them first, in Fiji with Plugins > Registration",
-            )
+    for planes in zip(*(read_slices(path, databar=databar) for path in paths.values()), strict=True):
+        images = dict(zip(paths, planes, strict=True))
+        rows = rows_of(images)
         steps.update()
-        first = images[-1]
-        if first.databar_rows != rows:
-            from dataclasses import replace
-
-            first = replace(first, databar_rows=rows)
-        yield first, {name: image.grey[first.field] for name, image in zip(paths, images, strict=True)}
+        last = replace(planes[-1], databar_rows=planes[-1].shape[0] - rows)
+        yield last, {name: image.grey[:rows] for name, image in images.items()}

@@ -16,7 +16,6 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from fijibridge.errors import BridgeError, FeatureMismatchError, ImageNotFoundEr
 from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.output import output_folder
 from fijibridge.segmentation.pixel import PixelSegmenter, few
+from fijibridge.versions import versions
 
 if TYPE_CHECKING:
     from fijibridge.forest import Forest
@@ -36,17 +36,6 @@ MODEL = "classifier.model"
 NETWORK = "network"
 _FORMAT = "fijibridge-classifier"
 _VERSION = 1
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that make a number."""
-    found = {}
-    for name in ("fijibridge", "numpy", "scikit-learn", "numba", "torch", "timm", "jpype1"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def save_segmenter(segmenter: PixelSegmenter, path: str | Path, *, overwrite: bool = False) -> Path:

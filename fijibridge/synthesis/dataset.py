@@ -240,7 +240,7 @@ def write_dataset(
     ServiceError
         No Dask, or no scheduler at the address.
     """
-    from fijibridge.segmentation.bundle import versions
+    from fijibridge.versions import versions
 
     sizes = config.pixel_size
     about = {
