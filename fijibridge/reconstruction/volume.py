@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _FREE = 255  # a voxel that no block has made yet
 _SAVE_S = 20.0  # seconds between two saved states, or 20 times what saving takes
 _SMALLEST = 16  # voxels a side
-_ROUNDS = 12  # cuts until a volume agrees with its anchor
+_ROUNDS = 60  # cuts until a volume agrees with its anchor
 _SHARE = 0.8  # of the memory that may be used
 
 

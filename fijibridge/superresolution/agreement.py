@@ -144,8 +144,8 @@ class Agreement:
         ratio = self.factor // factor
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
 
-    def loss(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
-        """Mean squared disagreement, weighted."""
+    def loss(self, volume: torch.Tensor, factor: int, *, even: bool = True) -> torch.Tensor:
+        """Mean squared disagreement, weighted; with the unevenness, where no critic looks for it."""
         import torch
 
         shares = self.shares(volume, factor)
@@ -160,7 +160,8 @@ class Agreement:
         else:
             grey = self._on("values", volume.device)
             error = (torch.einsum("g,gzyx->zyx", self.intensities(shares), shares) - grey) / grey.std()
-        return self.weight * (_SCALE * error.square().mean() + _EVEN * self.unevenness(volume, factor))
+        loss = _SCALE * error.square().mean()
+        return self.weight * (loss + _EVEN * self.unevenness(volume, factor) if even else loss)
 
     def unevenness(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
         """How much more, or less, groups change at the faces of coarse voxels than inside: variance over mean squared.
