@@ -205,11 +205,11 @@ def detectors(work: Path, _: argparse.Namespace) -> None:
 
 
 def real(work: Path, arguments: argparse.Namespace) -> None:
-    """Real BSE images of another material: the coating's classes by what they look like."""
+    """Real BSE images of another material, its classes by their order of brightness: the nearest that there is."""
     network = load_network(work / "network")
     folder = (arguments.data or data_folder()) / "coating"
     print(
-        "\n| real image, trained on simulated data alone | background as ISE | oxide as CAM | cracks as pore | mean |"
+        "\n| real BSE image, never seen | background as CAM | oxide as ISE | cracks as pore | mean |"
     )
     print("|---|---|---|---|---|")
     for path in sorted(folder.glob("coating_?.png")):
@@ -218,7 +218,7 @@ def real(work: Path, arguments: argparse.Namespace) -> None:
         for scale in (1.0, 0.5):
             seen = ndimage.zoom(grey, scale, order=1) if scale != 1 else grey
             found = network.predict({"BSE": seen}, flips=True)
-            labels = np.array([NAMES.index(name) for name in network.class_names])[found.argmax(0)]
+            labels = np.array([("CAM", "ISE", "pore").index(name) for name in network.class_names])[found.argmax(0)]
             labels = ndimage.zoom(labels, 1 / scale, order=0) if scale != 1 else labels
             iou = [((labels == k) & (truth == k)).sum() / ((labels == k) | (truth == k)).sum() for k in range(3)]
             print(f"| {path.stem}, at {scale:g} x | " + " | ".join(f"{v:.3f}" for v in (*iou, np.mean(iou))) + " |")

@@ -64,7 +64,7 @@ def _pair(size: int, seed: int) -> tuple[Micrograph, np.ndarray]:
                 "shine_through": 0.4,
                 "shine_depth": 0.5,
                 "curtaining": 0.05,
-                "channelling": 0.15,
+                "channelling": 0.08,
                 "edge_brightening": 0.6,
                 "redeposition": 0.1,
                 "charging": 0.1,
