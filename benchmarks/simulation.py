@@ -17,9 +17,9 @@ import numpy as np
 from machine import data_folder, describe
 
 from fijibridge.operations.diversity import diversity as diversity_operation
-from fijibridge.synthesis.config import draw_structure, load_preset, presets
+from fijibridge.synthesis.config import load_preset, presets
 from fijibridge.synthesis.dataset import make_pair_structure, sections_of, write_dataset
-from fijibridge.synthesis.structure import PHASES, make_structure
+from fijibridge.synthesis.structure import PHASES
 
 
 def speed(_: Path | None) -> None:
@@ -48,10 +48,9 @@ def fractions(_: Path | None) -> None:
     for name, config in configs.items():
         worst, cpu = 0.0, time.process_time()
         for number in range(6):
-            settings, size = draw_structure(config, np.random.default_rng([5, number]))
-            made = make_structure(settings, shape=(64, 512, 512), voxel_size=size, seed=number)
+            made = make_pair_structure(config, 5, number)
             counts = np.bincount(made.labels.ravel(), minlength=len(PHASES) + 1)[1:] / made.labels.size
-            wanted = np.array([settings.fractions[phase] for phase in PHASES])
+            wanted = np.array([made.settings.fractions[phase] for phase in PHASES])
             worst = max(worst, 100 * float(np.abs(counts - wanted).max()))
         print(f"| {name} (6) | {worst:.2f} | {(time.process_time() - cpu) / 6:.1f} | <= 0.5 |", flush=True)
 
