@@ -57,7 +57,7 @@ def fractions(_: Path | None) -> None:
 
 def diversity(data: Path | None) -> None:
     """Distances between images, beside those of real ones."""
-    real = sorted((data / "coating").glob("coating_?.png")) + sorted((data / "superalloy").glob("spot?_?.png"))
+    real = sorted((data / "coating").glob("coating_?.png"))
     for name in presets():
         with tempfile.TemporaryDirectory() as folder:
             config = replace(load_preset(name), sections=2)
