@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from shell import child
 
+from fijibridge.doors.cli import main
 from fijibridge.errors import BridgeError, OutputError, ServiceError, SettingsError
 from fijibridge.images import read_slices
 from fijibridge.operations.label_volumes import stored_names
@@ -152,6 +153,22 @@ def test_killed_and_continued_with_more_workers(file, written, tmp_path):
     subprocess.run([*command, "--workers", "2", "--resume", "--quiet"], check=True, timeout=120)
     assert contents(out) == contents(written)
     assert (out / "preview.png").is_file()
+
+
+def test_interrupted_it_tells_how_to_go_on(file, tmp_path, monkeypatch, capsys):
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset_module, "write_shard", stops)
+    out = str(tmp_path / "set")
+    assert main(["simulate", "--config", str(file), "--count", "2", "--workers", "1", "--out", out]) == 130
+    assert "interrupted; --resume goes on from what was kept" in capsys.readouterr().err
+
+
+def test_a_damaged_index_is_told(file, tmp_path):
+    (tmp_path / DATASET).write_text("{", encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot be read"):
+        write_dataset(load_config(file), out=tmp_path, count=2, workers=1, resume=True)
 
 
 def test_on_a_dask_cluster(file, written, tmp_path):

@@ -71,7 +71,8 @@ def _command(name: str) -> Callable[..., None]:
             print(f"fijibridge {shown}: {error}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            print(f"fijibridge {shown}: interrupted; nothing was written", file=sys.stderr)
+            kept = "--resume goes on from what was kept" if "resume" in hints else "nothing was written"
+            print(f"fijibridge {shown}: interrupted; {kept}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
         if not silent:
             print("\n".join(summary(report)))

@@ -51,6 +51,7 @@ def diversity(
 
     from fijibridge.images import read_image
     from fijibridge.network.data import open_dataset
+    from fijibridge.network.images import spread
     from fijibridge.synthesis.diversity import diversity_table, signature, write_diversity_picture
 
     check(diversity, locals())
@@ -58,7 +59,7 @@ def diversity(
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[dataset, *real, weights]) as folder:
         with stages("reading"):
             data = open_dataset(dataset)
-            chosen = np.unique(np.linspace(0, len(data) - 1, min(images, len(data))).astype(int))
+            chosen = spread(np.arange(len(data)), images)
             simulated = [_as_image(data.grey(index, detector), data.name(index)) for index in chosen]
             shares = [np.bincount(data.labels(index).ravel(), minlength=len(data.class_names) + 1) for index in chosen]
             fractions = pd.DataFrame(

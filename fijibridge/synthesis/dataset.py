@@ -278,7 +278,14 @@ def _prepare(out: Path, about: dict[str, Any], resume: bool, overwrite: bool) ->
             remedy="start without resume",
         )
     if resume:
-        earlier = json.loads((out / DATASET).read_text(encoding="utf-8"))
+        try:
+            earlier = dict(json.loads((out / DATASET).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(
+                f"{out / DATASET} cannot be read ({error})",
+                expected="what simulate wrote",
+                remedy="start again with --overwrite, or with another folder",
+            ) from error
         told = json.loads(json.dumps(about))
         for key in ("config", "seed", "count", "format"):
             if earlier.get(key) != told[key]:
