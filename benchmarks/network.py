@@ -73,7 +73,7 @@ def data(work: Path, arguments: argparse.Namespace) -> None:
 
 def train(work: Path, arguments: argparse.Namespace) -> None:
     """With the defaults, for the minutes."""
-    settings = NetworkSettings(minutes=arguments.minutes, clock="cpu")
+    settings = NetworkSettings(minutes=arguments.minutes, clock="cpu", threads=arguments.threads)
     cpu = time.process_time()
     network = train_network(work / "train", settings, out=work / "network", resume=(work / "network").exists())
     told = {key: value for key, value in network.training.items() if key in ("iou", "ece_before", "ece_after")}
@@ -231,6 +231,7 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--pairs", type=int, default=640)
     parser.add_argument("--minutes", type=float, default=100.0)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the training; 0: all cores")
     parser.add_argument("--no-forest", action="store_true", help="leave the slow forest out")
     parser.add_argument("--data", type=Path, default=None)
     arguments = parser.parse_args()

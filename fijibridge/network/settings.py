@@ -98,11 +98,11 @@ class NetworkSettings:
     dice_weight: DiceWeight = 0.5
     detector_dropout: DetectorDropout = 0.25
     contrast: Contrast = 0.25
-    noise: Noise = 0.7
+    noise: Noise = 1.0
     blur: Blur = 1.0
-    stripes: Stripes = 0.15
-    scale: Scale = 1.25
-    misregistration: Misregistration = 2.0
+    stripes: Stripes = 0.3
+    scale: Scale = 2.0
+    misregistration: Misregistration = 3.0
     precision: Precision = "auto"
     threads: Threads = 0
     seed: Seed = 0
