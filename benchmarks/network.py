@@ -208,9 +208,7 @@ def real(work: Path, arguments: argparse.Namespace) -> None:
     """Real BSE images of another material, its classes by their order of brightness: the nearest that there is."""
     network = load_network(work / "network")
     folder = (arguments.data or data_folder()) / "coating"
-    print(
-        "\n| real BSE image, never seen | background as CAM | oxide as ISE | cracks as pore | mean |"
-    )
+    print("\n| real BSE image, never seen | background as CAM | oxide as ISE | cracks as pore | mean |")
     print("|---|---|---|---|---|")
     for path in sorted(folder.glob("coating_?.png")):
         truth = iio.imread(folder / f"{path.stem}_truth.png")

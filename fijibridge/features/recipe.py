@@ -15,7 +15,11 @@ Encoder = Annotated[str, Param("timm's name of a ViT, or 'none' for classical fe
 Channels = Annotated[int, Param("ViT channels kept by principal components; 0: all", low=0, high=4096)]
 Enlargement = Annotated[float, Param("enlargement of the image before the ViT sees it", low=0.25, high=8)]
 Position = Annotated[
-    Literal["keep", "mean"], Param("'mean' removes the ViT's positional bias, at some cost in accuracy")
+    Literal["template", "keep", "mean"],
+    Param(
+        "the ViT's positional bias; template: what tiles have in common is taken away; mean: the ViT never learns "
+        "where a patch is, at some cost in accuracy; keep: it stays"
+    ),
 ]
 Upsampler = Annotated[Literal["bilinear"], Param("from the patch grid to pixels")]
 Tile = Annotated[
@@ -23,11 +27,11 @@ Tile = Annotated[
     Param("side of a tile of the enlarged image; 0: 280, or 784 with position mean", low=0, high=4096, unit="px"),
 ]
 
-# Kept position embeddings segment best in small tiles with the whole embedding each: mean IoU of the tuning images
+# Position embeddings segment best in small tiles with the whole embedding each: mean IoU of the tuning images
 # 0.742, and 0.703 where a tile's embedding is cut out of one that spans the image. Averaged ones need no tile of their
 # own, and large tiles are nearer to the whole image: cosine to it 0.994 at 784 px, 0.992 at 518 (1024 x 1024 pixels,
 # see CONTEXT in vit.py).
-AUTOMATIC_TILE = {"keep": 280, "mean": 784}
+AUTOMATIC_TILE = {"template": 280, "keep": 280, "mean": 784}
 SMALLEST_TILE = 112
 NetworkFolder = Annotated[
     str, Param("folder of a trained network: its probabilities become features beside the others; empty: none")
@@ -48,9 +52,12 @@ class FeatureRecipe:
         Transformer blocks whose tokens are features, the first block being 1. The final norm is applied to each.
     enlargement : float
         Factor by which the image is enlarged before the ViT sees it, 0.25 to 8.
-    position : {"keep", "mean"}
-        ``"mean"`` replaces the position embedding by its mean over the grid: no positional bias, but less accurate
-        where labels are spread over the image.
+    coarse_blocks : tuple of int
+        Blocks that see the image at half the enlargement, too; their channels follow. Empty: none.
+    position : {"template", "keep", "mean"}
+        ``"template"`` takes away what the tiles of an image have in common at each place (:mod:`.position`).
+        ``"mean"`` replaces the position embedding by its mean over the grid: no positional bias whatever the image, but
+        less accurate. ``"keep"`` leaves the bias.
     upsampler : {"bilinear"}
         From the patch grid to pixels.
     tile : int
@@ -72,6 +79,11 @@ class FeatureRecipe:
         Of its weights, filled in when it is loaded. Where the folder lies takes no part in comparisons.
     detector : str
         As what the network sees the image.
+    readout : str
+        A linear model that a segmenter fitted at labelled pixels (:mod:`fijibridge.features.readout` tells the format):
+        class probabilities take the place of the ViT's channels. Empty: the channels stay.
+    readout_classes : tuple of str
+        Its classes.
     basis : str
         The components, filled in from the first image seen (:mod:`fijibridge.features.pca` tells the format), so that
         all further images are projected with the same numbers.
@@ -84,8 +96,9 @@ class FeatureRecipe:
 
     encoder: Encoder = DEFAULT_ENCODER
     blocks: tuple[int, ...] = (6,)
+    coarse_blocks: tuple[int, ...] = ()
     enlargement: Enlargement = 2.0
-    position: Position = "keep"
+    position: Position = "template"
     upsampler: Upsampler = "bilinear"
     tile: Tile = 0
     classical: Classical = "tws"
@@ -98,9 +111,13 @@ class FeatureRecipe:
     network: NetworkFolder = ""
     network_sha256: str = ""
     detector: Detector = "BSE"
+    readout: str = field(default="", repr=False)
+    readout_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._put("blocks", int)
+        self._put("coarse_blocks", int)
+        self._put("readout_classes", str)
         self._put("percentiles", float)
         check(type(self), vars(self))
         object.__setattr__(self, "tile", int(self.tile) or AUTOMATIC_TILE[self.position])
@@ -120,12 +137,24 @@ class FeatureRecipe:
                 expected="an encoder, classical features, a network, or several of them",
                 remedy="set classical='tws' or name an encoder",
             )
+        if self.readout:
+            from fijibridge.features.readout import read_readout
+
+            read_readout(self.readout, self.readout_classes)
         # timm hands the blocks out in rising order, each once, whatever the order asked for
-        if self.has_vit and (not self.blocks or self.blocks[0] < 1 or list(self.blocks) != sorted(set(self.blocks))):
+        for name in ("blocks", "coarse_blocks") if self.has_vit else ():
+            chosen = getattr(self, name)
+            if (not chosen and name == "blocks") or min(chosen, default=1) < 1 or list(chosen) != sorted(set(chosen)):
+                raise SettingsError(
+                    f"{name} {chosen}",
+                    expected="at least one block, counted from 1, in rising order",
+                    remedy=f"for example {name}=(6,) or {name}=(3, 6)",
+                )
+        if self.coarse_blocks and self.channels:
             raise SettingsError(
-                f"blocks {self.blocks}",
-                expected="at least one block, counted from 1, in rising order",
-                remedy="for example blocks=(6,) or blocks=(3, 6)",
+                f"channels = {self.channels} with coarse_blocks {self.coarse_blocks}",
+                expected="principal components of one scale",
+                remedy="leave coarse_blocks empty, or set channels to 0",
             )
         if len(self.percentiles) != 2 or not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
             raise SettingsError(
@@ -145,6 +174,12 @@ class FeatureRecipe:
             ) from error
 
     @property
+    def scales(self) -> tuple[tuple[str, float, tuple[int, ...]], ...]:
+        """Letter in the channels' names, enlargement and blocks of each scale that the ViT sees."""
+        fine = ("b", self.enlargement, self.blocks)
+        return (fine, ("h", self.enlargement / 2, self.coarse_blocks)) if self.coarse_blocks else (fine,)
+
+    @property
     def has_vit(self) -> bool:
         """Whether a ViT takes part."""
         return self.encoder != "none"
@@ -156,7 +191,7 @@ class FeatureRecipe:
     @property
     def basis_digest(self) -> str:
         """The first 12 digits of the basis's SHA-256, to tell bases apart; empty where there is none."""
-        return hashlib.sha256(self.basis.encode()).hexdigest()[:12] if self.basis else ""
+        return _digest(self.basis)
 
     def differences(self, other: FeatureRecipe, *, as_request: bool = False) -> list[str]:
         """What makes ``other``'s features differ from this recipe's, in words; empty if nothing does.
@@ -171,11 +206,11 @@ class FeatureRecipe:
         ignored = {"weights_source", "weights_licence"}
         if not self.has_vit and not other.has_vit:
             ignored |= {"blocks", "enlargement", "position", "upsampler", "tile", "percentiles", "weights_sha256"}
-            ignored |= {"channels", "basis"}
+            ignored |= {"channels", "basis", "coarse_blocks", "readout", "readout_classes"}
         if bool(self.network) == bool(other.network):
             ignored |= {"network"} if self.network else {"network", "network_sha256", "detector"}
         if as_request:
-            learnt = ("weights_sha256", "basis", "network_sha256")
+            learnt = ("weights_sha256", "basis", "network_sha256", "readout", "readout_classes")
             ignored |= {name for name in learnt if not (getattr(self, name) and getattr(other, name))}
         names = [own.name for own in fields(self) if own.name not in ignored]
         return [
@@ -188,11 +223,13 @@ class FeatureRecipe:
         """A value for a message; of the basis, which is long, its digest."""
         if name == "basis":
             return f"components {self.basis_digest}" if self.basis else "none yet"
+        if name == "readout":
+            return f"a linear model {_digest(self.readout)}" if self.readout else "none"
         return repr(getattr(self, name))
 
     def to_brief(self) -> dict[str, Any]:
-        """:meth:`to_json` for a report: the basis, which can take megabytes, as its digest."""
-        return {**self.to_json(), "basis": self.basis_digest}
+        """:meth:`to_json` for a report: basis and linear model, which can take megabytes, as their digests."""
+        return {**self.to_json(), "basis": self.basis_digest, "readout": _digest(self.readout)}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -209,3 +246,7 @@ class FeatureRecipe:
                 remedy="update fijibridge, or train the classifier anew",
             )
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if text else ""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # bytes of features held at a time by FeatureStack.blocks
 BLOCK_BYTES = 256 * 2**20
+# FeatureStack.sample: pixels are drawn anywhere in an image of so many at most, else in so many windows a side, so wide
+_DRAWN_ANYWHERE, _WINDOWS, _WINDOW = 2**19, 6, 64
 
 
 class Part(Protocol):
@@ -26,8 +28,8 @@ class Part(Protocol):
 
     names: tuple[str, ...]
 
-    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
-        """Write the block's channels into ``out``, float32 (h, w, len(names))."""
+    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
+        """Write the block's channels into ``out``, float32 (h, w, len(names)); ``before``: channels so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class ArrayPart:
     array: np.ndarray
     names: tuple[str, ...]
 
-    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
         out[:] = self.array[rows, cols]
 
 
@@ -48,7 +50,7 @@ class ClassicalPart:
     grey: np.ndarray
     names: tuple[str, ...]
 
-    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
         from fijibridge.features.classical import classical_features
 
         classical_features(self.grey, rows, cols, out=out)
@@ -63,10 +65,16 @@ class TokensPart:
     upsampler: str
     names: tuple[str, ...]
 
-    def fill(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
         from fijibridge.features.upsample import UPSAMPLERS
 
         UPSAMPLERS[self.upsampler](self.tokens, self.shape, rows, cols, out)
+
+    def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Channels of single pixels, float32 (n, C): the same values as in a block."""
+        from fijibridge.features.upsample import PICKERS
+
+        return PICKERS[self.upsampler](self.tokens, self.shape, y, x)
 
 
 class FeatureStack:
@@ -133,7 +141,7 @@ class FeatureStack:
         out = np.empty((rows.stop - rows.start, cols.stop - cols.start, self.shape[2]), np.float32)
         first = 0
         for part in self.parts:
-            part.fill(rows, cols, out[:, :, first : first + len(part.names)])
+            part.fill(rows, cols, out[:, :, first : first + len(part.names)], out[:, :, :first])
             first += len(part.names)
         return out
 
@@ -161,22 +169,71 @@ class FeatureStack:
             )
         place = np.cumsum(mask).reshape(mask.shape) - 1
         samples = np.empty((int(mask.sum()), self.shape[2]), np.float32)
-        for rows, cols in self.blocks():
+        for rows, cols in self.blocks(BLOCK_BYTES // 4):
             wanted = mask[rows, cols]
             down, across = wanted.any(axis=1).nonzero()[0], wanted.any(axis=0).nonzero()[0]
             if down.size:
                 inner = slice(rows.start + down[0], rows.start + down[-1] + 1)
                 beside = slice(cols.start + across[0], cols.start + across[-1] + 1)
                 chosen = mask[inner, beside]
-                samples[place[inner, beside][chosen]] = self.block(inner, beside)[chosen]
+                samples[place[inner, beside][chosen]] = self._picked(inner, beside, chosen)
         return samples
+
+    def _picked(self, rows: slice, cols: slice, chosen: np.ndarray) -> np.ndarray:
+        """Features of chosen pixels of a block; of a ViT's hundreds of channels no others are made."""
+        y, x = chosen.nonzero()
+        samples = np.empty((len(y), self.shape[2]), np.float32)
+        if any(isinstance(part, TokensPart) for part in self.parts):
+            ends = np.cumsum([len(part.names) for part in self.parts])
+            others = [part for part in self.parts if not isinstance(part, TokensPart)]
+            columns = np.ones(self.shape[2], bool)
+            for part, end in zip(self.parts, ends, strict=True):
+                if isinstance(part, TokensPart):
+                    own = slice(end - len(part.names), end)
+                    samples[:, own], columns[own] = part.at(y + rows.start, x + cols.start), False
+            if others:
+                samples[:, columns] = FeatureStack(self.shape[:2], others).block(rows, cols)[y, x]
+        else:
+            samples[:] = self.block(rows, cols)[y, x]
+        return samples
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Features of pixels drawn from the whole image, float32 (n, F); the same for the same seed.
+
+        Of a large image they come from windows spread over it: TWS's filters look at 30 pixels around each.
+
+        Parameters
+        ----------
+        count : int
+            About so many; all pixels where there are fewer.
+        seed : int
+        """
+        height, width = self.shape[:2]
+        rng = np.random.default_rng(seed)
+        if height * width <= _DRAWN_ANYWHERE:
+            mask = np.zeros(height * width, bool)
+            mask[rng.choice(mask.size, min(count, mask.size), replace=False)] = True
+            return self.at(mask.reshape(height, width))
+        parts = []
+        for cell in range(_WINDOWS**2):
+            spans = []
+            for length, place in ((height, cell // _WINDOWS), (width, cell % _WINDOWS)):
+                first, last = length * place // _WINDOWS, length * (place + 1) // _WINDOWS
+                start = first + int(rng.integers(max(1, last - first - _WINDOW + 1)))
+                spans.append(slice(start, min(start + _WINDOW, length)))
+            chosen = np.zeros([span.stop - span.start for span in spans], bool)
+            share = min(-(-count // _WINDOWS**2), chosen.size)
+            chosen.ravel()[rng.choice(chosen.size, share, replace=False)] = True
+            parts.append(self._picked(*spans, chosen))
+        return np.concatenate(parts)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         whole = self.block()
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def tokens(self) -> np.ndarray | None:
-        """The ViT's tokens on the patch grid, or their components, float32 (gy, gx, C); None without a ViT."""
+        """The ViT's tokens on the patch grid of the (finer) scale, or their components, float32 (gy, gx, C); None
+        without a ViT, or where a linear model has read them."""
         return next((part.tokens for part in self.parts if isinstance(part, TokensPart)), None)
 
 
@@ -248,13 +305,19 @@ def extract_features(
                 expected="an encoder made with the recipe",
                 remedy="use ViTEncoder(recipe), or leave the encoder out",
             )
-        recipe = replace(encoder.recipe, basis=recipe.basis or encoder.recipe.basis)
-        tokens, names = encoder.tokens(image), encoder.names
-        if recipe.channels:
-            from fijibridge.features.pca import component_names, fit_basis, project
+        own, learnt = encoder.recipe, ("basis", "readout", "readout_classes")
+        recipe = replace(own, **{name: getattr(recipe, name) or getattr(own, name) for name in learnt})
+        for tokens, names in encoder.scales(image):
+            if recipe.channels:
+                from fijibridge.features.pca import component_names, fit_basis, project
 
-            if not recipe.basis:
-                recipe = replace(recipe, basis=fit_basis(tokens, recipe.channels))
-            tokens, names = project(tokens, recipe.basis, recipe.channels), component_names(recipe.channels)
-        parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, names))
-    return FeatureStack(grey.shape, parts, recipe)
+                if not recipe.basis:
+                    recipe = replace(recipe, basis=fit_basis(tokens, recipe.channels))
+                tokens, names = project(tokens, recipe.basis, recipe.channels), component_names(recipe.channels)
+            parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, names))
+    stack = FeatureStack(grey.shape, parts, recipe)
+    if recipe.readout and not recipe.network:  # a network's channels come first, from a room above
+        from fijibridge.features.readout import read_out
+
+        stack = read_out(stack, recipe)
+    return stack

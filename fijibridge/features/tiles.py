@@ -20,13 +20,14 @@ class Tile:
 
 # Patches that neighbouring tiles share at least. With a kept position embedding half a tile, so that nearly every
 # patch is seen by four tiles: with a quarter the ViT costs a third less and the mean IoU of the tuning images is 0.003
-# to 0.013 lower. Without position a tile also sees a sample of all other patches, and a narrow overlap serves.
+# to 0.013 lower. Where the positional pattern is taken away, a quarter serves (0.805 and 0.810). Without position a
+# tile also sees a sample of all other patches, and a narrow overlap serves.
 _NARROW = 8
 
 
 def overlap_of(tile: int, position: str) -> int:
     """Patches that neighbouring tiles of about ``tile`` patches share at least."""
-    return tile // 2 if position == "keep" else min(_NARROW, tile // 2)
+    return {"keep": tile // 2, "template": tile // 4, "mean": min(_NARROW, tile // 2)}[position]
 
 
 def spans(length: int, tile: int, overlap: int) -> list[slice]:

@@ -59,4 +59,37 @@ def bilinear(tokens: np.ndarray, shape: tuple[int, int], rows: slice, cols: slic
     _bilinear(tokens, y_low, y_part, x_low, x_part, out)
 
 
+@numba.njit(parallel=True, cache=True)
+def _bilinear_at(tokens, y_low, y_part, x_low, x_part, out):  # pragma: no cover - compiled
+    cells_y, cells_x, channels = tokens.shape
+    for i in numba.prange(y_low.size):
+        top, left = y_low[i], x_low[i]
+        bottom, right = min(top + 1, cells_y - 1), min(left + 1, cells_x - 1)
+        fy, fx = y_part[i], x_part[i]
+        for channel in range(channels):
+            below = tokens[top, left, channel]
+            one = below + fy * (tokens[bottom, left, channel] - below)
+            below = tokens[top, right, channel]
+            other = below + fy * (tokens[bottom, right, channel] - below)
+            out[i, channel] = one + fx * (other - one)
+
+
+def bilinear_at(tokens: np.ndarray, shape: tuple[int, int], y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`bilinear` of single pixels: float32 (n, C), equal to the same pixels of a block.
+
+    Parameters
+    ----------
+    tokens, shape
+        As of `bilinear`.
+    y, x : ndarray of int, shape (n,)
+        Rows and columns.
+    """
+    y_low, y_part = _lerp(shape[0], tokens.shape[0], slice(0, shape[0]))
+    x_low, x_part = _lerp(shape[1], tokens.shape[1], slice(0, shape[1]))
+    out = np.empty((len(y), tokens.shape[2]), np.float32)
+    _bilinear_at(tokens, y_low[y], y_part[y], x_low[x], x_part[x], out)
+    return out
+
+
 UPSAMPLERS: dict[str, UpsampleInto] = {"bilinear": bilinear}
+PICKERS = {"bilinear": bilinear_at}  # the same at single pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fijibridge.errors import FeatureMismatchError, SettingsError
-from fijibridge.features.position import use_mean_position
+from fijibridge.features.position import FEW_TILES, PositionalPattern, noise_pattern, use_mean_position
 from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.features.tiles import Tile, overlap_of, sample_outside, tiles
 from fijibridge.images import Image, scale_percentiles
@@ -54,7 +54,7 @@ def _key(recipe: FeatureRecipe, checkpoint: Any, device: str) -> tuple[Any, ...]
         stamp = (stat.st_mtime_ns, stat.st_size)
     except OSError:  # not there: weights that came from the hub and could not be kept in the cache
         stamp = None
-    return recipe.encoder, recipe.position, device, checkpoint is None, file, stamp
+    return recipe.encoder, recipe.position == "mean", device, checkpoint is None, file, stamp
 
 
 def _model(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
@@ -85,9 +85,9 @@ def _load(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
 
 def _check_fits(recipe: FeatureRecipe, network: Any) -> None:
     """Refuse blocks and numbers of channels that a network does not have."""
-    if max(recipe.blocks) > len(network.blocks):
+    if (last := max(*recipe.blocks, *recipe.coarse_blocks, 0)) > len(network.blocks):
         raise SettingsError(
-            f"block {max(recipe.blocks)} of {recipe.encoder}",
+            f"block {last} of {recipe.encoder}",
             expected=f"blocks of 1 to {len(network.blocks)}",
             remedy="choose a block the encoder has",
         )
@@ -106,14 +106,17 @@ class ViTEncoder:
 
     The network is loaded once in a process and shared by all encoders of the same name, position and weights' file.
 
-    Tiles keep memory bounded. With ``position="mean"`` a ViT sees patches as a set without order; a tile then attends,
-    besides its own patches, to a sample of those outside it, each weighted in the softmax by the number it stands for
-    (its logarithm is added to the attention's logits), so that tiles agree with the whole image.
+    Tiles keep memory bounded. With ``position="template"`` what they have in common at each place, which is the trace
+    of the position embedding, is taken away (:mod:`fijibridge.features.position`). With ``position="mean"`` a ViT sees
+    patches as a set without order; a tile then attends, besides its own patches, to a sample of those outside it, each
+    weighted in the softmax by the number it stands for (its logarithm is added to the attention's logits), so that
+    tiles agree with the whole image.
 
     Parameters
     ----------
     recipe : FeatureRecipe
-        Its ``encoder``, ``blocks``, ``enlargement``, ``position``, ``tile`` and ``percentiles`` are used.
+        Its ``encoder``, ``blocks``, ``coarse_blocks``, ``enlargement``, ``position``, ``tile`` and ``percentiles`` are
+        used.
     checkpoint : path, optional
         The weights' file; else cache, hub or offline source (see :func:`fijibridge.weights.load_weights`).
     device : str, optional
@@ -154,16 +157,21 @@ class ViTEncoder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tokens' channels: ``vit_b06_c000`` is channel 0 of block 6 (no dots: TWS parses names with sigmas)."""
-        return tuple(f"vit_b{block:02d}_c{c:03d}" for block in self.recipe.blocks for c in range(self.width))
+        """The tokens' channels, of all scales: ``vit_b06_c000`` is channel 0 of block 6, ``vit_h06_c000`` the same at
+        half the enlargement (no dots: TWS parses names with sigmas)."""
+        return tuple(name for letter, _, blocks in self.recipe.scales for name in self._names(letter, blocks))
 
-    def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
+    def _names(self, letter: str, blocks: Sequence[int]) -> tuple[str, ...]:
+        return tuple(f"vit_{letter}{block:02d}_c{c:03d}" for block in blocks for c in range(self.width))
+
+    def grid(self, shape: tuple[int, int], enlargement: float = 0) -> tuple[int, int]:
         """Patch rows and columns for an image of ``shape`` pixels: the enlarged image, fitted to whole patches."""
-        rows, cols = (max(1, round(length * self.recipe.enlargement / self.patch)) for length in shape)
+        factor = enlargement or self.recipe.enlargement
+        rows, cols = (max(1, round(length * factor / self.patch)) for length in shape)
         return rows, cols
 
     def tokens(self, image: Image) -> np.ndarray:
-        """Tokens of an image without its data bar.
+        """Tokens of an image without its data bar, of the recipe's blocks.
 
         Parameters
         ----------
@@ -174,28 +182,55 @@ class ViTEncoder:
         ndarray, float32, shape (gy, gx, C)
             The blocks' channels one after the other; the grid covers the image without its data bar exactly.
         """
+        return self._tokens(image, self.recipe.enlargement, self.recipe.blocks)
+
+    def scales(self, image: Image) -> Iterator[tuple[np.ndarray, tuple[str, ...]]]:
+        """Tokens as of :meth:`tokens` and their names, scale by scale."""
+        for letter, enlargement, blocks in self.recipe.scales:
+            yield self._tokens(image, enlargement, blocks), self._names(letter, blocks)
+
+    def _tokens(self, image: Image, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
         import torch
 
         pixels = self._input(image)
-        grid = self.grid(pixels.shape[-2:])
+        grid = self.grid(pixels.shape[-2:], enlargement)
         size = (grid[0] * self.patch, grid[1] * self.patch)
         pixels = torch.nn.functional.interpolate(
-            pixels[None], size=size, mode="bicubic", align_corners=False, antialias=self.recipe.enlargement < 1
+            pixels[None], size=size, mode="bicubic", align_corners=False, antialias=enlargement < 1
         )[0]
-        total = torch.zeros((*grid, self.width * len(self.recipe.blocks)))
+        total = torch.zeros((*grid, self.width * len(blocks)))
         weight = torch.zeros((*grid, 1))
-        tile = max(8, round(self.recipe.tile / self.patch))
-        work = list(tiles(grid, tile, overlap_of(tile, self.recipe.position)))
+        side = max(8, round(self.recipe.tile / self.patch))
+        work = list(tiles(grid, side, overlap_of(side, self.recipe.position)))
+        mean = torch.zeros((*work[0].weight.shape, total.shape[-1]))
         with bar(f"ViT features of {image.name}", len(work)) as steps, torch.inference_mode():
             for first in range(0, len(work), TILES_AT_ONCE):
                 batch = work[first : first + TILES_AT_ONCE]
-                for tile, found in zip(batch, self._run(pixels, batch), strict=True):
+                for tile, found in zip(batch, self._run(pixels, batch, blocks), strict=True):
                     share = torch.from_numpy(tile.weight)[..., None]
                     total[tile.rows, tile.cols] += found * share
                     weight[tile.rows, tile.cols] += share
+                    mean += found / len(work)
                 steps.update(len(batch))
+        if self.recipe.position == "template":
+            noise = self._noise_pattern(work[0].weight.shape, blocks)
+            pattern = noise.fitted(mean.numpy()) if len(work) >= FEW_TILES else noise.values
+            for tile in work:
+                total[tile.rows, tile.cols] -= torch.from_numpy(pattern * tile.weight[..., None])
         total /= weight
         return total.numpy()
+
+    def _noise_pattern(self, shape: tuple[int, int], blocks: Sequence[int]) -> PositionalPattern:
+        """What tiles of noise have in common."""
+        import torch
+
+        whole = Tile(slice(0, shape[0]), slice(0, shape[1]), np.ones(shape, np.float32))
+
+        def run(grey: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return self._run(torch.from_numpy(grey)[None], [whole], blocks)[0].numpy()
+
+        return noise_pattern(self.recipe.weights_sha256, blocks, shape, self.patch, run)
 
     def _input(self, image: Image) -> Any:
         """The image as a (1 or 3, Y, X) tensor in [0, 1], data bar cut off."""
@@ -205,7 +240,7 @@ class ViTEncoder:
         # grey enters once and is spread over the three channels by the normalisation
         return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)) if scaled.ndim == 3 else scaled[None])
 
-    def _run(self, pixels: Any, batch: Sequence[Tile]) -> Any:
+    def _run(self, pixels: Any, batch: Sequence[Tile], blocks: Sequence[int]) -> Any:
         """Tiles of one size through the ViT as far as the last block used: (tiles, h, w, C) on the CPU."""
         import torch
 
@@ -220,7 +255,7 @@ class ViTEncoder:
         mean, std = (torch.tensor(config[key], device=self.device).view(3, 1, 1) for key in ("mean", "std"))
         maps = self.model.forward_intermediates(
             (torch.stack(tiles).to(self.device) - mean) / std,
-            indices=[block - 1 for block in self.recipe.blocks],
+            indices=[block - 1 for block in blocks],
             norm=True,
             stop_early=True,
             intermediates_only=True,

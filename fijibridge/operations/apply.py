@@ -15,6 +15,7 @@ from fijibridge.operations.results import (
     Out,
     Overwrite,
     Probabilities,
+    Uncertainty,
     Weights,
     about_classifier,
     forest_prediction,
@@ -40,6 +41,7 @@ def apply(
     out: Out,
     databar: Databar = "auto",
     probabilities: Probabilities = True,
+    uncertainty: Uncertainty = False,
     weights: Weights = None,
     threads: Threads = 0,
     heap: Heap = "",
@@ -99,6 +101,7 @@ def apply(
                         folder,
                         prefix=f"{name}_",
                         probabilities=probabilities,
+                        uncertainty=uncertainty,
                         stages=stages,
                     )
                 )

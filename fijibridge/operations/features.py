@@ -148,7 +148,7 @@ def features(
             "databar_rows": first.databar_rows,
             "slices": wanted,
             "n_features": len(stack.names),
-            "vit_features": sum(name.startswith("vit_") for name in stack.names),
+            "vit_features": sum(name.startswith(("vit_", "linear_")) for name in stack.names),
             "outputs": [*names, RECIPE],
             "stages": stages.seconds,
             "recipe": stack.recipe.to_brief(),
@@ -194,7 +194,7 @@ def _check_size(recipe: FeatureRecipe, shape: tuple[int, int], weights: Path | N
 
     classical, vit = len(CLASSICAL_NAMES) * (recipe.classical == "tws"), 0
     if recipe.has_vit:
-        vit = recipe.channels
+        vit = len(recipe.readout_classes) or recipe.channels
         if not vit:
             from fijibridge.features.vit import ViTEncoder
 

@@ -26,6 +26,16 @@ CLASSIFIER = "classifier"  # the folder of a saved classifier in a result
 Out = Annotated[Path, Param("folder for the results; it appears when they are complete", role="out")]
 Overwrite = Annotated[bool, Param("replace an older result of fijibridge")]
 Blocks = Annotated[str, Param("transformer blocks used, the first being 1, separated by commas")]
+PresetBlocks = Annotated[
+    str, Param("transformer blocks used, the first being 1, separated by commas; empty: those of the preset")
+]
+CoarseBlocks = Annotated[
+    str, Param("blocks that see the image at half the enlargement too; none: no; empty: those of the preset")
+]
+PresetEnlargement = Annotated[
+    float, Param("enlargement of the image before the ViT sees it, 0.25 to 8; 0: that of the preset", low=0, high=8)
+]
+Uncertainty = Annotated[bool, Param("write the entropy of the probabilities, 0 (sure) to 1, too: where to label next")]
 Databar = Annotated[str, Param("data bar of an SEM image at the bottom: 'auto', or its number of rows")]
 Probabilities = Annotated[bool, Param("write the class probabilities too")]
 Weights = Annotated[
@@ -48,6 +58,19 @@ def block_numbers(text: str) -> tuple[int, ...]:
         raise SettingsError(
             f"blocks = {text!r}", expected="numbers separated by commas, such as 6 or 3,6", remedy="check the list"
         ) from error
+
+
+def chosen_coarse_blocks(text: str, channels: int) -> tuple[int, ...] | None:
+    """Blocks of the coarse scale; None: those of the preset. Principal components have one scale.
+
+    Raises
+    ------
+    SettingsError
+        Neither whole numbers nor ``none``.
+    """
+    if text.strip() == "none" or (channels and not text.strip()):
+        return ()
+    return block_numbers(text) if text.strip() else None
 
 
 def forest_prediction(segmenter: PixelSegmenter, stages: Stages) -> Callable[[Image, Any], np.ndarray]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fijibridge.errors import ImageError
+from fijibridge.features.presets import Preset, preset_recipe
 from fijibridge.features.recipe import (
     Channels,
     Classical,
     Detector,
     Encoder,
-    Enlargement,
     FeatureRecipe,
     Position,
     Tile,
@@ -22,22 +22,26 @@ from fijibridge.features.recipe import (
 from fijibridge.operations.results import (
     CLASSIFIER,
     REPORT,
-    Blocks,
+    CoarseBlocks,
     Databar,
     Heap,
     Out,
     Overwrite,
+    PresetBlocks,
+    PresetEnlargement,
     Probabilities,
+    Uncertainty,
     Weights,
     about_classifier,
     block_numbers,
+    chosen_coarse_blocks,
     forest_prediction,
     write_report,
     write_segmentation,
 )
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
-from fijibridge.segmentation.pixel import Engine, MaxDepth, MaxFeatures, PixelSegmenter, Seed, Threads, Trees
+from fijibridge.segmentation.pixel import Engine, MaxDepth, MaxFeatures, PixelSegmenter, Reader, Seed, Threads, Trees
 from fijibridge.segmentation.stages import Stages
 
 if TYPE_CHECKING:
@@ -56,10 +60,13 @@ def segment(
     out: Out,
     engine: Engine = "sklearn",
     classes: Annotated[str, Param("names of the classes 1, 2, ..., separated by commas")] = "",
+    preset: Preset = "default",
+    reader: Reader = "linear",
     encoder: Encoder = FeatureRecipe.encoder,
-    blocks: Blocks = "6",
+    blocks: PresetBlocks = "",
+    coarse_blocks: CoarseBlocks = "",
     channels: Channels = FeatureRecipe.channels,
-    enlargement: Enlargement = FeatureRecipe.enlargement,
+    enlargement: PresetEnlargement = 0.0,
     position: Position = FeatureRecipe.position,
     upsampler: Upsampler = FeatureRecipe.upsampler,
     tile: Tile = FeatureRecipe.tile,
@@ -75,12 +82,15 @@ def segment(
     seed: Seed = 0,
     databar: Databar = "auto",
     probabilities: Probabilities = True,
+    uncertainty: Uncertainty = False,
     weights: Weights = None,
     threads: Threads = 0,
     heap: Heap = "",
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Train on sparse labels and segment an image.
+
+    The preset says how much the ViT does; what is given besides wins over it.
 
     Writes labels.tif, probabilities.tif, overlay.png, report.json and the folder classifier.
 
@@ -98,11 +108,13 @@ def segment(
     from fijibridge.labels import read_labels
 
     check(segment, locals())
-    recipe = FeatureRecipe(
+    recipe = preset_recipe(
+        preset,
         encoder=encoder,
-        blocks=block_numbers(blocks),
+        blocks=block_numbers(blocks) if blocks.strip() else None,
+        coarse_blocks=chosen_coarse_blocks(coarse_blocks, channels),
         channels=channels,
-        enlargement=enlargement,
+        enlargement=enlargement or None,
         position=position,
         upsampler=upsampler,
         tile=tile,
@@ -113,6 +125,7 @@ def segment(
     segmenter = PixelSegmenter(
         engine=engine,
         recipe=recipe,
+        reader=reader,
         n_trees=trees,
         max_features=max_features,
         max_depth=max_depth,
@@ -151,6 +164,7 @@ def segment(
             folder,
             prefix="",
             probabilities=probabilities,
+            uncertainty=uncertainty,
             stages=stages,
         )
         with stages("saving the classifier"):

@@ -150,7 +150,13 @@ def load_segmenter(path: str | Path, *, checkpoint: str | Path | None = None, n_
         recipe = FeatureRecipe.from_json(index["recipe"]) if index["recipe"] else None
         if recipe and recipe.network:
             recipe = replace(recipe, network=str(path / NETWORK))
-        segmenter = PixelSegmenter(engine=index["engine"], recipe=recipe, checkpoint=checkpoint, n_threads=n_threads)
+        segmenter = PixelSegmenter(
+            engine=index["engine"],
+            recipe=recipe,
+            reader="linear" if recipe and recipe.readout else "forest",
+            checkpoint=checkpoint,
+            n_threads=n_threads,
+        )
         segmenter.class_colors_ = class_colors_or_default(forest.class_names, index["class_colors"])
         segmenter.pixel_size_ = PixelSize(**index["pixel_size"]) if index["pixel_size"] else None
         accuracy = index["oob_accuracy"]
@@ -209,7 +215,7 @@ def segmenter_from_model(path: str | Path, recipe: FeatureRecipe, feature_names:
             f"no model file {path}", expected="a .model file that TWS saved", remedy="check the path"
         )
     forest = _in_order(read_model(path), tuple(feature_names), path)
-    segmenter = PixelSegmenter(engine="weka", recipe=recipe)
+    segmenter = PixelSegmenter(engine="weka", recipe=recipe, reader="forest")
     segmenter.recipe_ = recipe
     segmenter.forest_ = forest
     segmenter.class_colors_ = class_colors_or_default(forest.class_names, None)
@@ -254,7 +260,9 @@ def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
             expected=f"TWS's {len(CLASSICAL_NAMES)} default features",
             remedy="for a model of fijibridge give the classifier's folder; else train with TWS's default features",
         )
-    segmenter = PixelSegmenter(engine="weka", recipe=FeatureRecipe(encoder="none"), n_threads=n_threads)
+    segmenter = PixelSegmenter(
+        engine="weka", recipe=FeatureRecipe(encoder="none"), reader="forest", n_threads=n_threads
+    )
     segmenter.recipe_ = segmenter.recipe
     segmenter.forest_ = forest
     segmenter.class_colors_ = class_colors_or_default(forest.class_names, None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fijibridge.errors import FeatureMismatchError, LabelsError, SettingsError
+from fijibridge.features.presets import preset_recipe
 from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.params import Param, check
 
@@ -25,6 +27,13 @@ log = logging.getLogger(__name__)
 Engine = Annotated[
     Literal["sklearn", "weka"], Param("who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS")
 ]
+Reader = Annotated[
+    Literal["linear", "forest"],
+    Param(
+        "who reads the ViT's channels; linear: a linear model, whose class probabilities the forest sees, and further "
+        "pixels are labelled by it to train the forest; forest: the forest itself, on the labels alone"
+    ),
+]
 Trees = Annotated[int, Param("number of trees", low=1, high=10_000)]
 MaxFeatures = Annotated[str, Param("features tried at a split: sqrt, log2, or a number")]
 MaxDepth = Annotated[int, Param("greatest depth of a tree; 0: no limit", low=0, high=10_000)]
@@ -40,7 +49,13 @@ class PixelSegmenter:
     engine : {"sklearn", "weka"}
         Who trains the forest. Either forest predicts the same on both sides.
     recipe : FeatureRecipe, optional
-        How images become features; ``FeatureRecipe()`` by default.
+        How images become features; the preset "default" of :mod:`fijibridge.features.presets`, or ``FeatureRecipe()``
+        with ``reader="forest"``.
+    reader : {"linear", "forest"}
+        ``"linear"``: a linear model fitted at the labelled pixels turns the ViT's channels into one a class
+        (:mod:`fijibridge.features.readout`), and the forest also learns from unlabelled pixels of the images
+        (:mod:`.self_training`). ``"forest"``: the forest sees all channels and learns from the labels alone, as without
+        a ViT or with features from elsewhere.
     n_trees : int
         TWS's default, 200.
     max_features : str or int
@@ -64,7 +79,8 @@ class PixelSegmenter:
     class_names_ : tuple of str
     class_colors_ : ndarray of uint8, shape (classes, 3)
     oob_accuracy_ : float or None
-        Out-of-bag accuracy at the labelled pixels. Neighbouring pixels of a stroke are alike, so it flatters.
+        Out-of-bag accuracy at the labelled pixels of a forest trained on them alone. Neighbouring pixels of a stroke
+        are alike, so it flatters.
     pixel_size_ : PixelSize or None
         Of the first training image.
 
@@ -79,6 +95,7 @@ class PixelSegmenter:
         *,
         engine: Engine = "sklearn",
         recipe: FeatureRecipe | None = None,
+        reader: Reader = "linear",
         n_trees: Trees = 200,
         max_features: MaxFeatures | int = "sqrt",
         max_depth: MaxDepth = 0,
@@ -95,7 +112,8 @@ class PixelSegmenter:
                 f"max_features = {max_features!r}", expected="sqrt, log2 or a positive number", remedy="use sqrt"
             )
         self.engine = engine
-        self.recipe = recipe or FeatureRecipe()
+        self.reader = reader
+        self.recipe = recipe or (preset_recipe("default") if reader == "linear" else FeatureRecipe())
         self.n_trees = n_trees
         self.max_features = max_features
         self.max_depth = max_depth
@@ -117,16 +135,19 @@ class PixelSegmenter:
     def features(self, image: Image | np.ndarray) -> FeatureStack:
         """The image's features by this segmenter's recipe; the encoder is loaded once.
 
-        Where the recipe keeps principal components (``channels``), those of the first image seen serve all others.
+        Where the recipe keeps principal components (``channels``), those of the first image seen serve all others. Once
+        trained with ``reader="linear"``, the ViT's channels are those of the linear model.
 
         Returns
         -------
         FeatureStack
             (Y, X, F), without the data bar; may be given to :meth:`fit` and :meth:`predict` instead of the image.
         """
+        return self._features(image, self.recipe_ or self._first_recipe or self.recipe)
+
+    def _features(self, image: Image | np.ndarray, recipe: FeatureRecipe) -> FeatureStack:
         from fijibridge.features import extract_features
 
-        recipe = self.recipe_ or self._first_recipe or self.recipe
         if recipe.has_vit and self.n_threads:
             import torch
 
@@ -137,6 +158,10 @@ class PixelSegmenter:
             from fijibridge.network.features import with_network
 
             stack = with_network(stack, image if isinstance(image, Image) else image_from_array(image), recipe)
+            if recipe.readout:
+                from fijibridge.features.readout import read_out
+
+                stack = read_out(stack, stack.recipe)
         if self.recipe_ is None:
             self._first_recipe = stack.recipe
         return stack
@@ -176,6 +201,10 @@ class PixelSegmenter:
         """
         import numpy as np
 
+        from fijibridge.features import FeatureStack
+        from fijibridge.features.readout import group_of
+        from fijibridge.image_output import class_colors_or_default
+
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
         if len(images) != len(labels) or not images:
@@ -184,32 +213,71 @@ class PixelSegmenter:
                 expected="one label image for each image",
                 remedy="give both lists in the same order",
             )
-        samples, classes, recipe, names = [], [], None, ()
+        unread = replace(self.recipe_ or self._first_recipe or self.recipe, readout="", readout_classes=())
+        stacks, samples, classes, recipe, names = [], [], [], None, ()
         for image, label in zip(images, labels, strict=True):
-            stack = self._stack(image)
+            stack = image if isinstance(image, FeatureStack) else self._features(image, unread)
             data, found = _label_data(label, stack, image)
             names = _joined_names(names, found)
             mask = data > 0
+            stacks.append(stack)
             samples.append(stack.at(mask))
             classes.append(data[mask].astype(np.int64) - 1)
             if recipe is None:
                 recipe, feature_names = stack.recipe, stack.names
+                unread = recipe or unread  # principal components of the first image serve all
             else:
                 _check_same_recipe(recipe, stack.recipe, "first image against another")
                 if feature_names != stack.names:
                     raise _other_features(feature_names, stack.names)
-        self._train(np.concatenate(samples), np.concatenate(classes), feature_names, names)
+        y = np.concatenate(classes)
+        _check_classes(recipe, names)
+        if self.reader == "linear" and recipe is not None and any(map(group_of, feature_names)):
+            recipe = self._read(stacks, samples, y, names, recipe)
+        else:
+            self.forest_, self.oob_accuracy_ = self._trained_forest(np.concatenate(samples), y, feature_names, names)
+        self.class_colors_ = class_colors_or_default(names, self.class_colors)
         self.recipe_ = recipe
         self.pixel_size_ = getattr(images[0], "pixel_size", None)
+        log.info("%s: %s, out-of-bag accuracy %s", self.engine, self.forest_, self.oob_accuracy_)
         return self
 
-    def _train(self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str]) -> None:
-        from fijibridge.forest import train_sklearn, train_weka
-        from fijibridge.image_output import class_colors_or_default
+    def _read(
+        self, stacks: Sequence[FeatureStack], X: Sequence[np.ndarray], y: np.ndarray, names: Sequence[str],
+        recipe: FeatureRecipe,
+    ) -> FeatureRecipe:  # fmt: skip
+        """Fit the linear model, and a forest of its channels, trained on further pixels as well."""
+        import numpy as np
 
-        train = {"sklearn": train_sklearn, "weka": train_weka}[self.engine]
-        self.class_colors_ = class_colors_or_default(class_names, self.class_colors)
-        self.forest_, self.oob_accuracy_ = train(
+        from fijibridge.features.readout import fit_readout, group_of, image_statistics, seen_names, standardised
+        from fijibridge.segmentation.self_training import FURTHER_PIXELS, further_classes
+
+        each = -(-FURTHER_PIXELS // len(stacks))
+        vit = np.array([bool(group_of(name)) for name in stacks[0].names])
+        labelled, further = [], []
+        for i, (stack, samples) in enumerate(zip(stacks, X, strict=True)):
+            statistics = image_statistics(stack)
+            labelled.append(standardised(samples, vit, statistics))
+            further.append(standardised(stack.sample(each, self.seed + i), vit, statistics))
+        known, unknown = np.concatenate(labelled), np.concatenate(further)
+        first, self.oob_accuracy_ = self._trained_forest(known, y, stacks[0].names, names)
+        model = fit_readout(known, y, stacks[0].names, len(names), unknown)
+        read = [model.probabilities(part[:, ~vit], part[:, vit]) for part in (known, unknown)]
+        trained = np.bincount(y, minlength=len(names)) / len(y)
+        found = further_classes(first, unknown, read[1], trained, self.n_threads or None)
+        seen = [np.hstack([part[:, ~vit], own]) for part, own in zip((known, unknown), read, strict=True)]
+        plain = np.array(stacks[0].names)[~vit].tolist()
+        self.forest_, _ = self._trained_forest(
+            np.concatenate(seen), np.concatenate([y, found]), seen_names(plain, names), names
+        )
+        return replace(recipe, readout=model.to_text(), readout_classes=tuple(names))
+
+    def _trained_forest(
+        self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str]
+    ) -> tuple[Forest, float | None]:
+        from fijibridge.forest import train_sklearn, train_weka
+
+        return {"sklearn": train_sklearn, "weka": train_weka}[self.engine](
             X,
             y,
             n_trees=self.n_trees,
@@ -220,7 +288,6 @@ class PixelSegmenter:
             feature_names=feature_names,
             class_names=class_names,
         )
-        log.info("%s: %s, out-of-bag accuracy %s", self.engine, self.forest_, self.oob_accuracy_)
 
     @property
     def class_names_(self) -> tuple[str, ...]:
@@ -266,7 +333,7 @@ class PixelSegmenter:
                 expected=f"its features: {few(forest.feature_names)}",
                 remedy="make them as for the training and give FeatureStack.from_array(features, names)",
             )
-        stack = self._stack(image)
+        stack = self._read_out(self._stack(image))
         self._check_same_features(stack)
         rows_in_all = getattr(image, "databar_rows", 0) + stack.shape[0]
         result = np.zeros((rows_in_all, stack.shape[1], forest.n_classes), np.float32)
@@ -288,6 +355,16 @@ class PixelSegmenter:
             k is ``class_names_[k - 1]``; 0 in the data bar. Of two equally probable classes the first.
         """
         return labels_of(self.predict_proba(image))
+
+    def _read_out(self, stack: FeatureStack) -> FeatureStack:
+        """The stack with the channels of the classifier's linear model, where it has them not yet."""
+        own = self.recipe_
+        if own is None or not own.readout or stack.recipe is None or stack.recipe.readout:
+            return stack
+        from fijibridge.features.readout import read_out
+
+        _check_same_recipe(replace(own, readout="", readout_classes=()), stack.recipe, "classifier against features")
+        return read_out(stack, own)
 
     def _check_same_features(self, stack: FeatureStack) -> None:
         _check_same_recipe(self.recipe_, stack.recipe, "classifier against features")
@@ -354,6 +431,16 @@ def _check_same_recipe(own: FeatureRecipe | None, other: FeatureRecipe | None, w
             f"features made another way: {'; '.join(differences)} ({which})",
             expected="features by the classifier's own recipe",
             remedy="pass the image itself, or use extract_features(image, segmenter.recipe_)",
+        )
+
+
+def _check_classes(recipe: FeatureRecipe | None, names: Sequence[str]) -> None:
+    """Refuse channels of a linear model of other classes."""
+    if recipe is not None and recipe.readout and recipe.readout_classes != tuple(names):
+        raise FeatureMismatchError(
+            f"features with a linear model of {few(recipe.readout_classes)}, and labels of {few(names)}",
+            expected="labels of the model's own classes",
+            remedy="make the features without a classifier's recipe, or label those classes",
         )
 
 

@@ -1,18 +1,18 @@
 // Puts features of a vision transformer (ViT) into the open window of Trainable Weka Segmentation; its buttons Train
 // classifier, Create result and Get probability use them from then on.
-// In a macro: run("ViT Features in Weka Window", "channels=32 blocks=6 position=keep tws_features");
+// In a macro: run("ViT Features in Weka Window", "channels=32 blocks=6 position=template tws_features");
 
 command {
     def window = WekaWindow.find()
     def dialog = new GenericDialog("ViT Features in Weka Window")
     dialog.addNumericField("Channels", 32, 0)
     dialog.addStringField("Blocks", "6")
-    dialog.addChoice("Position", ["keep", "mean"] as String[], "keep")
+    dialog.addChoice("Position", ["template", "keep", "mean"] as String[], "template")
     dialog.addCheckbox("TWS_features", true)
     dialog.addDirectoryField("Classifier", "")
     dialog.addHelp("<html><b>Channels</b>: principal components of the ViT's channels; 0: all, 384 a block<br>" +
         "<b>Blocks</b>: of the ViT, such as 6 or 3,6<br>" +
-        "<b>Position</b>: mean removes the ViT's positional bias, at some cost in accuracy<br>" +
+        "<b>Position</b>: the ViT's positional bias; template and mean remove it (mean at some cost in accuracy)<br>" +
         "<b>TWS features</b>: TWS's 76 default features beside the ViT's<br>" +
         "<b>Classifier</b>: a saved classifier whose features are made instead; empty: those above")
     dialog.showDialog()

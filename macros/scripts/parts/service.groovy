@@ -105,6 +105,9 @@ class Recipe {
 
     /** How many ViT features it makes; the default ViT has 384 channels a block. */
     int vitCount() {
+        def classes = setting("readout_classes", "")  // a linear model has made one channel a class of them
+        if (classes != "")
+            return classes.split(",").size()
         int channels = setting("channels", "0") as int
         return setting("encoder", "") == "none" ? 0 : channels ?: 384 * setting("blocks", "6").split(",").size()
     }
