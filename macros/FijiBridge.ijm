@@ -302,7 +302,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, trees, max_features, max_depth, seed, databar, probabilities, weights, threads, heap, overwrite
+//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -315,7 +315,7 @@ function fbSegment(image, labels, out, options) {
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: databar, probabilities, weights, threads, heap, overwrite
+//   options: databar, probabilities, uncertainty, weights, threads, heap, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "
@@ -333,6 +333,17 @@ function fbFeatures(image, out, options) {
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
         + fbPair("out", out);
     return "" + fbCall("features", id, arguments, options);
+}
+
+// Measure the positional bias of a ViT's features on images, and how well each way of removing it does.
+//   images: micrographs: TIFF, PNG, ...
+//   out: folder for the results; it appears when they are complete
+//   options: preset, encoder, databar, weights, threads, overwrite
+function fbBias(images, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("images", fbImage(images, id)) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("bias", id, arguments, options);
 }
 
 // Make a classifier that TWS trained on features of fijibridge fit for apply.

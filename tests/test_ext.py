@@ -39,7 +39,7 @@ def fiji(java):
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory, tiny_network) -> Path:
+def classifier(tmp_path_factory, tiny_network, tiny_vit) -> Path:
     """A saved classifier, beside it the image and labels it was trained on, a data set and a network."""
     from fijibridge.operations import operation
 
@@ -47,6 +47,7 @@ def classifier(tmp_path_factory, tiny_network) -> Path:
     write_sample(folder, 96)
     for name in ("dataset", "network"):
         shutil.copytree(tiny_network / name, folder / name)
+    shutil.copy(tiny_vit, folder / "vit.safetensors")
     operation("segment")(
         folder / "image.tif",
         labels=folder / "labels.tif",
@@ -88,6 +89,8 @@ def options_for(name: str, sample: Path) -> str:
     if "network" in name:
         wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
         wanted["encoder"] = "plain"
+    if name == "bias":
+        wanted |= {"encoder": "test_vit", "weights": str(sample / "vit.safetensors")}
     if name == "simulate":
         wanted |= {"count": "2", "workers": "1"}
     return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))

@@ -38,7 +38,7 @@ recipes = st.builds(
     encoder=st.sampled_from(["test_vit", "vit_small_patch14_dinov2"]),
     blocks=st.sets(st.integers(1, 12), min_size=1).map(sorted),
     enlargement=st.floats(0.25, 8),
-    position=st.sampled_from(["keep", "mean"]),
+    position=st.sampled_from(["template", "keep", "mean"]),
     tile=st.integers(112, 4096),
     classical=st.sampled_from(["tws", "none"]),
     percentiles=st.tuples(st.floats(0, 49), st.floats(50, 100)),
@@ -308,7 +308,7 @@ def test_an_encoder_of_another_recipe_is_refused(encoder):
 
 def test_several_blocks_follow_one_another_and_later_ones_do_not_run(tiny_vit, encoder):
     image = demo_image(96)[0]
-    several = ViTEncoder(replace(TINY, blocks=(2, 4)), checkpoint=tiny_vit, device="cpu")
+    several = ViTEncoder(replace(TINY, blocks=(2, 4), position="keep"), checkpoint=tiny_vit, device="cpu")
     ran = []
     for i, block in enumerate(several.model.blocks, start=1):
         block.register_forward_hook(lambda *_, i=i: ran.append(i))

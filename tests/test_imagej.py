@@ -63,12 +63,13 @@ def imagej(tmp_path_factory, service_folder, java) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny_network) -> Path:
+def trained(tmp_path_factory, tiny_network, tiny_vit) -> Path:
     """A folder with image.tif, labels.tif, a classifier, out/classifier, a data set and a network."""
     folder = tmp_path_factory.mktemp("trained ü")
     write_sample(folder, 96)
     for name in ("dataset", "network"):
         shutil.copytree(tiny_network / name, folder / name)
+    shutil.copy(tiny_vit, folder / "vit.safetensors")
     operation("segment")(
         folder / "image.tif", labels=folder / "labels.tif", out=folder / "out", encoder="none", trees=8, threads=1
     )
@@ -125,6 +126,8 @@ def fast(name: str, sample: Path) -> str:
     if "network" in name:
         wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
         wanted["encoder"] = "plain"
+    if name == "bias":
+        wanted |= {"encoder": "test_vit", "weights": str(sample / "vit.safetensors")}
     if name == "simulate":
         wanted |= {"count": "2", "workers": "1"}
     return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))

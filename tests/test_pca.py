@@ -205,7 +205,7 @@ def test_more_channels_than_the_encoder_or_the_image_has(tiny_vit, encoder):
 def test_a_classifier_keeps_its_components(tiny_vit, tmp_path, monkeypatch):
     monkeypatch.setattr("fijibridge.jvm.java.find_java", lambda: None)
     (first, labels, _), (second, other_labels, _) = demo_image(128, 1), demo_image(128, 2)
-    segmenter = PixelSegmenter(recipe=TINY, n_trees=5, n_threads=2, checkpoint=tiny_vit)
+    segmenter = PixelSegmenter(recipe=TINY, reader="forest", n_trees=5, n_threads=2, checkpoint=tiny_vit)
     segmenter.fit([first, second], [labels, other_labels])
     alone = extract_features(first, TINY, checkpoint=tiny_vit).recipe
     assert segmenter.recipe_ == alone  # the first image's serve both
@@ -225,6 +225,6 @@ def test_a_classifier_keeps_its_components(tiny_vit, tmp_path, monkeypatch):
 
 def test_stacks_made_by_one_segmenter_fit_together(tiny_vit):
     (first, labels, _), (second, other_labels, _) = demo_image(128, 1), demo_image(128, 2)
-    segmenter = PixelSegmenter(recipe=TINY, n_trees=2, n_threads=1, checkpoint=tiny_vit)
+    segmenter = PixelSegmenter(recipe=TINY, reader="forest", n_trees=2, n_threads=1, checkpoint=tiny_vit)
     stacks = [segmenter.features(image) for image in (first, second)]
     assert segmenter.fit(stacks, [labels, other_labels]).recipe_ == stacks[0].recipe

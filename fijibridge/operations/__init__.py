@@ -10,6 +10,7 @@ CATALOGUE = {
     "segment": "fijibridge.operations.segment",
     "apply": "fijibridge.operations.apply",
     "features": "fijibridge.operations.features",
+    "bias": "fijibridge.operations.bias",
     "import_classifier": "fijibridge.operations.import_classifier",
     "measure": "fijibridge.operations.measure",
     "reconstruct": "fijibridge.operations.reconstruct",
