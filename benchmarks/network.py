@@ -136,13 +136,13 @@ class SparseForest:
 
     def __init__(self, work: Path) -> None:
         images = open_dataset(work / "train")
-        self.maker = fb.PixelSegmenter(n_trees=TREES, seed=0)
+        self.maker = fb.PixelSegmenter(reader="forest", n_trees=TREES, seed=0)
         stacks, labels = [], []
         each = len(images) // OTHERS
         for index in range(0, OTHERS * each, each):  # of three structures
             stacks.append(self.stack(images, index))
             labels.append(Labels(strokes_of(images.labels(index), np.random.default_rng(index)), NAMES))
-        self.forest = fb.PixelSegmenter(n_trees=TREES, seed=0).fit(stacks, labels)
+        self.forest = fb.PixelSegmenter(reader="forest", n_trees=TREES, seed=0).fit(stacks, labels)
 
     def stack(self, images: ShardedImages, index: int) -> FeatureStack:
         arrays, names = [], []

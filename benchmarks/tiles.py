@@ -80,7 +80,10 @@ def two_sizes(paths: list[Path]) -> bool:
         scores = []
         for maker in encoders.values():
             stack = maker.features(image)
-            seeds = [fb.PixelSegmenter(recipe=maker.recipe, seed=seed).fit(stack, labels) for seed in range(3)]
+            seeds = [
+                fb.PixelSegmenter(recipe=maker.recipe, reader="forest", seed=seed).fit(stack, labels)
+                for seed in range(3)
+            ]
             scores.append(np.mean([mean_iou(segmenter.predict(stack), truth) for segmenter in seeds]))
         means.append(scores)
         print(f"| {path.stem} | {' | '.join(f'{score:.3f}' for score in scores)} |", flush=True)

@@ -15,7 +15,7 @@ if len(sys.argv) == 3:
 else:
     image, labels, truth = demo_image()
 
-segmenter = fb.PixelSegmenter(engine="sklearn", recipe=fb.FeatureRecipe(position="keep"))
+segmenter = fb.PixelSegmenter(engine="sklearn")
 segmenter.fit(image, labels)
 result = segmenter.predict(image)  # (Y, X) uint8: 1, 2, ... in the order of class_names_
 

@@ -21,6 +21,6 @@ with fiji.trainable_segmentation(image, features, labels) as session:
     session.save("phases.model")
 
     # the same session with a forest that scikit-learn trained
-    segmenter = fb.PixelSegmenter(engine="sklearn").fit(features, labels)
+    segmenter = fb.PixelSegmenter(engine="sklearn", reader="forest").fit(features, labels)
     same = session.use(segmenter.forest_).predict() == segmenter.predict(features)
     print("scikit-learn's forest gives the same labels in TWS:", bool(same.all()))

@@ -20,6 +20,7 @@ _WHERE = {
     "FeatureRecipe": "fijibridge.features",
     "FeatureStack": "fijibridge.features",
     "extract_features": "fijibridge.features",
+    "list_encoders": "fijibridge.weights",
     "Forest": "fijibridge.forest",
     "PixelSegmenter": "fijibridge.segmentation",
     "load_segmenter": "fijibridge.segmentation",

@@ -74,6 +74,9 @@ def state_digest(state: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+_VIT_MODULES = ("vision_transformer", "eva", "deit")  # of timm.models: others lack images of any size
+
+
 def create_encoder(encoder: str) -> Any:
     """A timm ViT with no weights loaded, for images of any size.
 
@@ -92,7 +95,7 @@ def create_encoder(encoder: str) -> Any:
         raise SettingsError(
             f"encoder {encoder!r} is not known to timm {timm.__version__}",
             expected="a ViT of timm, such as " + ", ".join([DEFAULT_ENCODER, *near]),
-            remedy="choose one of timm.list_models('vit_*'), or update timm",
+            remedy="choose one of fijibridge.list_encoders(), or update timm",
         )
     try:
         model = timm.create_model(encoder, pretrained=False, num_classes=0, dynamic_img_size=True)
@@ -104,11 +107,34 @@ def create_encoder(encoder: str) -> Any:
     return model.eval()
 
 
+def list_encoders(pattern: str = "*") -> list[str]:
+    """Names that ``encoder`` takes: timm's vision transformers with patch tokens for images of any size.
+
+    Parameters
+    ----------
+    pattern : str
+        Shell-style, such as ``"*dinov2*"``.
+
+    Returns
+    -------
+    list of str
+        ``NAME``, or ``NAME.TAG`` for one of several trained weights. Most need timm's model hub; the default encoder's
+        are found without.
+    """
+    import fnmatch
+
+    import timm
+
+    names = {name for module in _VIT_MODULES for name in timm.list_models(module=module)}
+    tagged = [name for name in timm.list_pretrained() if name.split(".")[0] in names]
+    return sorted(name for name in {*names, *tagged} if fnmatch.fnmatch(name, pattern))
+
+
 def _not_a_vit(encoder: str, why: str) -> SettingsError:
     return SettingsError(
         f"encoder {encoder!r} is not a plain vision transformer ({why})",
         expected="a model with a patch embedding, blocks and images of any size",
-        remedy=f"use {DEFAULT_ENCODER} or another of timm.list_models('vit_*')",
+        remedy=f"use {DEFAULT_ENCODER} or another of fijibridge.list_encoders()",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,18 @@ def test_resumed_it_is_the_same(file, written, tmp_path, monkeypatch):
     write_dataset(load_config(file), out=out, count=18, seed=3, workers=1, resume=True)
     assert contents(out) == contents(written)
     assert not list(out.glob(".shard*"))
+
+
+def test_a_script_without_a_guard_is_told(file, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from fijibridge.synthesis import load_config, write_dataset\n"
+        f"write_dataset(load_config({str(file)!r}), out={str(tmp_path / 'set')!r}, count=18, workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "if __name__ == '__main__'" in done.stderr.splitlines()[-2]
+    assert "workers=1" in done.stderr.splitlines()[-1]
 
 
 def test_killed_and_continued_with_more_workers(file, written, tmp_path):

@@ -325,6 +325,7 @@ def _done(tasks: list[tuple], workers: int, dask: str) -> Iterator[int]:
             yield write_shard(*task)
         return
     from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     # spawned: a forked process would inherit the threads of torch and of a JVM, half alive
@@ -332,6 +333,12 @@ def _done(tasks: list[tuple], workers: int, dask: str) -> Iterator[int]:
     try:
         for future in as_completed([pool.submit(write_shard, *task) for task in tasks]):
             yield future.result()
+    except BrokenProcessPool as error:
+        raise ServiceError(
+            "a worker process ended before its work was done",
+            expected="memory for all workers; in a script, calls under if __name__ == '__main__':",
+            remedy="put them there, since each worker reads the script, or use workers=1; then go on with resume=True",
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
