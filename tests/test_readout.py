@@ -44,10 +44,11 @@ def test_a_model_survives_as_text(classes, plain, tokens, seed):
     rng = np.random.default_rng(seed)
     model = Readout(
         rng.normal(size=classes), rng.normal(size=plain), rng.normal(size=plain) + 9,
-        rng.normal(size=(plain, classes)), rng.normal(size=(tokens, classes)),
+        rng.normal(size=(plain, classes)), rng.normal(size=(tokens, classes)), 2**32 - 1 - plain,
     )  # fmt: skip
     names = [f"c{k}" for k in range(classes)]
     again = read_readout(model.to_text(), names)
+    assert again.names_crc == model.names_crc
     for name in ("offset", "low", "high", "plain_weights", "token_weights"):
         assert np.array_equal(getattr(model, name), getattr(again, name))
     recipe = FeatureRecipe(readout=model.to_text(), readout_classes=names)

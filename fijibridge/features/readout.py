@@ -15,9 +15,9 @@ on without limit. (Trained on two superalloys and applied to a third taken with 
 0.81 with it, and 0.80 where it was trained on its own labels.)
 
 The model is kept in the recipe as text: base64 (RFC 4648) of little-endian float64: the numbers of classes K, plain
-channels P and ViT channels T, then K offsets, P least and P greatest values of the standardised plain channels at
-labelled pixels (values outside are clipped, so that a hot pixel is no extrapolation), P x K and T x K weights in row
-order.
+channels P and ViT channels T, the CRC-32 of the channels' names (UTF-8, each with a line feed), then K offsets, P least
+and P greatest values of the standardised plain channels at labelled pixels (values outside are clipped, so that a hot
+pixel is no extrapolation), P x K and T x K weights in row order.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from __future__ import annotations
 import base64
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -100,6 +101,8 @@ class Readout:
     low, high : ndarray, float64, shape (P,)
     plain_weights : ndarray, float64, shape (P, K)
     token_weights : ndarray, float64, shape (T, K)
+    names_crc : int
+        Of the features it was fitted on, see :func:`crc_of`.
     """
 
     offset: np.ndarray
@@ -107,10 +110,11 @@ class Readout:
     high: np.ndarray
     plain_weights: np.ndarray
     token_weights: np.ndarray
+    names_crc: int = 0
 
     def to_text(self) -> str:
         """As it is kept in a recipe."""
-        size = [len(self.offset), len(self.low), len(self.token_weights)]
+        size = [len(self.offset), len(self.low), len(self.token_weights), self.names_crc]
         parts = (size, self.offset, self.low, self.high, self.plain_weights.ravel(), self.token_weights.ravel())
         return base64.b64encode(np.concatenate(parts).astype("<f8").tobytes()).decode("ascii")
 
@@ -141,12 +145,12 @@ def read_readout(text: str, classes: Sequence[str]) -> Readout:
 @lru_cache(maxsize=8)
 def _read(data: bytes, classes: tuple[str, ...]) -> Readout:
     values = np.frombuffer(data[: len(data) // 8 * 8], "<f8").astype(np.float64)
-    if len(values) > 3 and np.isfinite(values).all() and len(data) % 8 == 0 and (values[:3] >= 0).all():
-        k, p, t = (int(size) for size in np.minimum(values[:3], 2**31))
-        ends = np.cumsum([3, k, p, p, p * k, t * k])
+    if len(values) > 4 and np.isfinite(values).all() and len(data) % 8 == 0 and (values[:4] >= 0).all():
+        k, p, t, crc = (int(size) for size in np.minimum(values[:4], 2**32 - 1))
+        ends = np.cumsum([4, k, p, p, p * k, t * k])
         if k == len(classes) >= 2 and ends[-1] == len(values):
             _, offset, low, high, plain, tokens = np.split(values, ends[:-1])
-            return Readout(offset, low, high, plain.reshape(p, k), tokens.reshape(t, k))
+            return Readout(offset, low, high, plain.reshape(p, k), tokens.reshape(t, k), crc)
     raise SettingsError(
         f"readout is not a linear model of {len(classes)} classes ({', '.join(classes) or 'none'})",
         expected="the linear model of an earlier recipe, with its classes",
@@ -164,6 +168,11 @@ def seen_names(plain: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
         own = f"linear_{re.sub('[^A-Za-z0-9]', '_', name)}"
         names.append(own if own not in names else f"{own}_{len(names) + 1}")
     return tuple(names)
+
+
+def crc_of(names: Sequence[str]) -> int:
+    """What tells sets of features apart."""
+    return zlib.crc32("".join(f"{name}\n" for name in names).encode())
 
 
 def group_of(name: str) -> str:
@@ -206,7 +215,7 @@ def fit_readout(
         own_weights, own_offset = _logistic(samples[:, columns], classes, n_classes)
         weights[columns] += own_weights / len(chosen)
         offset += own_offset / len(chosen)
-    found = Readout(offset, low, high, weights[plain], weights[tokens])
+    found = Readout(offset, low, high, weights[plain], weights[tokens], crc_of(names))
     trained = np.bincount(classes, minlength=n_classes) / len(classes)
     shares = class_shares(found.probabilities(unlabelled[:, plain], unlabelled[:, tokens]), trained)
     there = trained > 0
@@ -303,6 +312,12 @@ def read_out(stack: FeatureStack, recipe: FeatureRecipe) -> FeatureStack:
             f"a linear model of {wanted[0]} plain and {wanted[1]} ViT features, for a stack with {counts[0]} and "
             f"{counts[1]}",
             expected="the features that the model was fitted on",
+            remedy="make the features by the classifier's own recipe, or train anew",
+        )
+    if model.names_crc != crc_of(stack.names):
+        raise FeatureMismatchError(
+            f"a linear model of other features than {stack.names[-1]} and those before it",
+            expected="the features that the model was fitted on, in their order",
             remedy="make the features by the classifier's own recipe, or train anew",
         )
     of_plain, of_tokens = image_statistics(stack)
