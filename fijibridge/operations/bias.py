@@ -176,12 +176,12 @@ def _choice(table: pd.DataFrame) -> tuple[str, str]:
     kept, template = float(score["keep"]), float(score["template"])
     if template <= _BIASED:
         return "template", f"it takes the R^2 from {kept:.2f} to {template:.2f}, and costs no accuracy"
-    if "mean" in score and float(score["mean"]) < template - _CLEARLY:
+    if "mean" in score and max(float(score["mean"]), 0.0) < template - _CLEARLY:
         return "mean", f"R^2 {float(score['mean']):.2f}, where template leaves {template:.2f}; it costs accuracy"
-    return "template", (
-        f"it takes the R^2 from {kept:.2f} to {template:.2f}; what is left is the image's own, which differs from place"
-        " to place" + (f" (mean, which knows no place, has {float(score['mean']):.2f})" if "mean" in score else "")
-    )
+    told = f"it takes the R^2 from {kept:.2f} to {template:.2f}; "
+    if "mean" in score and float(score["mean"]) < template - _BIASED:
+        return "template", told + f"mean leaves {float(score['mean']):.2f}, and costs more accuracy than that is worth"
+    return "template", told + "what is left is the image's own, which differs from place to place"
 
 
 def _colours(tokens: np.ndarray) -> np.ndarray:
