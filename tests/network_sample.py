@@ -17,8 +17,9 @@ from fijibridge.network.settings import NetworkSettings
 NAMES = ("ISE", "CAM", "pore", "carbon", "binder")
 SIDE = 96
 TINY = NetworkSettings(
-    width=8, levels=3, stem=1, crop=32, batch=4, steps=12, checks=3, rate=1e-2, blur=0.5, threads=1, scale=1.1,
-    validation_share=0.2, device="cpu",
+    width=8, levels=3, stem=1, crop=32, batch=4, steps=12, checks=3, rate=1e-2, threads=1, validation_share=0.2,
+    # changes of the crops that a few steps can cope with
+    blur=0.5, scale=1.1, noise=0.7, stripes=0.15, misregistration=2.0, device="cpu",
 )  # fmt: skip
 
 
