@@ -29,6 +29,7 @@ COMPONENTS = 10  # kept of the pattern of noise: what is beyond them is as much 
 MODES = 4  # spatial patterns whose strength an image's own tiles tell; more take away what is the image's own
 FEW_TILES = 4  # of fewer tiles an image's own means are its content
 NOISE_TILES = 24
+_MOST_PROBED = 200  # patches a side that the probe looks at
 _MOST_PATTERNS = 8  # kept in memory, a megabyte or two each
 _patterns: dict[str, PositionalPattern] = {}
 
@@ -219,7 +220,7 @@ def positional_probe(
     float
         Mean R^2 of x and y. 1: the place can be read off; 0 or below: it cannot. NaN where there are too few patches.
     """
-    images = [features] if isinstance(features, np.ndarray) else list(features)
+    images = [_thinned(one) for one in ([features] if isinstance(features, np.ndarray) else features)]
     if split == "images":
         scores = []
         for left_out in range(len(images)):
@@ -239,6 +240,12 @@ def positional_probe(
     y, x = np.mgrid[0:height, 0:width]
     train = ((y * blocks // height + x * blocks // width) % 2 == 0).ravel()
     return _probe_score(samples[train], target[train], samples[~train], target[~train], ridge)
+
+
+def _thinned(features: np.ndarray) -> np.ndarray:
+    """Every n-th row and column, so that a large image's hundreds of channels are not copied whole in float64."""
+    step = -(-max(features.shape[:2]) // _MOST_PROBED)
+    return features[::step, ::step]
 
 
 def _flat(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
