@@ -1,12 +1,13 @@
 """Super-resolution: each goal beside what is measured, and beside interpolation of the same coarse volume.
 
-    python benchmarks/superresolution.py [--part electrode sofc cathode gan] [--runs 3]
+    python benchmarks/superresolution.py [--part electrode sofc cathode gan] [--runs 3] [--out DIR]
 
 electrode: truth is a 64^3 crop of every second voxel of volumes/electrode.tif (45 % matrix, 40 % particles, 15 %
 binder); the coarse volume, 16^3, shows by majority where particles are, nothing else; the fine slice comes from outside
 the crop. Settings were chosen on the crop at (0, 0, 0) with slice 100 and the one at (64, 64, 64) with slice 20;
-reported are three others. sofc and cathode are real pairs without a truth, at sub-volumes that fit the time. gan: a
-training of a few minutes on a CPU, which shows that it runs and where its numbers go, not what a full one reaches.
+reported are three others. sofc and cathode are real pairs without a truth: the whole of the one (over an hour), a part
+of the other, both by blocks, without VGG19 and with half the steps. gan: a training of a few minutes on a CPU, which
+shows that it runs and where its numbers go, not what a full one reaches. --out keeps the volumes, to be looked at.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from fijibridge.superresolution.training import TrainingSettings, train_gan
 CASES = (((64, 0, 0), 20), ((64, 64, 0), 40), ((0, 64, 64), 100))  # corner of the truth, place of the slice
 FACTOR = 4
 REACH = 32
-PART = (slice(40, 52), slice(40, 48), slice(40, 48))  # of the cathode
+PART = (slice(40, 64), slice(40, 56), slice(40, 56))  # of the cathode
+QUICK = {"loss": "patches", "steps": 100}
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -110,7 +112,7 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
     }  # fmt: skip
 
 
-def electrode(folder: Path, runs: int) -> None:
+def electrode(folder: Path, runs: int, out: Path | None) -> None:
     """The issue's table."""
     known = Truth(folder)
     scatter = {name: known.scatter[k] / known.surface[k] for k, name in enumerate(NAMES)}
@@ -121,6 +123,7 @@ def electrode(folder: Path, runs: int) -> None:
         cpu = time.process_time()
         made = superresolve(coarse, exemplars, FACTOR, SuperresolutionSettings(seed=seed))
         spent = time.process_time() - cpu
+        keep(out, f"electrode-{seed}", made)
         found.append({"CPU s": spent, **judged(truth, exemplars, made)})
         told = "; ".join(f"{key} {value:.3g}" for key, value in found[-1].items())
         print(f"  crop {corner}, slice {place}, seed {seed}: {told}", flush=True)
@@ -158,21 +161,38 @@ def pair_figures(made, exemplars) -> None:
         print(f"  note: {note}")
 
 
-def sofc(folder: Path, _: int) -> None:
-    """All phases visible, factor 4: a sub-volume of 16^3."""
-    names = ["phase 0", "phase 1", "phase 2"]
-    fine = as_phases(tifffile.imread(folder / "volumes" / "sofc_slice.tif"), class_names=names)
-    coarse = as_phases(tifffile.imread(folder / "volumes" / "sofc_coarse.tif")[:16, :16, :16], class_names=names)
-    exemplars = check_exemplars({"xy": fine})
+def keep(out: Path | None, name: str, made) -> None:
+    """The volume as a TIFF, to be looked at."""
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(out / f"{name}.tif", made.phases.index)
+
+
+def measured(name: str, coarse, exemplars, factor: int, settings: SuperresolutionSettings, out: Path | None) -> None:
+    """Make a volume and print what is known of it without a truth."""
     cpu = time.process_time()
-    settings = SuperresolutionSettings(trust="slices")
-    made = superresolve(coarse_labels(coarse, fine, names), exemplars, 4, settings)
-    print(f"\nsofc, 16^3 -> 64^3, {time.process_time() - cpu:.0f} CPU s\n| | found | goal |\n|---|---|---|")
+    made = superresolve(coarse, exemplars, factor, settings)
+    spent = time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    keep(out, name, made)
+    told = " x ".join(map(str, coarse.shape)), " x ".join(map(str, made.phases.index.shape))
+    print(f"\n{name}, {told[0]} -> {told[1]}, blocks of {settings.block}: {spent:.0f} CPU s")
+    print(f"peak {peak:.2f} GiB (goal <= 8)")
+    print("| | found | goal |\n|---|---|---|")
     pair_figures(made, exemplars)
 
 
-def cathode(folder: Path, _: int) -> None:
-    """A CT without pores, factor 8, by blocks: a part of 12 x 8 x 8 voxels; who is right is asked, then told."""
+def sofc(folder: Path, _: int, out: Path | None) -> None:
+    """All phases visible, factor 4."""
+    names = ["phase 0", "phase 1", "phase 2"]
+    fine = as_phases(tifffile.imread(folder / "volumes" / "sofc_slice.tif"), class_names=names)
+    coarse = as_phases(tifffile.imread(folder / "volumes" / "sofc_coarse.tif"), class_names=names)
+    settings = SuperresolutionSettings(trust="slices", block=136, **QUICK)
+    measured("sofc", coarse_labels(coarse, fine, names), check_exemplars({"xy": fine}), 4, settings, out)
+
+
+def cathode(folder: Path, _: int, out: Path | None) -> None:
+    """A CT without pores, factor 8: who is right is asked, then told."""
     names = ["pore", "particles", "binder"]
     fine = as_phases(tifffile.imread(folder / "volumes" / "cathode_sem_slice.tif"), class_names=names)
     volume = tifffile.imread(folder / "volumes" / "cathode_ct_coarse.tif")
@@ -183,17 +203,11 @@ def cathode(folder: Path, _: int) -> None:
     except ValueError as error:
         print(f"\ncathode: {error}")
     part = replace(whole, values=whole.values[PART], labels=whole.labels[PART])
-    cpu = time.process_time()
-    settings = SuperresolutionSettings(trust="coarse", block=64, loss="patches", steps=40)
-    made = superresolve(part, exemplars, 8, settings)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    spent = time.process_time() - cpu
-    print(f"{part.shape} -> {made.phases.index.shape}, two blocks: {spent:.0f} CPU s, peak {peak:.2f} GiB (goal <= 8)")
-    print("| | found | goal |\n|---|---|---|")
-    pair_figures(made, exemplars)
+    settings = SuperresolutionSettings(trust="coarse", block=128, **QUICK)
+    measured("cathode", part, exemplars, 8, settings, out)
 
 
-def gan(folder: Path, _: int) -> None:
+def gan(folder: Path, _: int, out: Path | None) -> None:
     """A short training."""
     truth, coarse, exemplars = electrode_case(
         tifffile.imread(folder / "volumes" / "electrode.tif")[::2, ::2, ::2], *CASES[0]
@@ -209,6 +223,7 @@ def gan(folder: Path, _: int) -> None:
                 print("| " + " | ".join(value[:8] for value in row) + " |")
     cpu = time.process_time()
     made = generated_samples(model, tie, 0, 1)[0]
+    keep(out, "gan", made)
     print(f"applied: {time.process_time() - cpu:.1f} CPU s")
     print("\n".join(f"| {key} | {value:.3g} |" for key, value in judged(truth, exemplars, made).items()))
 
@@ -218,10 +233,11 @@ def main() -> None:
     parts = {"electrode": electrode, "sofc": sofc, "cathode": cathode, "gan": gan}
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
     print(describe())
     for part in arguments.part:
-        parts[part](data_folder(), arguments.runs)
+        parts[part](data_folder(), arguments.runs, arguments.out)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,29 @@ def test_isotropic_material_has_one_exemplar_for_all_planes(no_flow):
     assert found.rows("correlation_spread", "intercept_spread").exemplar.notna().all()
 
 
+def test_of_several_images_of_a_plane_the_means_count(no_flow):
+    labels = _blobs((24, 64, 80))
+    images = [_phases(labels[place]) for place in (2, 12, 22)]
+    volume = _phases(labels)
+    apart = [compare({"xy": image}, volume, lags=8) for image in images]
+    together = compare({"xy": images}, volume, lags=8)
+    again = compare({"xy": images[:1] * 2}, volume, lags=8)
+    for metric in ("fraction", "perimeter", "autocorrelation", "specific_surface"):
+        mean = np.mean([one.rows(metric).exemplar for one in apart], axis=0)
+        assert together.rows(metric).exemplar.to_numpy() == pytest.approx(mean, rel=1e-6)
+        assert again.rows(metric).error.to_numpy() == pytest.approx(apart[0].rows(metric).error, rel=1e-6)
+    chords = [one.rows("mean_chord").exemplar.to_numpy() for one in (*apart, together)]
+    assert (np.min(chords[:3], axis=0) <= chords[3]).all()
+    assert (chords[3] <= np.max(chords[:3], axis=0)).all()
+    assert again.rows("mean_chord").exemplar.to_numpy() == pytest.approx(chords[0], rel=1e-12)
+    distribution = together.curves["chords"]
+    sums = distribution[distribution.which == "exemplar"].groupby(["phase", "plane", "axis"]).probability.sum()
+    assert sums.to_numpy() == pytest.approx(1)
+    other = _phases(labels[2], spacing=0.4)
+    with pytest.raises(SettingsError, match=r"2 images of the plane xy with pixels of 0.4 x 0.4 .* and 0.5 x 0.5"):
+        compare({"xy": [images[0], other]}, volume)
+
+
 def test_numbers_of_a_laminate():
     """Layers of 4 voxels across z: chords, percolation, conductivity and the spread between axes are known."""
     labels = np.zeros((48, 32, 32), np.uint8)

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import LabelsError, SettingsError
 from fijibridge.metrology.chords import chord_lengths
 from fijibridge.metrology.components import connectivity
 from fijibridge.metrology.correlation import two_point_correlation
-from fijibridge.metrology.phases import OUTSIDE, Phases
+from fijibridge.metrology.phases import Phases
 from fijibridge.metrology.report import number
 from fijibridge.metrology.surface import pair_areas
 from fijibridge.metrology.transport import tortuosities
 from fijibridge.progress import bar
+from fijibridge.reconstruction.alike import PLANES, check_alike, names_of, present, relabelled, with_index
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# the volume's axes along the rows' and the columns' direction of a plane's images: (down, across)
-PLANES = {"xy": ("y", "x"), "xz": ("z", "x"), "yz": ("z", "y")}
 COLUMNS = ("metric", "phase", "other", "plane", "axis", "exemplar", "volume", "unit", "difference", "error")
 _WHOLE = 256  # voxels along a side up to which a volume is correlated at once (1.5 GB); a larger one in parts
 _TRANSPORT = 256**3  # voxels up to which the flow is solved
@@ -149,7 +147,7 @@ class _Work:
     """The images, of one list of phases, and the rows so far."""
 
     names: tuple[str, ...]
-    exemplars: dict[str, Phases]  # one a plane that is compared: the same one three times if it stands for all
+    exemplars: dict[str, list[Phases]]  # of each plane that is compared: the same ones thrice if they stand for all
     volume: Phases
     isotropic: bool
     lags: int
@@ -159,12 +157,13 @@ class _Work:
     notes: list[str]
 
     @property
-    def single(self) -> dict[str, Phases]:
-        """Each exemplar once, by its plane; "all" for one that stands for all."""
+    def single(self) -> dict[str, list[Phases]]:
+        """Each exemplar once, by its plane; "all" for those that stand for all."""
         return {"all": self.exemplars["xy"]} if self.isotropic else self.exemplars
 
-    def share(self, phases: Phases, place: int) -> float:
-        return phases.counts[place] / sum(phases.counts)
+    def share(self, images: Sequence[Phases], place: int) -> float:
+        """A phase's fraction, mean over images."""
+        return float(np.mean([image.counts[place] / sum(image.counts) for image in images]))
 
     def put(self, metric: str, phase: str, exemplar: float, volume: float, unit: str = "", **more: Any) -> None:
         """A row; ``more``: other, plane, axis, and difference and error where they are not the usual ones."""
@@ -181,7 +180,7 @@ def _ratio(a: float, b: float) -> float:
 def _fractions(work: _Work) -> None:
     for plane, exemplar in work.single.items():
         for place, name in enumerate(work.names):
-            ours, theirs = work.share(work.volume, place), work.share(exemplar, place)
+            ours, theirs = work.share([work.volume], place), work.share(exemplar, place)
             work.put("fraction", name, theirs, ours, plane=plane, difference=100 * (ours - theirs))
 
 
@@ -191,7 +190,7 @@ def _correlation(work: _Work) -> None:
     key = ["phase", "other"]
     pieces = [_mean_curves(work.volume, work.threads).assign(plane="", which="volume")]
     for plane, exemplar in work.exemplars.items():
-        curves = two_point_correlation(exemplar, threads=work.threads)
+        curves = _averaged([two_point_correlation(image, threads=work.threads) for image in exemplar])
         axes = {"radial": "radial", **dict(zip("yx", PLANES[plane], strict=True))}
         pieces.append(curves.assign(direction=curves.direction.map(axes), plane=plane, which="exemplar"))
     every = pd.concat(pieces, ignore_index=True).rename(columns={"direction": "axis"})
@@ -230,7 +229,7 @@ def _correlation(work: _Work) -> None:
         several = [_mean(curves) for curves in held.values()]
         own = [index[name, name, "", axis].probability.to_numpy()[: work.lags + 1] for axis in "zyx"]
         shares = [work.share(exemplar, place) for exemplar in work.exemplars.values()]
-        theirs, ours = sum(shares) / len(shares), work.share(work.volume, place)
+        theirs, ours = sum(shares) / len(shares), work.share([work.volume], place)
         work.put("correlation_spread", name, _spread(several, theirs), _spread(own, ours), "%", error=math.nan)
 
 
@@ -248,13 +247,18 @@ def _spread(curves: Sequence[np.ndarray], share: float) -> float:
 
 def _mean_curves(volume: Phases, threads: int) -> pd.DataFrame:
     """Correlations of a volume; of a large one the mean of those of its parts, as a transform of all takes too much."""
-    import pandas as pd
-
     cuts = [np.array_split(np.arange(size), -(-size // _WHOLE)) for size in volume.index.shape]
     found = []
     for parts in product(*cuts):
         index = volume.index[tuple(slice(part[0], part[-1] + 1) for part in parts)]
-        found.append(two_point_correlation(_with_index(volume, index), threads=threads))
+        found.append(two_point_correlation(with_index(volume, index), threads=threads))
+    return _averaged(found)
+
+
+def _averaged(found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of correlations, out to where the shortest ends."""
+    import pandas as pd
+
     if len(found) == 1:
         return found[0]
     # parts differ in size by a voxel: the same lags are those of the same place in the curve
@@ -268,7 +272,7 @@ def _mean_curves(volume: Phases, threads: int) -> pd.DataFrame:
 def _surface(work: _Work) -> None:
     pairs = list(combinations(range(len(work.names)), 2))
     unit = f"{work.volume.unit}^-1"
-    flat = {plane: _perimeters([exemplar], pairs) for plane, exemplar in work.single.items()}
+    flat = {plane: _perimeters(exemplar, pairs) for plane, exemplar in work.single.items()}
     solid = _perimeters([work.volume], pairs)
     stereology = {place: 4 / math.pi * sum(one[place] for one in flat.values()) / len(flat) for place in solid}
     if not work.isotropic:
@@ -302,7 +306,7 @@ def _slices(volume: Phases, plane: str) -> list[Phases]:
     stack = np.moveaxis(volume.index, 3 - down - across, 0)
     chosen = np.unique(np.linspace(0, len(stack) - 1, min(_SLICES, len(stack))).round().astype(int))
     spacing = (1.0, volume.spacing[down], volume.spacing[across])
-    found = [_with_index(volume, np.ascontiguousarray(stack[place][None]), spacing, 2) for place in chosen]
+    found = [with_index(volume, np.ascontiguousarray(stack[place][None]), spacing, 2) for place in chosen]
     return [image for image in found if sum(image.counts)]
 
 
@@ -311,16 +315,28 @@ def _chords(work: _Work) -> None:
 
     pieces = []
 
-    def measured(phases: Phases, plane: str, axes: Mapping[str, str], which: str) -> dict[tuple[str, str], float]:
-        means, curves = chord_lengths(phases)
+    def measured(images: Sequence[Phases], plane: str, axes: Mapping[str, str], which: str) -> dict[Any, float]:
+        """Mean chord by phase and axis: length in the phase over half the number of ends, of the images together."""
+        found = [chord_lengths(image) for image in images]
+        curves = pd.concat([curve for _, curve in found if len(curve)] or [found[0][1]])
+        if len(images) > 1:
+            curves = curves.groupby(["phase", "axis", "length"], sort=False, as_index=False).sum()
+            curves[["probability", "density"]] /= len(images)
         pieces.append(curves.assign(axis=curves.axis.map(axes), plane=plane, which=which))
-        absent = {name for place, name in phases if not phases.counts[place]}
-        return {
-            (row.phase, axes[row.axis]): math.nan if row.phase in absent else float(row.mean_chord)
-            for row in means.itertuples()
-        }
+        lengths = [{(row.phase, row.axis): row.mean_chord for row in means.itertuples()} for means, _ in found]
+        means = {}
+        for (place, name), axis in product(enumerate(work.names), axes):
+            ends = [
+                work.share([image], place) / own[name, axis]
+                for image, own in zip(images, lengths, strict=True)
+                if image.counts[place]
+            ]
+            half = sum(ends) / len(images)
+            chord = work.share(images, place) / half if half else math.inf if ends else math.nan
+            means[name, axes[axis]] = float(chord)
+        return means
 
-    solid = measured(work.volume, "", dict(zip("zyx", "zyx", strict=True)), "volume")
+    solid = measured([work.volume], "", dict(zip("zyx", "zyx", strict=True)), "volume")
     densities: dict[tuple[str, str], list[float]] = {}  # of the exemplars, by phase and axis
     for plane, exemplar in work.exemplars.items():
         flat = measured(exemplar, plane, dict(zip("yx", PLANES[plane], strict=True)), "exemplar")
@@ -330,7 +346,7 @@ def _chords(work: _Work) -> None:
             density = 2 * work.share(exemplar, place) / flat[name, axis]
             densities.setdefault((name, axis), []).append(density)
     for place, name in enumerate(work.names):
-        ours = [2 * work.share(work.volume, place) / solid[name, axis] for axis in "zyx"]
+        ours = [2 * work.share([work.volume], place) / solid[name, axis] for axis in "zyx"]
         for axis, density in zip("zyx", ours, strict=True):
             work.put("intercept_density", name, math.nan, density, f"{work.volume.unit}^-1", axis=axis)
         theirs = [sum(several) / len(several) for (phase, _), several in densities.items() if phase == name]
@@ -343,7 +359,7 @@ def _chords(work: _Work) -> None:
 
 
 def _connectivity(work: _Work) -> None:
-    found = connectivity(_present(work.volume))
+    found = connectivity(present(work.volume))
     for name in work.names:
         rows = {row.axis: row for row in found[found.phase == name].itertuples()}
         largest = rows["z"].largest if rows else math.nan
@@ -356,14 +372,14 @@ def _transport(work: _Work) -> None:
     if work.volume.index.size > _TRANSPORT:
         work.notes.append("no conductivity, no tortuosity: more than 256^3 voxels; fijibridge measure has them")
         return
-    found = tortuosities(_present(work.volume), tolerance=_TOLERANCE, threads=work.threads)
+    found = tortuosities(present(work.volume), tolerance=_TOLERANCE, threads=work.threads)
     for place, name in enumerate(work.names):
         rows = found[found.phase == name]
         values = dict(zip(rows.axis, rows.relative_conductivity.astype(float), strict=True))
         for axis in "zyx":
             work.put("relative_conductivity", name, math.nan, values.get(axis, 0.0), axis=axis)
         mean = sum(values.values()) / 3
-        share = work.share(work.volume, place)
+        share = work.share([work.volume], place)
         work.put("relative_conductivity", name, math.nan, mean)
         work.put("tortuosity_factor", name, math.nan, share / mean if mean else math.inf if share else math.nan)
 
@@ -371,7 +387,9 @@ def _transport(work: _Work) -> None:
 _STEPS = (_fractions, _correlation, _surface, _chords, _connectivity, _transport)
 
 
-def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, threads: int = 0) -> Comparison:
+def compare(
+    exemplars: Mapping[str, Phases | Sequence[Phases]], volume: Phases, *, lags: int = 32, threads: int = 0
+) -> Comparison:
     """Compare a volume with the micrographs that it should look like in its slices.
 
     Surfaces are compared by stereology, ``S_V = 4/pi L_A`` (Underwood 1970, Quantitative Stereology), and measured by
@@ -380,9 +398,9 @@ def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, 
 
     Parameters
     ----------
-    exemplars : mapping of {"xy", "xz", "yz"} to Phases
-        Images in 2D; rows of "xz" and "yz" run along z. One for "xy" alone stands for all three planes (isotropic
-        material); otherwise the planes given are compared.
+    exemplars : mapping of {"xy", "xz", "yz"} to Phases, or to a sequence of them
+        Images in 2D; rows of "xz" and "yz" run along z. "xy" alone stands for all three planes (isotropic material);
+        otherwise the planes given are compared. Of several images of a plane the means count.
     volume : Phases
         In 3D, of the exemplars' phases (values and names). A phase that is missing counts as one of fraction 0.
     lags : int
@@ -400,17 +418,19 @@ def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, 
     LabelsError
         A phase of the volume that no exemplar has, or a value with two names.
     SettingsError
-        No exemplar, an unknown plane, an image of another number of dimensions, other units, lags below 1.
+        No exemplar, an unknown plane, an image of another number of dimensions, other units, pixels of two sizes in a
+        plane, lags below 1.
     """
     import pandas as pd
 
-    _check(exemplars, volume, lags)
-    names = _names(exemplars, volume)
-    isotropic = set(exemplars) == {"xy"}
-    alike = {plane: _relabelled(exemplars[plane], names) for plane in PLANES if plane in exemplars}
+    images = {plane: [one] if isinstance(one, Phases) else list(one) for plane, one in exemplars.items()}
+    check_alike(images, volume, lags)
+    names = names_of(images, volume)
+    isotropic = set(images) == {"xy"}
+    alike = {plane: [relabelled(one, names) for one in images[plane]] for plane in PLANES if plane in images}
     if isotropic:
         alike = dict.fromkeys(PLANES, alike["xy"])
-    solid = _relabelled(volume, names)
+    solid = relabelled(volume, names)
     work = _Work(tuple(names.values()), alike, solid, isotropic, int(lags), threads, [], {}, [])
     work.notes.extend(
         f"{name} (value {value}) is missing from the volume"
@@ -427,73 +447,3 @@ def compare(exemplars: Mapping[str, Phases], volume: Phases, *, lags: int = 32, 
     reach = max(min(lags, n // 2) * step for n, step in zip(volume.index.shape, volume.spacing, strict=True))
     table = pd.DataFrame(work.rows, columns=list(COLUMNS))
     return Comparison(work.names, volume.unit, isotropic, float(reach), table, work.curves, tuple(work.notes), seconds)
-
-
-def _check(exemplars: Mapping[str, Phases], volume: Phases, lags: int) -> None:
-    wrong = [plane for plane in exemplars if plane not in PLANES]
-    if wrong or not exemplars:
-        raise SettingsError(
-            f"exemplars of planes {', '.join(map(repr, wrong)) or '(none)'}",
-            expected=f"one of {', '.join(PLANES)} at least",
-            remedy="name the plane of each image; xy alone for isotropic material",
-        )
-    for what, phases, ndim in (("volume", volume, 3), *((f"exemplar {p}", e, 2) for p, e in exemplars.items())):
-        if phases.ndim != ndim:
-            raise SettingsError(
-                f"{what} in {phases.ndim}D", expected=f"{ndim}D", remedy="give images in 2D and a volume of slices"
-            )
-        if phases.unit != volume.unit:
-            raise SettingsError(
-                f"{what} in {phases.unit}, volume in {volume.unit}",
-                expected="one unit",
-                remedy="give pixel sizes in the same unit",
-            )
-    if lags < 1:
-        raise SettingsError(f"lags = {lags}", expected="1 or more", remedy="such as 32")
-
-
-def _names(exemplars: Mapping[str, Phases], volume: Phases) -> dict[int, str]:
-    """Value -> name of the phases of the exemplars, by value."""
-    names: dict[int, str] = {}
-    for image in (*exemplars.values(), volume):
-        for value, name in zip(image.values, image.names, strict=True):
-            if image is volume and value not in names:
-                raise LabelsError(
-                    f"phase {name} (value {value}) in the volume",
-                    expected=f"phases of the exemplars: {', '.join(names.values())}",
-                    remedy="compare the volume with the images that it was made from",
-                )
-            if names.setdefault(value, name) != name:
-                raise LabelsError(
-                    f"value {value} called {names[value]} and {name}",
-                    expected="one name a value",
-                    remedy="give all images the same class names",
-                )
-    return dict(sorted(names.items()))
-
-
-def _relabelled(phases: Phases, names: Mapping[int, str]) -> Phases:
-    """The image with the places of these phases; those it lacks have count 0."""
-    table = np.full(256, OUTSIDE, np.uint8)
-    for place, value in enumerate(names):
-        if value in phases.values:
-            table[phases.values.index(value)] = place
-    held = dict(zip(phases.values, phases.counts, strict=True))
-    counts = tuple(held.get(value, 0) for value in names)
-    return Phases(
-        table[phases.index], tuple(names), tuple(names.values()), phases.spacing, phases.unit, phases.ndim, counts
-    )
-
-
-def _present(phases: Phases) -> Phases:
-    """Without the phases that it has no voxel of, whose connectivity is no number."""
-    held = zip(phases.values, phases.names, phases.counts, strict=True)
-    return _relabelled(phases, {value: name for value, name, count in held if count})
-
-
-def _with_index(
-    phases: Phases, index: np.ndarray, spacing: tuple[float, float, float] | None = None, ndim: int = 3
-) -> Phases:
-    """A part of an image."""
-    counts = tuple(int(count) for count in np.bincount(index.ravel(), minlength=256)[: len(phases)])
-    return Phases(index, phases.values, phases.names, spacing or phases.spacing, phases.unit, ndim, counts)

@@ -11,7 +11,8 @@ import numpy as np
 
 from fijibridge.image_output import class_colors_or_default
 from fijibridge.metrology.phases import Phases
-from fijibridge.reconstruction.comparison import PLANES, Comparison
+from fijibridge.reconstruction.alike import PLANES
+from fijibridge.reconstruction.comparison import Comparison
 from fijibridge.reconstruction.render import render
 
 if TYPE_CHECKING:

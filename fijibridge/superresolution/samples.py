@@ -97,19 +97,20 @@ def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: 
 def sample_table(
     made: Sequence[Superresolution], exemplars: Exemplars, threads: int = 0
 ) -> tuple[Comparison, pd.DataFrame]:
-    """The first sample against the slices, and mean and spread of each number over all.
+    """The first sample against all slices, and mean and spread of each number over all.
 
     Returns
     -------
     comparison : Comparison
-        Of the first sample and the first slice.
+        Of the first sample and the slices: of several their means.
     table : pandas.DataFrame
         The columns of a comparison's table that tell what a number is, ``exemplar``, ``unit``, ``mean``, ``std``
         (between samples, NaN for one), ``sample_1``, ...
     """
     from fijibridge.reconstruction.comparison import compare
 
-    every = [compare(exemplars.planes, each.phases, threads=threads) for each in made]
+    planes = {**exemplars.planes, **({"xy": exemplars.images()} if exemplars.isotropic else {})}
+    every = [compare(planes, each.phases, threads=threads) for each in made]
     table = every[0].table[[*_KEY, "exemplar", "unit"]].copy()
     values = np.stack([each.table.volume.to_numpy(np.float64) for each in every], axis=1)
     with np.errstate(invalid="ignore"):  # a tortuosity factor may be infinite
