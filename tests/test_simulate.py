@@ -138,6 +138,15 @@ def test_resumed_it_is_the_same(file, written, tmp_path, monkeypatch):
     assert not list(out.glob(".shard*"))
 
 
+def test_grown_it_is_the_same_as_written_in_one_go(file, written, tmp_path):
+    out = tmp_path / "set"
+    write_dataset(load_config(file), out=out, count=10, seed=3, workers=1)  # its second shard is not full
+    with pytest.raises(SettingsError, match="another count"):
+        write_dataset(load_config(file), out=out, count=9, seed=3, workers=1, resume=True)
+    write_dataset(load_config(file), out=out, count=18, seed=3, workers=1, resume=True)
+    assert contents(out) == contents(written)
+
+
 def test_a_script_without_a_guard_is_told(file, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

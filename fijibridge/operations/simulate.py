@@ -31,7 +31,9 @@ def simulate(
     seed: Annotated[int, Param("same seed and versions, same data, whatever the number of workers", low=0)] = 0,
     workers: Annotated[int, Param("processes; 0: one a core", low=0, high=1024)] = 0,
     dask: Annotated[str, Param("address of a Dask scheduler, such as tcp://host:8786; empty: this machine")] = "",
-    resume: Annotated[bool, Param("write what is missing of a data set that was stopped")] = False,
+    resume: Annotated[
+        bool, Param("write what is missing of a data set that was stopped, or is to grow to a larger count")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Simulate SE + BSE micrographs of composite electrodes, with labels.

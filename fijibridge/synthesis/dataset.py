@@ -16,6 +16,7 @@ import numpy as np
 
 from fijibridge import progress
 from fijibridge.errors import OutputError, ServiceError, SettingsError
+from fijibridge.output import output_file
 from fijibridge.synthesis.config import SimulationConfig, config_of, draw_imaging, draw_structure, to_record
 from fijibridge.synthesis.structure import PHASES
 
@@ -222,7 +223,7 @@ def write_dataset(
     dask : str
         Address of a Dask scheduler, whose workers see ``out`` under the same path and have fijibridge; empty: here.
     resume : bool
-        Write what is missing.
+        Write what is missing; with a larger count than before the data set grows to it.
     overwrite : bool
         Replace an older data set.
 
@@ -236,7 +237,7 @@ def write_dataset(
     OutputError
         The folder holds something else, or cannot be written.
     SettingsError
-        Resumed with another configuration, seed or count, or structures that cannot be packed.
+        Resumed with another configuration or seed, or a smaller count; structures that cannot be packed.
     ServiceError
         No Dask, or no scheduler at the address.
     """
@@ -255,8 +256,8 @@ def write_dataset(
         "versions": versions(),
     }
     draw_structure(config, np.random.default_rng([seed, 0]))  # what cannot be drawn is told before anything is written
-    _prepare(Path(out), about, resume, overwrite)
     each = structures_a_shard(config) * config.sections
+    _prepare(Path(out), about, each, resume, overwrite)
     shards = range(-(-count // each))
     missing = [number for number in shards if not (Path(out) / shard_name(number)).is_dir()]
     folder = str(Path(out).absolute())
@@ -268,8 +269,8 @@ def write_dataset(
     return about
 
 
-def _prepare(out: Path, about: dict[str, Any], resume: bool, overwrite: bool) -> None:
-    """Make the folder, or see that it holds the same data set's beginning."""
+def _prepare(out: Path, about: dict[str, Any], each: int, resume: bool, overwrite: bool) -> None:
+    """Make the folder, or see that it holds the same data set's beginning, in shards of ``each`` images."""
     there = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if resume and not (out / DATASET).is_file():
         raise OutputError(
@@ -287,8 +288,10 @@ def _prepare(out: Path, about: dict[str, Any], resume: bool, overwrite: bool) ->
                 remedy="start again with --overwrite, or with another folder",
             ) from error
         told = json.loads(json.dumps(about))
+        held = earlier.get("count")
+        grows = isinstance(held, int) and held < about["count"]
         for key in ("config", "seed", "count", "format"):
-            if earlier.get(key) != told[key]:
+            if earlier.get(key) != told[key] and not (key == "count" and grows):
                 raise SettingsError(
                     f"{out} holds a data set of another {key}",
                     expected=f"{key} as in its {DATASET}",
@@ -296,6 +299,11 @@ def _prepare(out: Path, about: dict[str, Any], resume: bool, overwrite: bool) ->
                 )
         for rest in out.glob(".shard-*"):  # of workers that were killed
             shutil.rmtree(rest, ignore_errors=True)
+        if grows:
+            if held % each and (last := out / shard_name(held // each)).is_dir():
+                shutil.rmtree(last)  # it has fewer images than it will have
+            with output_file(out / DATASET) as part:
+                part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return
     if there and not (overwrite and (out / DATASET).is_file()):
         raise OutputError(
