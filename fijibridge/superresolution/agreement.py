@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fijibridge.superresolution.kriging import kriged
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from fijibridge.superresolution.coarse import Coarse
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 _MARGIN = 0.35  # by which the winning group of a coarse voxel should win, in its share of the voxel
 _SCALE = 1000.0  # brings the loss to the order of the others
 _EVEN = 20.0  # scale of the evenness
+_LOCATED = 30.0  # scale of the log odds by kriging
 _SURE = 0.02  # least probability of a group in the volume to begin with
 _RAISE = 0.05  # on logits, beyond what is needed
 FWHM = 2.3548  # of a Gaussian, in its standard deviations
@@ -46,6 +51,9 @@ class Agreement:
         Of the loss.
     shift : np.ndarray, optional
         (G,) by how much the fine fractions differ from the coarse ones (by default ``wanted`` less the latter).
+    covariances : sequence of (radii, covariances), optional
+        Of each group, by distance in fine voxels: where in a coarse voxel of labels a group most probably lies is then
+        found by kriging (`fijibridge.superresolution.kriging`), else by cubic interpolation.
     """
 
     def __init__(
@@ -59,16 +67,18 @@ class Agreement:
         sigma: float = 0.0,
         weight: float = 1.0,
         shift: tuple[np.ndarray, np.ndarray] | None = None,
+        covariances: Sequence[tuple[np.ndarray, np.ndarray]] = (),
     ) -> None:
         self.coarse, self.factor, self.within, self.wanted = coarse, factor, within, wanted
         self.offsets = np.zeros(len(coarse.groups)) if offsets is None else offsets
-        self.sigma, self.weight = sigma, weight
+        self.sigma, self.weight, self.covariances = sigma, weight, tuple(covariances)
         whole = coarse.fractions
         self._shift = shift or (wanted - whole, whole * (1 - whole))
         self._groups = np.zeros((len(coarse.groups), len(within)), np.float32)
         for group, phases in enumerate(coarse.groups):
             self._groups[group, list(phases)] = 1
         self._cache: dict[str, torch.Tensor] = {}
+        self._cache_logits: dict[int, torch.Tensor] = {}
 
     @property
     def coarsest(self) -> int:
@@ -82,6 +92,8 @@ class Agreement:
         coarse = self.coarse
         numbers = (self.factor, self.within, self.wanted, self.offsets, self.sigma, self.weight, coarse.groups)
         digest = hashlib.sha256(f"{coarse.kind}{coarse.shape}{numbers}".encode())
+        for radii, values in self.covariances:
+            digest.update(radii.tobytes() + values.tobytes())
         digest.update(np.ascontiguousarray(coarse.values).data)
         return digest.hexdigest()
 
@@ -94,7 +106,7 @@ class Agreement:
         coarse = replace(self.coarse, values=values, labels=self.coarse.labels[where])
         return Agreement(
             coarse, self.factor, self.within, self.wanted, offsets=self.offsets, sigma=self.sigma, weight=self.weight,
-            shift=self._shift,
+            shift=self._shift, covariances=self.covariances,
         )  # fmt: skip
 
     def fractions(self, where: np.ndarray | None = None) -> np.ndarray:
@@ -116,21 +128,29 @@ class Agreement:
         return (found / found.sum()) @ self._groups * self.within
 
     def start(self, factor: int) -> np.ndarray:
-        """(P, Z, Y, X) float32: logarithms of the interpolated shares."""
+        """(P, Z, Y, X) float32: logarithms of the groups' probable shares."""
+        shares = np.log(self._located(factor))
+        within = np.log(np.maximum(self.within, 1e-6)).astype(np.float32)
+        return np.einsum("gp,gzyx->pzyx", self._groups, shares) + within[:, None, None, None]
+
+    def _located(self, factor: int) -> np.ndarray:
+        """(G, Z, Y, X) float32 shares of the groups in the voxels of a level, as far as the coarse volume tells."""
         from scipy import ndimage
 
+        ratio = self.factor // factor
+        if self.coarse.kind == "labels" and self.covariances:
+            fine = kriged(self.coarse.labels, self.covariances, self.factor, _SURE)
+            z, y, x = (size // factor for size in fine.shape[1:])
+            return fine.reshape(-1, z, factor, y, factor, x, factor).mean((2, 4, 6))
         values = self.coarse.values
         if self.coarse.kind != "probabilities":
             values = (self.coarse.labels == np.arange(len(self._groups))[:, None, None, None]).astype(np.float32)
-        ratio = self.factor // factor
         if ratio > 1:
             values = np.stack([
                 ndimage.zoom(share, ratio, order=3, mode="nearest", grid_mode=True) for share in values
             ])  # fmt: skip
         shares = np.clip(values, _SURE, 1)
-        shares = np.log(shares / shares.sum(0))
-        within = np.log(np.maximum(self.within, 1e-6)).astype(np.float32)
-        return np.einsum("gp,gzyx->pzyx", self._groups, shares) + within[:, None, None, None]
+        return shares / shares.sum(0)
 
     def shares(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:
         """(G, z, y, x): how much of each coarse voxel a group fills in (P, Z, Y, X) probabilities of a level."""
@@ -161,6 +181,13 @@ class Agreement:
             grey = self._on("values", volume.device)
             error = (torch.einsum("g,gzyx->zyx", self.intensities(shares), shares) - grey) / grey.std()
         loss = _SCALE * error.square().mean()
+        if self.coarse.kind == "labels" and self.covariances and even:
+            if factor not in self._cache_logits:
+                logits = np.log(self._located(factor))
+                self._cache_logits[factor] = torch.from_numpy(logits - logits.mean(0)).to(volume.device)
+            groups = torch.from_numpy(self._groups).to(volume)
+            fine = torch.einsum("gp,pzyx->gzyx", groups, volume)
+            loss = loss - _LOCATED * (fine * self._cache_logits[factor]).sum(0).mean()
         return self.weight * (loss + _EVEN * self.unevenness(volume, factor) if even else loss)
 
     def unevenness(self, volume: torch.Tensor, factor: int) -> torch.Tensor:

@@ -15,11 +15,20 @@ from fijibridge.reconstruction.settings import ReconstructionSettings
 from fijibridge.reconstruction.volume import reconstruct
 from fijibridge.superresolution.agreement import FWHM, Agreement
 from fijibridge.superresolution.coarse import Coarse
-from fijibridge.superresolution.partial_volume import coarse_fractions, equal_side, fitted_offsets, group_masks
+from fijibridge.superresolution.kriging import reach_of
+from fijibridge.superresolution.partial_volume import (
+    coarse_fractions,
+    equal_side,
+    fitted_offsets,
+    group_masks,
+    radial_covariance,
+)
 from fijibridge.superresolution.psf import estimated_psf
 from fijibridge.superresolution.settings import SuperresolutionSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fijibridge.weights import Weights
 
 
@@ -150,8 +159,9 @@ def tied(coarse: Coarse, exemplars: Exemplars, factor: int, settings: Superresol
         inside = exemplars.fractions[list(group)]
         within[list(group)] = inside / inside.sum()
     agreement = Agreement(
-        coarse, factor, within, wanted, offsets=offsets, sigma=psf / FWHM * factor, weight=settings.agreement_weight
-    )
+        coarse, factor, within, wanted, offsets=offsets, sigma=psf / FWHM * factor, weight=settings.agreement_weight,
+        covariances=_covariances(masks, factor) if coarse.kind == "labels" else (),
+    )  # fmt: skip
     return Tie(agreement, names, found, expected, shares, psf, tuple(notes))
 
 
@@ -223,6 +233,16 @@ def superresolve(
     )
     share = float(tie.agreement.agreeing(made.phases.index).mean())
     return Superresolution(made.phases, made.soft_fractions, tie, share, (*tie.notes, *made.notes))
+
+
+def _covariances(masks: Sequence[np.ndarray], factor: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each group, mean over the slices' (G, Y, X) masks, by distance in fine pixels."""
+    reach = min(reach_of(factor), *(min(mask.shape[1:]) // 2 for mask in masks))
+    found = []
+    for group in range(len(masks[0])):
+        curves = [radial_covariance(mask[group], reach) for mask in masks]
+        found.append((curves[0][0], np.mean([values for _, values in curves], axis=0)))
+    return found
 
 
 def _shifted(coarse: Coarse, wanted: np.ndarray) -> Coarse:
