@@ -29,9 +29,9 @@ from fijibridge.labels import Labels
 from fijibridge.network.data import ShardedImages, open_dataset
 from fijibridge.network.file import load_network
 from fijibridge.network.network import Network
-from fijibridge.network.registration import registered
 from fijibridge.network.settings import NetworkSettings
 from fijibridge.network.training import train_network
+from fijibridge.registration import registered
 from fijibridge.synthesis.config import SimulationConfig, load_preset
 from fijibridge.synthesis.dataset import write_dataset
 from fijibridge.synthesis.strokes import strokes_of

@@ -14,6 +14,7 @@ _WHERE = {
     "BridgeError": "fijibridge.errors",
     "Image": "fijibridge.images",
     "read_image": "fijibridge.images",
+    "join_detectors": "fijibridge.detectors",
     "Labels": "fijibridge.labels",
     "read_labels": "fijibridge.labels",
     "start": "fijibridge.doors.fiji",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fijibridge.image_files import Planes, open_planes
 from fijibridge.metadata import PixelSize, find_databar
 
 __all__ = [
-    "Image", "PixelSize", "count_slices", "find_databar", "image_from_array", "read_image", "read_slices",
+    "Channel", "Image", "PixelSize", "count_slices", "find_databar", "image_from_array", "read_image", "read_slices",
     "read_stored", "scale_percentiles",
 ]  # fmt: skip
 
@@ -25,8 +25,28 @@ _KEPT_DTYPES = (np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
+class Channel:
+    """What a further detector saw of an image's field.
+
+    Parameters
+    ----------
+    name : str
+        Of the detector.
+    data : np.ndarray
+        As `Image.data`, of the image's height and width, pixel on pixel.
+    shift : (float, float) or None
+        Rows and columns by which it lay further down and to the right before it was moved onto the image; None where
+        no displacement was looked for, or none could be told.
+    """
+
+    name: str
+    data: np.ndarray
+    shift: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Image:
-    """One 2D image.
+    """One 2D image, by one detector or several.
 
     Parameters
     ----------
@@ -40,6 +60,10 @@ class Image:
         Rows at the bottom that are the microscope's data bar: never features, never labelled in a result.
     path : Path, optional
         Where it came from.
+    detector : str
+        Which detector took it, such as BSE; empty if that was not told.
+    others : tuple of Channel
+        What further detectors saw of the same field, see :func:`fijibridge.detectors.join_detectors`.
     """
 
     data: np.ndarray
@@ -47,6 +71,8 @@ class Image:
     pixel_size: PixelSize | None = None
     databar_rows: int = 0
     path: Path | None = None
+    detector: str = ""
+    others: tuple[Channel, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,6 +91,12 @@ class Image:
     def field(self) -> slice:
         """Rows without the data bar."""
         return slice(0, self.shape[0] - self.databar_rows)
+
+    @property
+    def by_detector(self) -> dict[str, Image]:
+        """Detector -> the image that it took, in order."""
+        own = {self.detector: replace(self, others=())}
+        return own | {c.name: replace(self, data=c.data, detector=c.name, others=()) for c in self.others}
 
 
 # --- from files ------------------------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, weights, threads, heap, overwrite
+//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -315,7 +315,7 @@ function fbSegment(image, labels, out, options) {
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: databar, probabilities, uncertainty, weights, threads, heap, overwrite
+//   options: detectors, align, databar, probabilities, uncertainty, weights, threads, heap, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "
@@ -327,7 +327,7 @@ function fbApply(classifier, images, out, options) {
 // Write the features of an image as a stack for ImageJ and TWS.
 //   image: micrograph or stack: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, databar, slices, weights, threads, overwrite
+//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, databar, slices, weights, threads, overwrite
 function fbFeatures(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "

@@ -22,6 +22,7 @@ HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "numba", "jpype", "scyjav
 ORDER = (
     ("errors", "params", "progress", "output", "versions"),
     ("devices", "metadata", "image_files", "images", "image_output", "roi_masks", "labels", "installed"),
+    ("registration", "detectors"),
     ("vgg19", "weight_sources", "weights"),
     ("jvm",),
     ("features", "metrology"),

@@ -130,6 +130,8 @@ def fast(name: str, sample: Path) -> str:
         wanted |= {"encoder": "test_vit", "weights": str(sample / "vit.safetensors")}
     if name == "simulate":
         wanted |= {"count": "2", "workers": "1"}
+    if name in ("segment", "features"):
+        wanted["detectors"] = f"SE={(sample / 'image.tif').as_posix()}"
     return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from shell import write_image
 
-from fijibridge.network.registration import displacement, registered
 from fijibridge.operations.segment_network import segment_network
+from fijibridge.registration import displacement, registered
 from fijibridge.synthesis.demo import demo_image
 
 

@@ -36,7 +36,9 @@ SMALLEST_TILE = 112
 NetworkFolder = Annotated[
     str, Param("folder of a trained network: its probabilities become features beside the others; empty: none")
 ]
-Detector = Annotated[str, Param("for a network: the detector that took the image, such as SE or BSE")]
+Detector = Annotated[
+    str, Param("the detector that took the image, such as SE or BSE: for a network, and beside further detectors")
+]
 Classical = Annotated[Literal["tws", "none"], Param("'tws': Trainable Weka Segmentation's 76 default features")]
 
 
@@ -78,7 +80,7 @@ class FeatureRecipe:
     network_sha256 : str
         Of its weights, filled in when it is loaded. Where the folder lies takes no part in comparisons.
     detector : str
-        As what the network sees the image.
+        Who took the image: as what a network sees it, and the first of several detectors.
     readout : str
         A linear model that a segmenter fitted at labelled pixels (:mod:`fijibridge.features.readout` tells the format):
         class probabilities take the place of the ViT's channels. Empty: the channels stay.
@@ -113,11 +115,13 @@ class FeatureRecipe:
     detector: Detector = "BSE"
     readout: str = field(default="", repr=False)
     readout_classes: tuple[str, ...] = ()
+    detectors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._put("blocks", int)
         self._put("coarse_blocks", int)
         self._put("readout_classes", str)
+        self._put("detectors", str)
         self._put("percentiles", float)
         check(type(self), vars(self))
         object.__setattr__(self, "tile", int(self.tile) or AUTOMATIC_TILE[self.position])
@@ -141,6 +145,10 @@ class FeatureRecipe:
             from fijibridge.features.readout import read_readout
 
             read_readout(self.readout, self.readout_classes)
+        if self.detectors:
+            from fijibridge.detectors import check_names
+
+            check_names((self.detector, *self.detectors))
         # timm hands the blocks out in rising order, each once, whatever the order asked for
         for name in ("blocks", "coarse_blocks") if self.has_vit else ():
             chosen = getattr(self, name)
@@ -209,8 +217,10 @@ class FeatureRecipe:
             ignored |= {"channels", "basis", "coarse_blocks", "readout", "readout_classes"}
         if bool(self.network) == bool(other.network):
             ignored |= {"network"} if self.network else {"network", "network_sha256", "detector"}
+        if self.detectors and other.detectors:
+            ignored -= {"detector"}  # the first of them
         if as_request:
-            learnt = ("weights_sha256", "basis", "network_sha256", "readout", "readout_classes")
+            learnt = ("weights_sha256", "basis", "network_sha256", "readout", "readout_classes", "detectors")
             ignored |= {name for name in learnt if not (getattr(self, name) and getattr(other, name))}
         names = [own.name for own in fields(self) if own.name not in ignored]
         return [

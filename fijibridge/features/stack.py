@@ -258,6 +258,9 @@ def extract_features(
     unsupervised: those of this image, or those in the recipe's basis. Take the recipe of the first stack for further
     images (``extract_features(other, stack.recipe)``), so that all have the same.
 
+    Of an image by several detectors (:func:`fijibridge.detectors.join_detectors`) each goes through filters and ViT,
+    scaled by its own percentiles; the filters' channels of all come first. One basis serves all detectors.
+
     Parameters
     ----------
     image : Image or ndarray
@@ -279,21 +282,25 @@ def extract_features(
     ImageError
         NaN, or an array that is no image.
     FeatureMismatchError
-        ``encoder`` is of another recipe, or the recipe's basis is one of another encoder.
+        ``encoder`` is of another recipe, the recipe's basis is one of another encoder, or the image lacks a detector
+        that the recipe names.
     SettingsError, WeightsError
         See :class:`fijibridge.features.vit.ViTEncoder`.
     """
+    from fijibridge.features.detectors import channels_of, feature_names, recipe_for
     from fijibridge.images import Image, image_from_array
 
     if not isinstance(image, Image):
         image = image_from_array(image)
-    recipe = recipe or (encoder.recipe if encoder else FeatureRecipe())
-    grey = np.ascontiguousarray(image.grey[image.field])
+    recipe = recipe_for(recipe or (encoder.recipe if encoder else FeatureRecipe()), image)
+    shape, seen = (image.field.stop, image.shape[1]), channels_of(image, recipe)
     parts: list[Part] = []
     if recipe.classical == "tws":
         from fijibridge.features.classical import CLASSICAL_NAMES
 
-        parts.append(ClassicalPart(grey, CLASSICAL_NAMES))
+        for detector, own in seen:
+            grey = np.ascontiguousarray(own.grey[own.field])
+            parts.append(ClassicalPart(grey, feature_names(detector, CLASSICAL_NAMES)))
     if recipe.has_vit:
         if encoder is None:
             from fijibridge.features.vit import ViTEncoder
@@ -305,17 +312,21 @@ def extract_features(
                 expected="an encoder made with the recipe",
                 remedy="use ViTEncoder(recipe), or leave the encoder out",
             )
-        own, learnt = encoder.recipe, ("basis", "readout", "readout_classes")
-        recipe = replace(own, **{name: getattr(recipe, name) or getattr(own, name) for name in learnt})
-        for tokens, names in encoder.scales(image):
-            if recipe.channels:
-                from fijibridge.features.pca import component_names, fit_basis, project
+        found, learnt = encoder.recipe, ("basis", "readout", "readout_classes", "detector", "detectors")
+        recipe = replace(found, **{name: getattr(recipe, name) or getattr(found, name) for name in learnt})
+        maps = [(detector, *scale) for detector, own in seen for scale in encoder.scales(own)]
+        if recipe.channels:
+            from fijibridge.features.pca import component_names, fit_basis, project
 
-                if not recipe.basis:
-                    recipe = replace(recipe, basis=fit_basis(tokens, recipe.channels))
-                tokens, names = project(tokens, recipe.basis, recipe.channels), component_names(recipe.channels)
-            parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, names))
-    stack = FeatureStack(grey.shape, parts, recipe)
+            if not recipe.basis:
+                tokens = [tokens for _, tokens, _ in maps]
+                basis = fit_basis(np.concatenate(tokens) if len(tokens) > 1 else tokens[0], recipe.channels)
+                recipe = replace(recipe, basis=basis)
+            names = component_names(recipe.channels)
+            maps = [(detector, project(tokens, recipe.basis, recipe.channels), names) for detector, tokens, _ in maps]
+        for detector, tokens, names in maps:
+            parts.append(TokensPart(tokens, shape, recipe.upsampler, feature_names(detector, names)))
+    stack = FeatureStack(shape, parts, recipe)
     if recipe.readout and not recipe.network:  # a network's channels come first, from a room above
         from fijibridge.features.readout import read_out
 

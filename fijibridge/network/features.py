@@ -12,6 +12,7 @@ import numpy as np
 
 from fijibridge.errors import FeatureMismatchError
 from fijibridge.features import FeatureStack
+from fijibridge.features.detectors import channels_of
 from fijibridge.features.stack import ArrayPart
 from fijibridge.network.file import WEIGHTS
 
@@ -29,9 +30,9 @@ def with_network(stack: FeatureStack, image: Image, recipe: FeatureRecipe) -> Fe
     stack : FeatureStack
         The image's other features.
     image : Image
-        Taken by the recipe's detector.
+        Taken by the recipe's detectors; the network sees those that it knows.
     recipe : FeatureRecipe
-        With a network.
+        With a network, and the stack's detectors.
 
     Returns
     -------
@@ -55,7 +56,9 @@ def with_network(stack: FeatureStack, image: Image, recipe: FeatureRecipe) -> Fe
             expected=f"SHA-256 {recipe.network_sha256}, the classifier's own",
             remedy="put the network back that the classifier was trained with, or train the classifier anew",
         )
-    found = network.predict({recipe.detector: image.grey[image.field]})
+    seen = {name or recipe.detector: own.grey[own.field] for name, own in channels_of(image, recipe)}
+    others = [name for name in recipe.detectors if name not in network.detectors]
+    found = network.predict({name: grey for name, grey in seen.items() if name not in others})
     names = tuple(f"net_{re.sub('[^A-Za-z0-9]', '_', name)}" for name in network.class_names)
     part = ArrayPart(np.ascontiguousarray(np.moveaxis(found, 0, -1)), names)
     return FeatureStack(stack.shape[:2], [*stack.parts, part], replace(stack.recipe, network_sha256=digest))

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from fijibridge.detectors import parse_detectors
 from fijibridge.errors import SettingsError
+from fijibridge.operations.detector_images import (
+    Align,
+    Detectors,
+    about_detectors,
+    count_joined,
+    detector_files,
+    joined_slices,
+    shifts_of,
+)
 from fijibridge.operations.results import (
     REPORT,
     Databar,
@@ -39,6 +49,8 @@ def apply(
     images: Annotated[list[Path], Param("micrographs or stacks", positional=True, role="image")],
     *,
     out: Out,
+    detectors: Detectors = "",
+    align: Align = True,
     databar: Databar = "auto",
     probabilities: Probabilities = True,
     uncertainty: Uncertainty = False,
@@ -63,7 +75,7 @@ def apply(
     BridgeError
         For every input that cannot serve; nothing is left half written.
     """
-    from fijibridge.images import count_slices, read_slices
+    from fijibridge.features.detectors import check_same_detectors
     from fijibridge.progress import bar
     from fijibridge.segmentation import load_segmenter
     from fijibridge.segmentation.stages import Stages
@@ -72,21 +84,33 @@ def apply(
     if not images:
         raise SettingsError("no images", expected="one image at least", remedy="name the images after the classifier")
     stages = Stages()
-    inputs = (classifier, *images, weights)
+    further = parse_detectors(detectors)
+    if len(images) > 1 and (single := [str(path) for path in further.values() if not path.is_dir()]):
+        raise SettingsError(
+            f"{len(images)} images, and {single[0]} of a further detector",
+            expected="a folder with a file for each image, named as it",
+            remedy="give NAME=FOLDER, or apply the classifier to one image at a time",
+        )
+    inputs = (classifier, *images, weights, *further.values())
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         if heap:
             from fijibridge.jvm import start
 
             start(heap=heap)
         with stages("reading"):
-            counts = [count_slices(path) for path in images]  # a wrong path is known before hours of work
             segmenter = load_segmenter(classifier, checkpoint=weights, n_threads=threads)
+            recipe = segmenter.recipe_ or segmenter.recipe
+            check_same_detectors(recipe, [recipe.detector, *further])
+            joined = [detector_files(path, recipe.detector, detectors) for path in images]
+            counts = [count_joined(paths) for paths in joined]  # a wrong path is known before hours of work
         files = []
         with bar("images and slices", sum(counts)) as steps:
-            for path, count, name in zip(images, counts, _names(images), strict=True):
+            for paths, path, count, name in zip(joined, images, counts, _names(images), strict=True):
+                shifts: list[dict[str, Any]] = []
 
-                def slices(path: Path = path) -> Iterator[tuple[Image, None]]:
-                    for image in read_slices(path, databar=databar):
+                def slices(paths: Any = paths, shifts: Any = shifts) -> Iterator[tuple[Image, None]]:
+                    for image in joined_slices(paths, align=align, databar=databar):
+                        shifts.append(shifts_of(image))
                         steps.update()
                         yield image, None
 
@@ -106,6 +130,7 @@ def apply(
                     )
                 )
                 whole.close()
+                files[-1] |= about_detectors(paths, shifts)
                 files[-1]["pixel_size_note"] = _compared(files[-1]["pixel_size"], segmenter.pixel_size_, path)
         report = {
             "operation": "apply",

@@ -21,6 +21,15 @@ from fijibridge.features.recipe import (
     Tile,
     Upsampler,
 )
+from fijibridge.operations.detector_images import (
+    Align,
+    Detectors,
+    about_detectors,
+    count_joined,
+    detector_files,
+    read_joined,
+    shifts_of,
+)
 from fijibridge.operations.results import (
     REPORT,
     Blocks,
@@ -74,6 +83,8 @@ def features(
         Param("folder of a trained network, whose probabilities become features too", role="classifier"),
     ] = None,
     detector: Detector = FeatureRecipe.detector,
+    detectors: Detectors = "",
+    align: Align = True,
     databar: Databar = "auto",
     slices: Annotated[str, Param("slices, such as 1-3,7; empty: all")] = "",
     weights: Weights = None,
@@ -99,7 +110,7 @@ def features(
         For every input that cannot serve, and for features that do not fit into an ImageJ TIFF; nothing is left half
         written.
     """
-    from fijibridge.images import count_slices, read_image
+    from fijibridge.features.detectors import check_same_detectors, detectors_of
     from fijibridge.progress import bar
     from fijibridge.segmentation.recipe_file import RECIPE, read_recipe, write_recipe
 
@@ -117,23 +128,32 @@ def features(
         detector=detector,
     )
     stages = Stages()
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(image, classifier, weights)) as folder:
+    if classifier is not None:
+        chosen, _ = read_recipe(classifier)
+        detector = chosen.detector
+    paths = detector_files(image, detector, detectors)
+    inputs = (classifier, weights, *paths.values())
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
-            count = count_slices(image)
+            count = count_joined(paths)
             wanted = slice_numbers(slices, count)
-            first = read_image(image, databar=databar)  # the data bar is that of the first slice, as in apply
+            # the data bar is that of the first slice, as in apply
+            first = read_joined(paths, align=align, databar=databar)
             if classifier is not None:
                 if recipe != FeatureRecipe():
                     log.warning("the recipe of %s is used; the options for features are not", classifier)
-                recipe, _ = read_recipe(classifier)
+                recipe = chosen
+                check_same_detectors(recipe, detectors_of(first))
         with stages("features"):
-            _check_size(recipe, first.shape, weights)
+            _check_size(recipe, first.shape, weights, len(paths))
         segmenter = PixelSegmenter(recipe=recipe, checkpoint=weights, n_threads=threads)
+        shifts: list[dict[str, Any]] = []
         names = [f"features_{number:04d}.tif" for number in wanted] if count > 1 else ["features.tif"]
         with bar("slices", len(wanted)) as steps:
             for number, name in zip(wanted, names, strict=True):
                 with stages("reading"):
-                    micrograph = read_image(image, databar=first.databar_rows, page=number - 1)
+                    micrograph = read_joined(paths, align=align, databar=first.databar_rows, page=number - 1)
+                    shifts.append(shifts_of(micrograph))
                 with stages("features"):
                     stack = segmenter.features(micrograph)
                 with stages("writing"):
@@ -146,6 +166,7 @@ def features(
             "image": str(image),
             "shape": [count, *first.shape] if count > 1 else list(first.shape),
             "databar_rows": first.databar_rows,
+            **about_detectors(paths, shifts),
             "slices": wanted,
             "n_features": len(stack.names),
             "vit_features": sum(name.startswith(("vit_", "linear_")) for name in stack.names),
@@ -187,24 +208,25 @@ def slice_numbers(text: str, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _check_size(recipe: FeatureRecipe, shape: tuple[int, int], weights: Path | None) -> None:
+def _check_size(recipe: FeatureRecipe, shape: tuple[int, int], weights: Path | None, detectors: int) -> None:
     """Refuse features that do not fit into an ImageJ TIFF before any is made."""
     from fijibridge.features.classical import CLASSICAL_NAMES
     from fijibridge.image_output import LARGEST_TIFF
 
-    classical, vit = len(CLASSICAL_NAMES) * (recipe.classical == "tws"), 0
+    classical, vit = len(CLASSICAL_NAMES) * (recipe.classical == "tws") * detectors, 0
     if recipe.has_vit:
-        vit = len(recipe.readout_classes) or recipe.channels
+        vit = len(recipe.readout_classes) or recipe.channels * detectors
         if not vit:
             from fijibridge.features.vit import ViTEncoder
 
-            vit = len(ViTEncoder(recipe, checkpoint=weights).names)  # loaded once, for the features too
+            vit = len(ViTEncoder(recipe, checkpoint=weights).names) * detectors  # loaded once, for the features too
     height, width = shape
     size, plane = 4 * height * width * (classical + vit), 4 * height * width
     if size <= LARGEST_TIFF:
         return
     fits, side = LARGEST_TIFF // plane, math.isqrt(LARGEST_TIFF // (4 * (classical + vit)))
-    fewer = f"set channels to {fits - classical} or less" if 0 < fits - classical < vit else "leave the ViT out"
+    fewer = (fits - classical) // detectors
+    fewer = f"set channels to {fewer} or less" if 0 < fewer * detectors < vit else "leave the ViT out"
     raise OutputError(
         f"{classical + vit} features of {width} x {height} px would take {size / 2**30:.1f} GiB",
         expected=f"less than 4 GiB, the limit of an ImageJ TIFF: {fits} features of this size, or {classical + vit} of "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from fijibridge.detectors import rows_of
 from fijibridge.network.settings import Device, NetworkSettings, Rate, Seed, Steps, Threads
-from fijibridge.operations.detector_images import given_detectors, rows_of
+from fijibridge.operations.detector_images import given_detectors
 from fijibridge.operations.results import REPORT, Databar, Out, Overwrite, peak_memory_mib, write_report
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
@@ -62,8 +63,8 @@ def fine_tune_network(
     from fijibridge.labels import read_labels
     from fijibridge.network.file import load_network, save_network
     from fijibridge.network.images import default_reference
-    from fijibridge.network.registration import registered
     from fijibridge.network.training import crop_for, fine_tune
+    from fijibridge.registration import registered
 
     check(fine_tune_network, locals())
     paths = given_detectors(se, bse)

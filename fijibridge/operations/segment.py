@@ -19,6 +19,15 @@ from fijibridge.features.recipe import (
     Tile,
     Upsampler,
 )
+from fijibridge.operations.detector_images import (
+    Align,
+    Detectors,
+    about_detectors,
+    count_joined,
+    detector_files,
+    read_joined,
+    shifts_of,
+)
 from fijibridge.operations.results import (
     CLASSIFIER,
     REPORT,
@@ -76,6 +85,8 @@ def segment(
         Param("folder of a trained network, whose probabilities become features too", role="classifier"),
     ] = None,
     detector: Detector = FeatureRecipe.detector,
+    detectors: Detectors = "",
+    align: Align = True,
     trees: Trees = 200,
     max_features: MaxFeatures = "sqrt",
     max_depth: MaxDepth = 0,
@@ -90,7 +101,8 @@ def segment(
 ) -> dict[str, Any]:
     """Train on sparse labels and segment an image.
 
-    The preset says how much the ViT does; what is given besides wins over it.
+    The preset says how much the ViT does; what is given besides wins over it. Labels lie on the image, also where
+    further detectors add their features.
 
     Writes labels.tif, probabilities.tif, overlay.png, report.json and the folder classifier.
 
@@ -104,7 +116,6 @@ def segment(
     BridgeError
         For every input that cannot serve; nothing is left half written.
     """
-    from fijibridge.images import count_slices, read_image
     from fijibridge.labels import read_labels
 
     check(segment, locals())
@@ -134,15 +145,17 @@ def segment(
         checkpoint=weights,
     )
     stages = Stages()
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(image, labels, weights)) as folder:
+    paths = detector_files(image, detector, detectors)
+    inputs = (labels, weights, *paths.values())
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
-            if (slices := count_slices(image)) > 1:
+            if (slices := count_joined(paths)) > 1:
                 raise ImageError(
                     f"{image} has {slices} slices",
                     expected="the one image that the labels belong to",
                     remedy="save the labelled slice as an image of its own, then use fijibridge apply on the stack",
                 )
-            micrograph = read_image(image, databar=databar)
+            micrograph = read_joined(paths, align=align, databar=databar)
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
             strokes = _in_the_field(read_labels(labels, shape=micrograph.shape, class_names=names), micrograph)
         if engine == "weka" or heap:
@@ -173,6 +186,7 @@ def segment(
             "operation": "segment",
             "out": str(out),
             **written,
+            **about_detectors(paths, [shifts_of(micrograph)]),
             "labelled_pixels": strokes.counts,
             "positional_probe_r2": _probe(stack),
             "stages": stages.seconds,

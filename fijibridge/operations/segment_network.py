@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.errors import ImageError
+from fijibridge.detectors import rows_of
 from fijibridge.network.settings import Device, Threads
-from fijibridge.operations.detector_images import given_detectors, rows_of
+from fijibridge.operations.detector_images import count_joined, given_detectors
 from fijibridge.operations.results import (
     REPORT,
     Databar,
@@ -72,11 +72,10 @@ def segment_network(
     """
     import numpy as np
 
-    from fijibridge.images import count_slices
     from fijibridge.network.file import load_network
     from fijibridge.network.images import default_reference
-    from fijibridge.network.registration import FAR, registered
     from fijibridge.progress import bar
+    from fijibridge.registration import FAR, registered
 
     check(segment_network, locals())
     paths = given_detectors(se, bse)
@@ -84,15 +83,9 @@ def segment_network(
     inputs = [network, *paths.values()]
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
-            counts = {name: count_slices(path) for name, path in paths.items()}
-            if len(set(counts.values())) > 1:
-                told = ", ".join(f"{name} {count}" for name, count in counts.items())
-                raise ImageError(
-                    f"stacks of different length: {told}", expected="as many slices", remedy="check the files"
-                )
+            count = count_joined(paths)
             trained = load_network(network)
             trained.check(detectors=list(paths))
-        count = next(iter(counts.values()))
         notes: list[str] = []
 
         displacements: dict[str, list[tuple[float, float] | None]] = {}

@@ -142,7 +142,16 @@ class PixelSegmenter:
         -------
         FeatureStack
             (Y, X, F), without the data bar; may be given to :meth:`fit` and :meth:`predict` instead of the image.
+
+        Raises
+        ------
+        FeatureMismatchError
+            An image by other detectors than the training's.
         """
+        if self.recipe_ is not None:
+            from fijibridge.features.detectors import check_same_detectors, detectors_of
+
+            check_same_detectors(self.recipe_, detectors_of(image))
         return self._features(image, self.recipe_ or self._first_recipe or self.recipe)
 
     def _features(self, image: Image | np.ndarray, recipe: FeatureRecipe) -> FeatureStack:
@@ -157,7 +166,7 @@ class PixelSegmenter:
             from fijibridge.images import Image, image_from_array
             from fijibridge.network.features import with_network
 
-            stack = with_network(stack, image if isinstance(image, Image) else image_from_array(image), recipe)
+            stack = with_network(stack, image if isinstance(image, Image) else image_from_array(image), stack.recipe)
             if recipe.readout:
                 from fijibridge.features.readout import read_out
 

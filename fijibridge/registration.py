@@ -71,9 +71,15 @@ def registered(
             continue
         found[name] = displacement(plane, images[reference])
         if found[name] is not None:
-            y, x = (int(value) for value in found[name])
-            reach = max(abs(y), abs(x))
-            padded = np.pad(plane, reach, mode="reflect")
-            height, width = plane.shape
-            moved[name] = padded[reach + y : reach + y + height, reach + x : reach + x + width]
+            moved[name] = moved_back(plane, found[name])
     return moved, found
+
+
+def moved_back(plane: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
+    """An image (Y, X) or (Y, X, 3) that lies ``shift`` too far down and to the right, in its place; what lies outside
+    is mirrored in."""
+    y, x = (int(value) for value in shift)
+    reach = max(abs(y), abs(x))
+    padded = np.pad(plane, [(reach, reach)] * 2 + [(0, 0)] * (plane.ndim - 2), mode="reflect")
+    height, width = plane.shape[:2]
+    return padded[reach + y : reach + y + height, reach + x : reach + x + width]
