@@ -338,7 +338,7 @@ function fbFeatures(image, out, options) {
 // Measure the positional bias of a ViT's features on images, and how well each way of removing it does.
 //   images: micrographs: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: preset, encoder, databar, weights, threads, overwrite
+//   options: preset, positions, encoder, databar, weights, threads, overwrite
 function fbBias(images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("images", fbImage(images, id)) + ", "

@@ -14,6 +14,7 @@ from fijibridge.features import position
 from fijibridge.features.position import MODES, noise_pattern, noise_tile, pattern_of, positional_probe
 from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.features.vit import ViTEncoder
+from fijibridge.features.ways import WAYS
 from fijibridge.operations.bias import _choice, bias
 from fijibridge.synthesis.demo import demo_image
 
@@ -127,18 +128,20 @@ def test_bias_of_images(tiny_vit, tmp_path):
     images = [tmp_path / "1.tif", tmp_path / "2.tif"]
     options = {"encoder": "test_vit", "weights": tiny_vit, "threads": 1}
     report = bias(images, out=tmp_path / "out", **options)
-    assert set(report["r2"]) == {"keep", "template", "mean"}
-    assert report["choice"] in ("template", "mean")
+    assert set(report["r2"]) == {name for name, way in WAYS.items() if way.passes == 1}
+    assert report["choice"] in WAYS
+    assert len(report["r2_without_vit"]) == 2
     assert "R^2" in report["reason"]
     with (tmp_path / "out" / "bias.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     # default's blocks of 12 at a depth of 6, fine and coarse
     assert {row["block"] for row in rows} == {"vit_b02", "vit_b03", "vit_h03", "vit_h04"}
-    assert len(rows) == 3 * 2 * 4
+    assert len(rows) == len(report["r2"]) * 2 * 4
     assert all(np.isfinite(float(row["images"])) for row in rows)
     picture = imread(tmp_path / "out" / "bias.png")
     assert picture.shape[1] > 3 * picture.shape[0]
-    one = bias(images[:1], out=tmp_path / "one", preset="fast", **options)
+    one = bias(images[:1], out=tmp_path / "one", preset="fast", positions="flips, template", **options)
+    assert list(one["r2"]) == ["keep", "template", "flips"]
     assert one["r2"]["keep"]["images"] is None
 
 
@@ -162,18 +165,24 @@ def test_bias_of_a_stack(tmp_path, tiny_vit):
 
 
 @pytest.mark.parametrize(
-    ("scores", "choice", "reason"),
+    ("scores", "plain", "choice", "reason"),
     [
-        ((0.8, 0.05, -0.1), "template", "costs no accuracy"),
-        ((0.8, 0.5, 0.0), "mean", "costs accuracy"),
-        ((0.8, 0.5, 0.45), "template", "the image's own"),
-        ((float("nan"),) * 3, "template", "too few patches"),
+        ({"template": 0.05, "mean": -0.1}, 0, "template", "costs no accuracy"),
+        ({"template": 0.5, "mean": 0.0}, 0, "mean", "costs accuracy"),
+        ({"template": 0.5, "mean": 0.45}, 0, "template", "the image's own"),
+        ({"template": 0.25, "mean": 0.1}, 0, "template", "mean leaves 0.10"),
+        ({"template": 0.5, "mean": 0.45}, 0.4, "template", "the image itself"),
+        ({"template": 0.5, "mean": 0.0, "distilled": 0.05}, 0, "distilled", "costs no accuracy"),
+        ({"template": 0.5, "mean": 0.0, "flips": 0.05}, 0, "flips", "4 times as long"),
+        ({"template": 0.5}, 0, "template", "the image's own"),
+        ({"template": float("nan"), "mean": float("nan")}, 0, "template", "too few patches"),
     ],
 )
-def test_the_choice_is_explained(scores, choice, reason):
+def test_the_choice_is_explained(scores, plain, choice, reason):
     import pandas as pd
 
-    table = pd.DataFrame({"position": ["keep", "template", "mean"], "random": scores})
-    found, why = _choice(table)
+    scores = {"keep": 0.8, **scores}
+    table = pd.DataFrame({"position": list(scores), "random": list(scores.values())})
+    found, why = _choice(table, plain)
     assert found == choice
     assert reason in why

@@ -83,10 +83,10 @@ def pattern_of(mean: np.ndarray, n_blocks: int) -> PositionalPattern:
     return PositionalPattern(pattern.astype(np.float32), np.stack(modes).astype(np.float32))
 
 
-def noise_tile(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def noise_tile(shape: tuple[int, int], rng: np.random.Generator, exponent: float | None = None) -> np.ndarray:
     """Noise with the power spectrum f^(-2a), a drawn from 0.5 to 2, as micrographs have: float32 in [0, 1]."""
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
-    amplitude = np.maximum(frequency, 1 / max(shape)) ** -rng.uniform(0.5, 2.0)
+    amplitude = np.maximum(frequency, 1 / max(shape)) ** -(rng.uniform(0.5, 2.0) if exponent is None else exponent)
     amplitude[frequency < 1.5 / max(shape)] = 0  # no brightness, no gradient across the tile
     waves = amplitude * (rng.standard_normal(frequency.shape) + 1j * rng.standard_normal(frequency.shape))
     grey = np.fft.irfft2(waves, s=shape)
@@ -95,7 +95,12 @@ def noise_tile(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def noise_pattern(
-    encoder: str, blocks: Sequence[int], shape: tuple[int, int], patch: int, run: Callable[[np.ndarray], np.ndarray]
+    encoder: str,
+    blocks: Sequence[int],
+    shape: tuple[int, int],
+    patch: int,
+    run: Callable[[np.ndarray], np.ndarray],
+    flips: int = 1,
 ) -> PositionalPattern:
     """The pattern of noise for tiles of one size; made once, and kept in the user's cache.
 
@@ -110,14 +115,16 @@ def noise_pattern(
         Pixels a side.
     run : callable
         Grey tile, float32 (Y, X) in [0, 1] -> its tokens, float32 (h, w, C).
+    flips : int
+        Over how many flips of a tile `run` takes the mean.
     """
-    key = hashlib.sha256(repr((encoder, tuple(blocks), shape, NOISE_TILES, COMPONENTS)).encode()).hexdigest()[:32]
+    key = digest_of(encoder, tuple(blocks), shape, NOISE_TILES, COMPONENTS, *([flips] if flips > 1 else []))
     found = _patterns.pop(key, None) or _kept_pattern(key, shape, len(blocks))
     if found is None:
         rng = np.random.default_rng(0)
         tiles = (noise_tile((shape[0] * patch, shape[1] * patch), rng) for _ in range(NOISE_TILES))
         found = pattern_of(sum(run(tile) / np.float32(NOISE_TILES) for tile in tiles), len(blocks))
-        _keep_pattern(key, found)
+        keep_arrays(key, {"values": found.values, "modes": found.modes})
     _patterns[key] = found
     while len(_patterns) > _MOST_PATTERNS:
         _patterns.pop(next(iter(_patterns)))
@@ -126,33 +133,77 @@ def noise_pattern(
 
 def _kept_pattern(key: str, shape: tuple[int, int], n_blocks: int) -> PositionalPattern | None:
     """From the user's cache; None where there is none that serves."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
-        arrays = load_file(cache_folder() / "positions" / f"{key}.safetensors")
+        arrays = kept_arrays(key) or {}
         found = PositionalPattern(arrays["values"], arrays["modes"])
-    except (OSError, SafetensorError, KeyError):
+    except KeyError:
         return None
     fits = found.values.shape[:2] == shape and found.modes.shape == (n_blocks, shape[0] * shape[1], MODES)
     return found if fits and np.isfinite(found.values).all() else None
 
 
-def _keep_pattern(key: str, pattern: PositionalPattern) -> None:
+def digest_of(*what: Any) -> str:
+    """A name in the cache for what was made of these."""
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+
+
+def kept_arrays(key: str) -> dict[str, np.ndarray] | None:
+    """Arrays from the user's cache; None where there are none, or a damaged file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(cache_folder() / "positions" / f"{key}.safetensors")
+    except (OSError, SafetensorError):
+        return None
+
+
+def keep_arrays(key: str, arrays: dict[str, np.ndarray]) -> None:
+    """Put arrays into the user's cache, where that can be written."""
     from safetensors.numpy import save_file
 
     folder = cache_folder() / "positions"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            file = os.path.join(place, "pattern.safetensors")
-            save_file({"values": pattern.values, "modes": pattern.modes}, file)
+            file = os.path.join(place, "arrays.safetensors")
+            # as it lies in memory is how safetensors writes an array, transposed or not
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
             os.replace(file, folder / f"{key}.safetensors")
     except OSError as error:
-        log.info("the positional pattern is not kept in %s: %s", folder, error)
+        log.info("what is known of positions is not kept in %s: %s", folder, error)
 
 
-def use_mean_position(model: Any, encoder: str) -> None:
+def distance_bias(shape: tuple[int, int], heads: int, prefix: int, slope: float) -> np.ndarray:
+    """What is added to the attention's logits so that near patches count more: ALiBi in two dimensions.
+
+    Head i of H has the bias ``-slope * 2^(-8 i / H)`` times the distance in patches (Press, Smith, Lewis 2022, arXiv
+    2108.12409); class and register tokens see all patches alike, and are seen alike.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of patches of a tile.
+    heads : int
+        H.
+    prefix : int
+        Tokens before those of the patches.
+    slope : float
+
+    Returns
+    -------
+    ndarray, float32, shape (1, heads, n, n)
+        n: tokens of a tile.
+    """
+    y, x = (values.ravel() for values in np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32))
+    distance = np.hypot(y[:, None] - y, x[:, None] - x)
+    bias = np.zeros((1, heads, prefix + y.size, prefix + y.size), np.float32)
+    for head in range(heads):
+        bias[0, head, prefix:, prefix:] = -slope * 2 ** (-8 * (head + 1) / heads) * distance
+    return bias
+
+
+def use_mean_position(model: Any, encoder: str, position: str = "mean") -> None:
     """Replace a ViT's learned position embedding by its mean over the patch grid, in place.
 
     Every patch then gets the same vector, so that a homogeneous image gives homogeneous features; no training.
@@ -172,14 +223,14 @@ def use_mean_position(model: Any, encoder: str) -> None:
     rotary = getattr(model, "rope", None) is not None
     if rotary or not isinstance(embedding, torch.nn.Parameter) or embedding.ndim != 3:
         raise SettingsError(
-            f"position='mean' with encoder {encoder!r}, which has "
+            f"position={position!r} with encoder {encoder!r}, which has "
             + ("a rotary position embedding" if rotary else "no learned position embedding"),
             expected="a ViT with an absolute position embedding alone",
             remedy="use position='keep', or another encoder",
         )
     if "attn_mask" not in inspect.signature(model.forward_intermediates).parameters:  # tiles need it for their context
         raise SettingsError(
-            f"position='mean' with encoder {encoder!r}, whose attention takes no mask",
+            f"position={position!r} with encoder {encoder!r}, whose attention takes no mask",
             expected="a plain ViT, of timm's VisionTransformer class",
             remedy="use position='keep', or another encoder",
         )
@@ -244,7 +295,7 @@ def positional_probe(
 
 def _thinned(features: np.ndarray) -> np.ndarray:
     """Every n-th row and column, so that a large image's hundreds of channels are not copied whole in float64."""
-    step = -(-max(features.shape[:2]) // _MOST_PROBED)
+    step = max(1, -(-max(features.shape[:2]) // _MOST_PROBED))
     return features[::step, ::step]
 
 

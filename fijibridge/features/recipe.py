@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from fijibridge.errors import SettingsError
+from fijibridge.features.ways import WAYS
 from fijibridge.params import Param, check
 from fijibridge.weights import DEFAULT_ENCODER
 
@@ -15,11 +16,8 @@ Encoder = Annotated[str, Param("timm's name of a ViT, or 'none' for classical fe
 Channels = Annotated[int, Param("ViT channels kept by principal components; 0: all", low=0, high=4096)]
 Enlargement = Annotated[float, Param("enlargement of the image before the ViT sees it", low=0.25, high=8)]
 Position = Annotated[
-    Literal["template", "keep", "mean"],
-    Param(
-        "the ViT's positional bias; template: what tiles have in common is taken away; mean: the ViT never learns "
-        "where a patch is, at some cost in accuracy; keep: it stays"
-    ),
+    Literal[tuple(WAYS)],
+    Param("the ViT's positional bias; " + "; ".join(f"{name}: {way.help}" for name, way in WAYS.items())),
 ]
 Upsampler = Annotated[Literal["bilinear"], Param("from the patch grid to pixels")]
 Tile = Annotated[
@@ -27,11 +25,6 @@ Tile = Annotated[
     Param("side of a tile of the enlarged image; 0: 280, or 784 with position mean", low=0, high=4096, unit="px"),
 ]
 
-# Position embeddings segment best in small tiles with the whole embedding each: mean IoU of the tuning images
-# 0.742, and 0.703 where a tile's embedding is cut out of one that spans the image. Averaged ones need no tile of their
-# own, and large tiles are nearer to the whole image: cosine to it 0.994 at 784 px, 0.992 at 518 (1024 x 1024 pixels,
-# see CONTEXT in vit.py).
-AUTOMATIC_TILE = {"template": 280, "keep": 280, "mean": 784}
 SMALLEST_TILE = 112
 NetworkFolder = Annotated[
     str, Param("folder of a trained network: its probabilities become features beside the others; empty: none")
@@ -56,10 +49,10 @@ class FeatureRecipe:
         Factor by which the image is enlarged before the ViT sees it, 0.25 to 8.
     coarse_blocks : tuple of int
         Blocks that see the image at half the enlargement, too; their channels follow. Empty: none.
-    position : {"template", "keep", "mean"}
-        ``"template"`` takes away what the tiles of an image have in common at each place (:mod:`.position`).
-        ``"mean"`` replaces the position embedding by its mean over the grid: no positional bias whatever the image, but
-        less accurate. ``"keep"`` leaves the bias.
+    position : str
+        A name in :data:`fijibridge.features.ways.WAYS`. ``"template"`` takes away what the tiles of an image have in
+        common at each place (:mod:`.position`). ``"mean"`` replaces the position embedding by its mean over the grid:
+        no positional bias whatever the image, but less accurate. ``"keep"`` leaves the bias.
     upsampler : {"bilinear"}
         From the patch grid to pixels.
     tile : int
@@ -124,10 +117,16 @@ class FeatureRecipe:
         self._put("detectors", str)
         self._put("percentiles", float)
         check(type(self), vars(self))
-        object.__setattr__(self, "tile", int(self.tile) or AUTOMATIC_TILE[self.position])
+        object.__setattr__(self, "tile", int(self.tile) or WAYS[self.position].tile)
         if self.tile < SMALLEST_TILE:
             raise SettingsError(
                 f"tile = {self.tile}", expected=f"{SMALLEST_TILE} to 4096 px, or 0", remedy="leave it at 0"
+            )
+        if self.tile > (most := WAYS[self.position].largest_tile):
+            raise SettingsError(
+                f"tile = {self.tile} with position {self.position}",
+                expected=f"{SMALLEST_TILE} to {most} px: memory grows with the fourth power of it",
+                remedy="leave it at 0",
             )
         object.__setattr__(self, "enlargement", float(self.enlargement))
         object.__setattr__(self, "channels", int(self.channels))

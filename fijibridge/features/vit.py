@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,17 @@ from typing import Any
 import numpy as np
 
 from fijibridge.errors import FeatureMismatchError, SettingsError
-from fijibridge.features.position import FEW_TILES, PositionalPattern, noise_pattern, use_mean_position
+from fijibridge.features.erasure import Erasure, noise_erasure
+from fijibridge.features.position import (
+    FEW_TILES,
+    PositionalPattern,
+    distance_bias,
+    noise_pattern,
+    use_mean_position,
+)
 from fijibridge.features.recipe import FeatureRecipe
-from fijibridge.features.tiles import Tile, overlap_of, sample_outside, tiles
+from fijibridge.features.tiles import Tile, overlap_of, sample_outside, shift_of, tiles
+from fijibridge.features.ways import WAYS, Way
 from fijibridge.images import Image, scale_percentiles
 from fijibridge.progress import bar
 from fijibridge.weights import cache_file, create_encoder, load_weights
@@ -54,7 +62,7 @@ def _key(recipe: FeatureRecipe, checkpoint: Any, device: str) -> tuple[Any, ...]
         stamp = (stat.st_mtime_ns, stat.st_size)
     except OSError:  # not there: weights that came from the hub and could not be kept in the cache
         stamp = None
-    return recipe.encoder, recipe.position == "mean", device, checkpoint is None, file, stamp
+    return recipe.encoder, WAYS[recipe.position].mean_embedding, device, checkpoint is None, file, stamp
 
 
 def _model(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
@@ -77,8 +85,8 @@ def _load(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
     _check_fits(recipe, network)  # before weights are fetched
     weights = load_weights(recipe.encoder, checkpoint=checkpoint, model=network)
     network.load_state_dict(weights.state)
-    if recipe.position == "mean":
-        use_mean_position(network, recipe.encoder)
+    if WAYS[recipe.position].mean_embedding:
+        use_mean_position(network, recipe.encoder, recipe.position)
     network = network.to(device).requires_grad_(False)
     return _Model(network, device, weights.sha256, weights.source, weights.licence)
 
@@ -110,7 +118,7 @@ class ViTEncoder:
     of the position embedding, is taken away (:mod:`fijibridge.features.position`). With ``position="mean"`` a ViT sees
     patches as a set without order; a tile then attends, besides its own patches, to a sample of those outside it, each
     weighted in the softmax by the number it stands for (its logarithm is added to the attention's logits), so that
-    tiles agree with the whole image.
+    tiles agree with the whole image. What each other name does stands in :mod:`fijibridge.features.ways`.
 
     Parameters
     ----------
@@ -130,8 +138,8 @@ class ViTEncoder:
     Raises
     ------
     SettingsError
-        Unknown encoder, a block or a number of channels it does not have, ``position="mean"`` where there is nothing to
-        average.
+        Unknown encoder, a block or a number of channels it does not have, ``position="mean"`` or ``"alibi"`` where
+        there is nothing to average.
     FeatureMismatchError
         The recipe names weights by SHA-256 and others were found.
     WeightsError
@@ -154,6 +162,11 @@ class ViTEncoder:
         self.model = model.network
         self.patch: int = self.model.patch_embed.patch_size[0]
         self.width: int = self.model.embed_dim
+
+    @property
+    def way(self) -> Way:
+        """How the positional bias is removed."""
+        return WAYS[self.recipe.position]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -198,30 +211,61 @@ class ViTEncoder:
         pixels = torch.nn.functional.interpolate(
             pixels[None], size=size, mode="bicubic", align_corners=False, antialias=enlargement < 1
         )[0]
+        overlap = overlap_of(self._side, self.recipe.position)
+        work = list(tiles(grid, self._side, overlap))
+        total = torch.zeros((*grid, self.width * len(blocks)))
+        with bar(f"ViT features of {image.name}", len(work) * self.way.tilings) as steps, torch.inference_mode():
+            for number in range(self.way.tilings):
+                down, right = shift_of(number, self._side - overlap)
+                moved = pixels.roll((down * self.patch, right * self.patch), (1, 2)) if number else pixels
+                found = self._tiled(moved, work, blocks, steps) / self.way.tilings
+                total += found.roll((-down, -right), (0, 1)) if number else found
+        if self.way.projection:
+            self._erasure(blocks).apply(total.numpy())
+        return total.numpy()
+
+    @property
+    def _side(self) -> int:
+        """Patches a side of a tile, about."""
+        return max(8, round(self.recipe.tile / self.patch))
+
+    def _tiled(self, pixels: Any, work: Sequence[Tile], blocks: Sequence[int], steps: Any) -> Any:
+        """The tokens of one tiling, tiles joined by their weights: (gy, gx, C)."""
+        import torch
+
+        grid = (pixels.shape[1] // self.patch, pixels.shape[2] // self.patch)
         total = torch.zeros((*grid, self.width * len(blocks)))
         weight = torch.zeros((*grid, 1))
-        side = max(8, round(self.recipe.tile / self.patch))
-        work = list(tiles(grid, side, overlap_of(side, self.recipe.position)))
         mean = torch.zeros((*work[0].weight.shape, total.shape[-1]))
-        with bar(f"ViT features of {image.name}", len(work)) as steps, torch.inference_mode():
-            for first in range(0, len(work), TILES_AT_ONCE):
-                batch = work[first : first + TILES_AT_ONCE]
-                for tile, found in zip(batch, self._run(pixels, batch, blocks), strict=True):
-                    share = torch.from_numpy(tile.weight)[..., None]
-                    total[tile.rows, tile.cols] += found * share
-                    weight[tile.rows, tile.cols] += share
-                    mean += found / len(work)
-                steps.update(len(batch))
-        if self.recipe.position == "template":
+        for first in range(0, len(work), TILES_AT_ONCE):
+            batch = work[first : first + TILES_AT_ONCE]
+            for tile, found in zip(batch, self._run(pixels, batch, blocks), strict=True):
+                share = torch.from_numpy(tile.weight)[..., None]
+                total[tile.rows, tile.cols] += found * share
+                weight[tile.rows, tile.cols] += share
+                mean += found / len(work)
+            steps.update(len(batch))
+        if self.way.template:
             noise = self._noise_pattern(work[0].weight.shape, blocks)
             pattern = noise.fitted(mean.numpy()) if len(work) >= FEW_TILES else noise.values
             for tile in work:
                 total[tile.rows, tile.cols] -= torch.from_numpy(pattern * tile.weight[..., None])
         total /= weight
-        return total.numpy()
+        return total
 
     def _noise_pattern(self, shape: tuple[int, int], blocks: Sequence[int]) -> PositionalPattern:
         """What tiles of noise have in common."""
+        run = self._whole(shape, blocks)
+        return noise_pattern(self.recipe.weights_sha256, blocks, shape, self.patch, run, self.way.flips)
+
+    def _erasure(self, blocks: Sequence[int]) -> Erasure:
+        """Directions in which tiles of noise tell the place; of tiles of one size, so that all images lose the same."""
+        shape = (self._side, self._side)
+        pattern = self._noise_pattern(shape, blocks)
+        return noise_erasure(self.recipe.weights_sha256, blocks, shape, self.patch, self._whole(shape, blocks), pattern)
+
+    def _whole(self, shape: tuple[int, int], blocks: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
+        """Grey tile of so many patches, float32 (Y, X) in [0, 1] -> its tokens, float32 (h, w, C)."""
         import torch
 
         whole = Tile(slice(0, shape[0]), slice(0, shape[1]), np.ones(shape, np.float32))
@@ -230,7 +274,7 @@ class ViTEncoder:
             with torch.inference_mode():
                 return self._run(torch.from_numpy(grey)[None], [whole], blocks)[0].numpy()
 
-        return noise_pattern(self.recipe.weights_sha256, blocks, shape, self.patch, run)
+        return run
 
     def _input(self, image: Image) -> Any:
         """The image as a (1 or 3, Y, X) tensor in [0, 1], data bar cut off."""
@@ -249,19 +293,29 @@ class ViTEncoder:
 
         tiles = [pixels[:, cut(tile.rows), cut(tile.cols)] for tile in batch]
         rows, bias = batch[0].weight.shape[0], None
-        if self.recipe.position == "mean" and batch[0].weight.size < pixels[0].numel() // self.patch**2:
+        if self.way.context and batch[0].weight.size < pixels[0].numel() // self.patch**2:
             tiles, bias = self._with_context(pixels, tiles, batch)
+        if self.way.slope:
+            heads = self.model.blocks[0].attn.num_heads
+            bias = distance_bias(batch[0].weight.shape, heads, self.model.num_prefix_tokens, self.way.slope)
+            bias = torch.from_numpy(bias).to(self.device)
         config = self.model.pretrained_cfg
         mean, std = (torch.tensor(config[key], device=self.device).view(3, 1, 1) for key in ("mean", "std"))
-        maps = self.model.forward_intermediates(
-            (torch.stack(tiles).to(self.device) - mean) / std,
-            indices=[block - 1 for block in blocks],
-            norm=True,
-            stop_early=True,
-            intermediates_only=True,
-            **({} if bias is None else {"attn_mask": bias}),
-        )
-        return torch.cat(maps, dim=1)[:, :, :rows].permute(0, 2, 3, 1).float().cpu()
+        seen = (torch.stack(tiles).to(self.device) - mean) / std
+        views = ((), (2, 3), (2,), (3,))[: self.way.flips]
+        total: Any = 0
+        for axes in views:
+            maps = self.model.forward_intermediates(
+                seen.flip(axes) if axes else seen,
+                indices=[block - 1 for block in blocks],
+                norm=True,
+                stop_early=True,
+                intermediates_only=True,
+                **({} if bias is None else {"attn_mask": bias}),
+            )
+            found = torch.cat(maps, dim=1)
+            total = total + (found.flip(axes) if axes else found)
+        return (total / len(views))[:, :, :rows].permute(0, 2, 3, 1).float().cpu()
 
     def _with_context(self, pixels: Any, tiles: Sequence[Any], batch: Sequence[Tile]) -> tuple[list[Any], Any]:
         """Tiles with rows of patches from elsewhere below them, and what is added to the attention's logits."""

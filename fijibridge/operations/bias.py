@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fijibridge.errors import ImageError, SettingsError
 from fijibridge.features.presets import Preset, preset_recipe
 from fijibridge.features.recipe import Encoder, FeatureRecipe
+from fijibridge.features.ways import WAYS
 from fijibridge.operations.results import REPORT, Databar, Out, Overwrite, Weights, peak_memory_mib, write_report
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from fijibridge.images import Image
 
-POSITIONS = ("keep", "template", "mean")
 _BIASED = 0.1  # R^2 up to which the place cannot be said to be in the features
+_SQUARE = 7  # pixels a side; a patch of the default preset
 _CLEARLY = 0.2  # R^2 by which another way must be less biased to be worth its loss of accuracy
 
 
@@ -30,6 +31,9 @@ def bias(
     *,
     out: Out,
     preset: Preset = "default",
+    positions: Annotated[
+        str, Param("ways to measure besides keep and template, separated by commas; empty: all that need one pass")
+    ] = "",
     encoder: Encoder = FeatureRecipe.encoder,
     databar: Databar = "auto",
     weights: Weights = None,
@@ -40,7 +44,8 @@ def bias(
 
     A linear probe learns to tell a patch's place from its features: R^2 near 1 means that the place can be read off,
     0 or less that it cannot. It learns from a random 1/36 of the patches; from one colour of a chessboard (stricter);
-    and, of several images, from all others.
+    and, of several images, from all others. The same probe of Trainable Weka Segmentation's features, which know no
+    place, tells what the image itself gives away: layers, gradients of brightness.
 
     Writes bias.csv, bias.png (features as colours, for each way) and report.json.
 
@@ -54,6 +59,9 @@ def bias(
     BridgeError
         For every input that cannot serve; nothing is left half written.
     """
+    import math
+
+    import numpy as np
     import pandas as pd
 
     from fijibridge.images import count_slices, read_image
@@ -69,6 +77,7 @@ def bias(
         import torch
 
         torch.set_num_threads(threads)
+    ways = _ways(positions)
     stages = Stages()
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(*images, weights)) as folder:
         with stages("reading"):
@@ -81,7 +90,7 @@ def bias(
         rows: list[dict[str, Any]] = []
         colours: dict[str, np.ndarray] = {}
         left_out: dict[str, str] = {}
-        for position in POSITIONS:
+        for position in ways:
             recipe = preset_recipe(preset, encoder=encoder, position=position, classical="none")
             with stages("features"):
                 found = _tokens(micrographs, recipe, weights, left_out)
@@ -90,8 +99,10 @@ def bias(
             with stages("measuring"):
                 rows += _rows(position, [Path(path).name for path in images], found)
                 colours[position] = _colours(found[0][_shown(recipe)])
+        with stages("measuring"):
+            plain = [_plain_probe(micrograph) for micrograph in micrographs]
         table = pd.DataFrame(rows)
-        choice, reason = _choice(table)
+        choice, reason = _choice(table, float(np.mean(plain)))
         with stages("writing"):
             table.to_csv(folder / "bias.csv", index=False, encoding="utf-8", float_format="%.4f")
             _picture(folder / "bias.png", micrographs[0], colours, table)
@@ -103,6 +114,7 @@ def bias(
             "choice": choice,
             "reason": reason,
             "r2": {position: _plain(means.loc[position]) for position in means.index},
+            "r2_without_vit": [None if math.isnan(value) else round(value, 4) for value in plain],
             "not_possible": left_out,
             "outputs": ["bias.csv", "bias.png"],
             "stages": stages.seconds,
@@ -111,6 +123,17 @@ def bias(
         }
         write_report(folder, report)
     return report
+
+
+def _ways(positions: str) -> tuple[str, ...]:
+    """Names of the ways to measure: ``keep`` and ``template``, which others are compared with, and the chosen ones."""
+    chosen = [name.strip() for name in positions.split(",") if name.strip()]
+    if unknown := [name for name in chosen if name not in WAYS]:
+        raise SettingsError(
+            f"position {unknown[0]!r}", expected=f"some of {', '.join(WAYS)}", remedy="check the spelling"
+        )
+    chosen = chosen or [name for name, way in WAYS.items() if way.passes == 1]
+    return tuple(dict.fromkeys(["keep", "template", *chosen]))
 
 
 def _tokens(
@@ -124,7 +147,7 @@ def _tokens(
     try:
         encoder = ViTEncoder(recipe, checkpoint=weights)
     except SettingsError as error:
-        if recipe.position != "mean":
+        if not WAYS[recipe.position].mean_embedding:
             raise
         left_out[recipe.position] = error.found
         return None
@@ -168,20 +191,47 @@ def _plain(row: pd.Series) -> dict[str, float | None]:
     return {name: None if value != value else round(float(value), 4) for name, value in row.items()}
 
 
-def _choice(table: pd.DataFrame) -> tuple[str, str]:
-    """The way to take, and why."""
-    score = table.groupby("position", sort=False)["random"].mean()
-    if score.isna().any():
+def _plain_probe(image: Image) -> float:
+    """R^2 of the probe on TWS's features, means over squares of pixels: what the image itself tells of the place."""
+    import numpy as np
+
+    from fijibridge.features.position import positional_probe
+    from fijibridge.features.stack import extract_features
+
+    stack = extract_features(image, FeatureRecipe(encoder="none"))
+    rows, cols = (length // _SQUARE for length in stack.shape[:2])
+    means = np.empty((rows, cols, stack.shape[2]), np.float32)
+    for top in range(0, rows, 16):
+        span = slice(top, min(top + 16, rows))
+        block = stack.block(slice(span.start * _SQUARE, span.stop * _SQUARE), slice(0, cols * _SQUARE))
+        means[span] = block.reshape(span.stop - span.start, _SQUARE, cols, _SQUARE, -1).mean((1, 3))
+    return positional_probe(means, split="random")
+
+
+def _choice(table: pd.DataFrame, plain: float = 0.0) -> tuple[str, str]:
+    """The way to take, and why; ``plain``: R^2 without a ViT."""
+    score = {name: float(value) for name, value in table.groupby("position", sort=False)["random"].mean().items()}
+    if any(value != value for value in score.values()):
         return "template", "the image has too few patches for the probe; template takes the pattern of noise away"
-    kept, template = float(score["keep"]), float(score["template"])
+    template = score["template"]
+    told = f"it takes the R^2 from {score['keep']:.2f} to {template:.2f}"
     if template <= _BIASED:
-        return "template", f"it takes the R^2 from {kept:.2f} to {template:.2f}, and costs no accuracy"
-    if "mean" in score and max(float(score["mean"]), 0.0) < template - _CLEARLY:
-        return "mean", f"R^2 {float(score['mean']):.2f}, where template leaves {template:.2f}; it costs accuracy"
-    told = f"it takes the R^2 from {kept:.2f} to {template:.2f}; "
-    if "mean" in score and float(score["mean"]) < template - _BIASED:
-        return "template", told + f"mean leaves {float(score['mean']):.2f}, and costs more accuracy than that is worth"
-    return "template", told + "what is left is the image's own, which differs from place to place"
+        return "template", f"{told}, and costs no accuracy"
+    others = sorted((max(score[name], 0.0), WAYS[name].passes, name) for name in score.keys() - {"keep", "template"})
+    for left, passes, name in others:
+        if WAYS[name].accurate and left <= _BIASED:
+            cost = f"takes {passes} times as long" if passes > 1 else "costs no accuracy"
+            return name, f"R^2 {score[name]:.2f}, where template leaves {template:.2f}; it {cost}"
+    if others and others[0][0] < template - _CLEARLY:
+        name = others[0][2]
+        cost = "takes longer" if WAYS[name].accurate else "costs accuracy"
+        return name, f"R^2 {score[name]:.2f}, where template leaves {template:.2f}; it {cost}"
+    if plain > _BIASED:
+        return "template", f"{told}; the image itself tells the place (R^2 of TWS's features: {plain:.2f})"
+    if others and others[0][0] < template - _BIASED:
+        name = others[0][2]
+        return "template", f"{told}; {name} leaves {score[name]:.2f}, and costs more than that is worth"
+    return "template", f"{told}; what is left is the image's own, which differs from place to place"
 
 
 def _colours(tokens: np.ndarray) -> np.ndarray:

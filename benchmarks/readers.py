@@ -1,0 +1,109 @@
+"""Who reads the ViT's channels best: a row for each reader, mean IoU with each image's own labels.
+
+    python benchmarks/readers.py [--reader linear forest boosting pca random importance] [--channels 8 16 32 64 128]
+        [--images NAME ...] [--all-images] [--trees 100] [--data DIR]
+
+On the tuning images of segmentation.py, default preset, one seed, at 40,000 pixels of each. linear and forest are the
+product's; boosting is scikit-learn's HistGradientBoostingClassifier on all channels. pca, random and importance are
+forests on TWS's 76 features and K channels made of the ViT's 1536: principal components, a Gaussian random projection
+(of channels by their spread), and the K channels that a forest of all finds most important.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from machine import data_folder, describe
+from sampled import Sampled, chosen_images
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.random_projection import GaussianRandomProjection
+
+from fijibridge.features.presets import preset_recipe
+
+PLAIN = 76  # TWS's features, which come first
+REDUCED = ("pca", "random", "importance")
+
+
+def forest(trees: int) -> RandomForestClassifier:
+    return RandomForestClassifier(trees, max_features="sqrt", n_jobs=1, random_state=0)
+
+
+class Samples:
+    """Features at the labelled and at the scored pixels of an image."""
+
+    def __init__(self, one: Sampled, trees: int) -> None:
+        self.one, self.trees = one, trees
+        self.stack = one.features(preset_recipe("default", classical="none"))
+        labelled = one.labels > 0
+        self.known, self.classes = self.stack.at(labelled), one.labels[labelled] - 1
+        self.scored = self.stack.at(one.scored)
+        self.spread = self.scored[:, PLAIN:].std(axis=0) + 1e-9
+        self._ranked: np.ndarray | None = None
+
+    def by(self, reader: str, channels: int) -> float:
+        """Mean IoU of a reader."""
+        if reader in ("linear", "forest"):
+            return self.one.segmented(self.stack, self.one.labels, self.trees, reader=reader)
+        if reader == "boosting":
+            model = HistGradientBoostingClassifier(random_state=0, early_stopping=False)
+            return self._score(model, lambda samples: samples)
+        return self._score(forest(self.trees), self._reduced(reader, channels))
+
+    def _score(self, model, seen: Callable[[np.ndarray], np.ndarray]) -> float:
+        model.fit(seen(self.known), self.classes)
+        return self.one.score(model.predict(seen(self.scored)).astype(int))
+
+    def _reduced(self, reader: str, channels: int) -> Callable[[np.ndarray], np.ndarray]:
+        """TWS's features and so many channels of the ViT's."""
+        if reader == "importance":
+            if self._ranked is None:
+                importance = forest(self.trees).fit(self.known, self.classes).feature_importances_[PLAIN:]
+                self._ranked = np.argsort(importance)[::-1]
+            columns = np.concatenate([np.arange(PLAIN), PLAIN + self._ranked[:channels]])
+            return lambda samples: samples[:, columns]
+        if reader == "pca":
+            basis = PCA(channels, random_state=0).fit(self.scored[::4, PLAIN:])
+            return lambda samples: np.hstack([samples[:, :PLAIN], basis.transform(samples[:, PLAIN:])])
+        basis = GaussianRandomProjection(channels, random_state=0).fit(self.scored[:2, PLAIN:])
+        return lambda samples: np.hstack([samples[:, :PLAIN], basis.transform(samples[:, PLAIN:] / self.spread)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    readers = ["linear", "forest", "boosting", *REDUCED]
+    parser.add_argument("--reader", nargs="+", default=readers, choices=readers)
+    parser.add_argument("--channels", nargs="+", type=int, default=[8, 16, 32, 64, 128])
+    parser.add_argument("--images", nargs="+", default=[], help="stems; all where none is named")
+    parser.add_argument("--all-images", action="store_true", help="not the tuning images alone")
+    parser.add_argument("--trees", type=int, default=100)
+    parser.add_argument("--data", type=Path, default=None)
+    arguments = parser.parse_args()
+    print(describe())
+    micrographs = chosen_images(arguments.data or data_folder(), arguments.all_images, arguments.images)
+    ways = [(reader, 0) for reader in arguments.reader if reader not in REDUCED]
+    ways += list(product([reader for reader in arguments.reader if reader in REDUCED], arguments.channels))
+    found: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
+    seconds = dict.fromkeys(ways, 0.0)
+    for one in micrographs:
+        samples = Samples(one, arguments.trees)
+        for way in ways:
+            cpu = time.process_time()
+            found[way].append(samples.by(*way))
+            seconds[way] += (time.process_time() - cpu) / len(micrographs)
+        print(f"<!-- {one.path.stem} -->", flush=True)
+    names = ", ".join(one.path.stem for one in micrographs)
+    print(f"| reader | ViT channels | {names} | mean | CPU s an image |\n|---|---|---|---|---|")
+    for (reader, channels), scores in found.items():
+        each = " ".join(f"{score:.3f}" for score in scores)
+        cost = seconds[reader, channels]
+        print(f"| {reader} | {channels or 'all'} | {each} | {np.mean(scores):.3f} | {cost:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
