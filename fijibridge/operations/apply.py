@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fijibridge.errors import SettingsError
+from fijibridge.operations.previews import Roi, Slices, field_of, slice_numbers
 from fijibridge.operations.results import (
     REPORT,
     Databar,
@@ -24,10 +26,12 @@ from fijibridge.operations.results import (
 )
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
+from fijibridge.segmentation.cleaning import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.pixel import Threads
 
 if TYPE_CHECKING:
     from fijibridge.images import Image, PixelSize
+    from fijibridge.operations.previews import Field
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,11 @@ def apply(
     databar: Databar = "auto",
     probabilities: Probabilities = True,
     uncertainty: Uncertainty = False,
+    minimum_size: MinimumSize = 0,
+    fill_holes: FillHoles = 0,
+    mode_filter: ModeFilter = 0,
+    roi: Roi = "",
+    slices: Slices = "",
     weights: Weights = None,
     threads: Threads = 0,
     heap: Heap = "",
@@ -49,7 +58,8 @@ def apply(
 ) -> dict[str, Any]:
     """Segment images and stacks with a saved classifier.
 
-    Each slice is scaled by its own grey values, so that it gets the same labels alone and in a stack.
+    Each slice is scaled by its own grey values, so that it gets the same labels alone and in a stack; a field of it
+    (--roi) gets those that it has in the whole, but for the clean-up, which sees the field alone.
 
     Writes NAME_labels.tif, NAME_probabilities.tif, NAME_overlay.png for each image, and report.json.
 
@@ -63,7 +73,7 @@ def apply(
     BridgeError
         For every input that cannot serve; nothing is left half written.
     """
-    from fijibridge.images import count_slices, read_slices
+    from fijibridge.images import count_slices, read_image, read_slices
     from fijibridge.progress import bar
     from fijibridge.segmentation import load_segmenter
     from fijibridge.segmentation.stages import Stages
@@ -79,33 +89,39 @@ def apply(
 
             start(heap=heap)
         with stages("reading"):
-            counts = [count_slices(path) for path in images]  # a wrong path is known before hours of work
+            # a wrong path, slice or field is known before hours of work
+            numbers = [slice_numbers(slices, count_slices(path), path) for path in images]
+            fields = [field_of(roi, read_image(path, databar=databar)) if roi.strip() else None for path in images]
             segmenter = load_segmenter(classifier, checkpoint=weights, n_threads=threads)
         files = []
-        with bar("images and slices", sum(counts)) as steps:
-            for path, count, name in zip(images, counts, _names(images), strict=True):
+        with bar("images and slices", sum(map(len, numbers))) as steps:
+            for path, chosen, field, name in zip(images, numbers, fields, _names(images), strict=True):
 
-                def slices(path: Path = path) -> Iterator[tuple[Image, None]]:
-                    for image in read_slices(path, databar=databar):
+                def planes(
+                    path: Path = path, chosen: list[int] = chosen, field: Field | None = field
+                ) -> Iterator[tuple[Image, Image | None]]:
+                    for image in read_slices(path, databar=databar, pages=[number - 1 for number in chosen]):
                         steps.update()
-                        yield image, None
+                        yield (field.cut(image), image) if field else (image, None)
 
-                whole = slices()
+                whole = planes()
                 files.append(
                     write_segmentation(
-                        forest_prediction(segmenter, stages),
+                        forest_prediction(segmenter, stages, field),
                         segmenter.class_names_,
                         segmenter.class_colors_,
                         whole,
-                        count,
+                        len(chosen),
                         folder,
                         prefix=f"{name}_",
                         probabilities=probabilities,
                         uncertainty=uncertainty,
+                        cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
                         stages=stages,
                     )
                 )
                 whole.close()
+                files[-1] |= {"slices": chosen, "roi": asdict(field) if field else None}
                 files[-1]["pixel_size_note"] = _compared(files[-1]["pixel_size"], segmenter.pixel_size_, path)
         report = {
             "operation": "apply",

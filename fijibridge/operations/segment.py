@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,7 @@ from fijibridge.features.recipe import (
     Tile,
     Upsampler,
 )
+from fijibridge.operations.previews import Roi, field_of
 from fijibridge.operations.results import (
     CLASSIFIER,
     REPORT,
@@ -41,6 +42,7 @@ from fijibridge.operations.results import (
 )
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
+from fijibridge.segmentation.cleaning import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.pixel import Engine, MaxDepth, MaxFeatures, PixelSegmenter, Reader, Seed, Threads, Trees
 from fijibridge.segmentation.stages import Stages
 
@@ -83,6 +85,10 @@ def segment(
     databar: Databar = "auto",
     probabilities: Probabilities = True,
     uncertainty: Uncertainty = False,
+    minimum_size: MinimumSize = 0,
+    fill_holes: FillHoles = 0,
+    mode_filter: ModeFilter = 0,
+    roi: Roi = "",
     weights: Weights = None,
     threads: Threads = 0,
     heap: Heap = "",
@@ -90,7 +96,8 @@ def segment(
 ) -> dict[str, Any]:
     """Train on sparse labels and segment an image.
 
-    The preset says how much the ViT does; what is given besides wins over it.
+    The preset says how much the ViT does; what is given besides wins over it. All labels train, with --roi too: a field
+    gets the labels that it has in the whole, but for the clean-up, which sees the field alone.
 
     Writes labels.tif, probabilities.tif, overlay.png, report.json and the folder classifier.
 
@@ -143,6 +150,7 @@ def segment(
                     remedy="save the labelled slice as an image of its own, then use fijibridge apply on the stack",
                 )
             micrograph = read_image(image, databar=databar)
+            field = field_of(roi, micrograph)
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
             strokes = _in_the_field(read_labels(labels, shape=micrograph.shape, class_names=names), micrograph)
         if engine == "weka" or heap:
@@ -156,15 +164,16 @@ def segment(
             segmenter.fit(stack, strokes)
             segmenter.pixel_size_ = micrograph.pixel_size
         written = write_segmentation(
-            forest_prediction(segmenter, stages),
+            forest_prediction(segmenter, stages, field),
             segmenter.class_names_,
             segmenter.class_colors_,
-            iter([(micrograph, stack)]),
+            iter([(field.cut(micrograph) if field else micrograph, stack)]),
             1,
             folder,
             prefix="",
             probabilities=probabilities,
             uncertainty=uncertainty,
+            cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             stages=stages,
         )
         with stages("saving the classifier"):
@@ -173,6 +182,7 @@ def segment(
             "operation": "segment",
             "out": str(out),
             **written,
+            "roi": asdict(field) if field else None,
             "labelled_pixels": strokes.counts,
             "positional_probe_r2": _probe(stack),
             "stages": stages.seconds,
