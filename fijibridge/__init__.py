@@ -25,6 +25,7 @@ _WHERE = {
     "Forest": "fijibridge.forest",
     "PixelSegmenter": "fijibridge.segmentation",
     "load_segmenter": "fijibridge.segmentation",
+    "clean_up": "fijibridge.segmentation.cleaning",
 }
 
 __all__ = ["__version__", *_WHERE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -153,13 +153,17 @@ def count_slices(path: str | Path) -> int:
         return source.count
 
 
-def read_slices(path: str | Path, *, databar: str | int = "auto") -> Iterator[Image]:
+def read_slices(
+    path: str | Path, *, databar: str | int = "auto", pages: Sequence[int] | None = None
+) -> Iterator[Image]:
     """Read the slices of a stack one at a time, so that a stack larger than memory works.
 
     Parameters
     ----------
     path, databar
         As for `read_image`. ``"auto"`` looks at the first slice and keeps its answer for the others.
+    pages : sequence of int, optional
+        Slices to read, from 0; all if left out.
 
     Yields
     ------
@@ -173,7 +177,9 @@ def read_slices(path: str | Path, *, databar: str | int = "auto") -> Iterator[Im
     """
     wanted = _databar_setting(databar)
     with open_planes(path) as source:
-        for index in range(source.count):
+        if wanted is None and pages is not None and 0 not in pages[:1]:
+            wanted = _image(source, 0, None).databar_rows
+        for index in range(source.count) if pages is None else pages:
             image = _image(source, index, wanted)
             wanted = image.databar_rows
             yield image

@@ -137,7 +137,7 @@ def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequen
     """
     path = Path(path)
     if path.suffix.lower() in (".zip", ".roi"):
-        return labels_from_rois(_read_rois(path), shape, class_names=class_names, source=str(path))
+        return labels_from_rois(read_rois(path), shape, class_names=class_names, source=str(path))
     from fijibridge.images import count_slices, read_stored
 
     slices = count_slices(path)
@@ -215,7 +215,16 @@ def _labels(array: np.ndarray, what: str, shape: tuple[int, int] | None, class_n
 # --- ROI sets --------------------------------------------------------------------------------------------------------
 
 
-def _read_rois(path: Path) -> list[roifile.ImagejRoi]:
+def read_rois(path: Path) -> list[roifile.ImagejRoi]:
+    """The ROIs of a .zip or .roi file of ImageJ, one at least; one without a name has that of its file.
+
+    Raises
+    ------
+    ImageNotFoundError
+        No such file.
+    LabelsError
+        It cannot be read, or holds none.
+    """
     import roifile
 
     if not path.exists():

@@ -302,7 +302,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, weights, threads, heap, overwrite
+//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, minimum_size, fill_holes, mode_filter, roi, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -315,7 +315,7 @@ function fbSegment(image, labels, out, options) {
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: detectors, align, databar, probabilities, uncertainty, weights, threads, heap, overwrite
+//   options: detectors, align, databar, probabilities, uncertainty, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "
@@ -426,7 +426,7 @@ function fbTrainNetwork(dataset, out, options) {
 // Segment SE and BSE images with a trained network.
 //   network: folder of a trained network
 //   out: folder for the results; it appears when they are complete
-//   options: se, bse, register, flips, uncertainty, probabilities, rescale, databar, device, threads, overwrite
+//   options: se, bse, register, flips, uncertainty, probabilities, minimum_size, fill_holes, mode_filter, rescale, databar, device, threads, overwrite
 function fbSegmentNetwork(network, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("network", network) + ", "

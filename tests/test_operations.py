@@ -27,7 +27,8 @@ from fijibridge.images import read_image, read_slices
 from fijibridge.jvm import find_java
 from fijibridge.operations import CATALOGUE, operation
 from fijibridge.operations.apply import apply
-from fijibridge.operations.features import features, slice_numbers
+from fijibridge.operations.features import features
+from fijibridge.operations.previews import slice_numbers
 from fijibridge.operations.segment import segment
 from fijibridge.params import Param, param_of
 from fijibridge.segmentation import PixelSegmenter

@@ -137,7 +137,7 @@ class FeatureStack:
 
     def block(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray:
         """Features of a block, float32 (h, w, F), equal to the same block of the whole."""
-        rows, cols = (_plain(span, length) for span, length in zip((rows, cols), self.shape[:2], strict=True))
+        rows, cols = (plain_slice(span, length) for span, length in zip((rows, cols), self.shape[:2], strict=True))
         out = np.empty((rows.stop - rows.start, cols.stop - cols.start, self.shape[2]), np.float32)
         first = 0
         for part in self.parts:
@@ -237,7 +237,7 @@ class FeatureStack:
         return next((part.tokens for part in self.parts if isinstance(part, TokensPart)), None)
 
 
-def _plain(span: slice, length: int) -> slice:
+def plain_slice(span: slice, length: int) -> slice:
     """A slice with start <= stop inside ``length``."""
     start, stop, step = span.indices(length)
     if step != 1:

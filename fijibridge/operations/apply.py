@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,10 @@ from fijibridge.operations.detector_images import (
     count_joined,
     detector_files,
     joined_slices,
+    read_joined,
     shifts_of,
 )
+from fijibridge.operations.previews import Roi, Slices, field_of, slice_numbers
 from fijibridge.operations.results import (
     REPORT,
     Databar,
@@ -34,10 +37,12 @@ from fijibridge.operations.results import (
 )
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
+from fijibridge.segmentation.cleaning import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.pixel import Threads
 
 if TYPE_CHECKING:
     from fijibridge.images import Image, PixelSize
+    from fijibridge.operations.previews import Field
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,11 @@ def apply(
     databar: Databar = "auto",
     probabilities: Probabilities = True,
     uncertainty: Uncertainty = False,
+    minimum_size: MinimumSize = 0,
+    fill_holes: FillHoles = 0,
+    mode_filter: ModeFilter = 0,
+    roi: Roi = "",
+    slices: Slices = "",
     weights: Weights = None,
     threads: Threads = 0,
     heap: Heap = "",
@@ -61,7 +71,8 @@ def apply(
 ) -> dict[str, Any]:
     """Segment images and stacks with a saved classifier.
 
-    Each slice is scaled by its own grey values, so that it gets the same labels alone and in a stack.
+    Each slice is scaled by its own grey values, so that it gets the same labels alone and in a stack; a field of it
+    (--roi) gets those that it has in the whole, but for the clean-up, which sees the field alone.
 
     Writes NAME_labels.tif, NAME_probabilities.tif, NAME_overlay.png for each image, and report.json.
 
@@ -102,35 +113,46 @@ def apply(
             recipe = segmenter.recipe_ or segmenter.recipe
             check_same_detectors(recipe, [recipe.detector, *further])
             joined = [detector_files(path, recipe.detector, detectors) for path in images]
-            counts = [count_joined(paths) for paths in joined]  # a wrong path is known before hours of work
+            # a wrong path, slice or field is known before hours of work
+            counts = [count_joined(paths) for paths in joined]
+            numbers = [slice_numbers(slices, count, path) for path, count in zip(images, counts, strict=True)]
+            fields = [
+                field_of(roi, read_joined(paths, align=False, databar=databar)) if roi.strip() else None
+                for paths in joined
+            ]
         files = []
-        with bar("images and slices", sum(counts)) as steps:
-            for paths, path, count, name in zip(joined, images, counts, _names(images), strict=True):
+        with bar("images and slices", sum(map(len, numbers))) as steps:
+            for paths, path, chosen, field, name in zip(joined, images, numbers, fields, _names(images), strict=True):
                 shifts: list[dict[str, Any]] = []
 
-                def slices(paths: Any = paths, shifts: Any = shifts) -> Iterator[tuple[Image, None]]:
-                    for image in joined_slices(paths, align=align, databar=databar):
+                def planes(
+                    paths: Any = paths, chosen: list[int] = chosen, field: Field | None = field, shifts: Any = shifts
+                ) -> Iterator[tuple[Image, Image | None]]:
+                    pages = [number - 1 for number in chosen]
+                    for image in joined_slices(paths, align=align, databar=databar, pages=pages):
                         shifts.append(shifts_of(image))
                         steps.update()
-                        yield image, None
+                        yield (field.cut(image), image) if field else (image, None)
 
-                whole = slices()
+                whole = planes()
                 files.append(
                     write_segmentation(
-                        forest_prediction(segmenter, stages),
+                        forest_prediction(segmenter, stages, field),
                         segmenter.class_names_,
                         segmenter.class_colors_,
                         whole,
-                        count,
+                        len(chosen),
                         folder,
                         prefix=f"{name}_",
                         probabilities=probabilities,
                         uncertainty=uncertainty,
+                        cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
                         stages=stages,
                     )
                 )
                 whole.close()
                 files[-1] |= about_detectors(paths, shifts)
+                files[-1] |= {"slices": chosen, "roi": asdict(field) if field else None}
                 files[-1]["pixel_size_note"] = _compared(files[-1]["pixel_size"], segmenter.pixel_size_, path)
         report = {
             "operation": "apply",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,13 +83,15 @@ def read_joined(paths: Mapping[str, Path], *, align: bool, databar: str | int = 
     return _joined(paths, [read_image(path, databar=databar, page=page) for path in paths.values()], align, page)
 
 
-def joined_slices(paths: Mapping[str, Path], *, align: bool, databar: str | int = "auto") -> Iterator[Image]:
-    """The slices of stacks, joined one at a time; see `read_joined`."""
+def joined_slices(
+    paths: Mapping[str, Path], *, align: bool, databar: str | int = "auto", pages: Sequence[int] | None = None
+) -> Iterator[Image]:
+    """The slices of stacks, or those of some pages, joined one at a time; see `read_joined`."""
     from fijibridge.images import read_slices
 
-    slices = [read_slices(path, databar=databar) for path in paths.values()]
-    for page, images in enumerate(zip(*slices, strict=True)):
-        yield _joined(paths, images, align, page)
+    slices = [read_slices(path, databar=databar, pages=pages) for path in paths.values()]
+    for number, images in enumerate(zip(*slices, strict=True)):
+        yield _joined(paths, images, align, pages[number] if pages is not None else number)
 
 
 def _joined(paths: Mapping[str, Path], images: Any, align: bool, page: int) -> Image:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
-from fijibridge.errors import OutputError, SettingsError
+from fijibridge.errors import OutputError
 from fijibridge.features.recipe import (
     Channels,
     Classical,
@@ -30,6 +30,7 @@ from fijibridge.operations.detector_images import (
     read_joined,
     shifts_of,
 )
+from fijibridge.operations.previews import Slices, slice_numbers
 from fijibridge.operations.results import (
     REPORT,
     Blocks,
@@ -86,7 +87,7 @@ def features(
     detectors: Detectors = "",
     align: Align = True,
     databar: Databar = "auto",
-    slices: Annotated[str, Param("slices, such as 1-3,7; empty: all")] = "",
+    slices: Slices = "",
     weights: Weights = None,
     threads: Threads = 0,
     overwrite: Overwrite = False,
@@ -177,35 +178,6 @@ def features(
         }
         write_report(folder, report)
     return report
-
-
-def slice_numbers(text: str, count: int) -> list[int]:
-    """Slices named as in ``1-3,7``, counted from 1: rising, each once; all ``count`` for an empty text.
-
-    Raises
-    ------
-    SettingsError
-        Not numbers, a range that falls, or a slice that is not there.
-    """
-    if not text.strip():
-        return list(range(1, count + 1))
-    chosen: set[int] = set()
-    for part in text.split(","):
-        ends = [end.strip() for end in part.split("-")]
-        # digits alone: int() would take "1_0", too; nine of them: a range of more would fill the memory
-        if len(ends) > 2 or not all(end.isascii() and end.isdigit() and len(end) < 10 for end in ends):
-            raise SettingsError(
-                f"slices = {text!r}", expected="numbers and ranges, such as 1-3,7", remedy="check the list"
-            )
-        low, high = int(ends[0]), int(ends[-1])
-        if not 1 <= low <= high <= count:
-            raise SettingsError(
-                f"slices = {text!r}: {part.strip()!r} of an image with {count} slice(s)",
-                expected=f"rising numbers from 1 to {count}",
-                remedy="name slices that the image has",
-            )
-        chosen.update(range(low, high + 1))
-    return sorted(chosen)
 
 
 def _check_size(recipe: FeatureRecipe, shape: tuple[int, int], weights: Path | None, detectors: int) -> None:

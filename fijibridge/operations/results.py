@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from fijibridge.features import FeatureStack
     from fijibridge.images import Image
+    from fijibridge.operations.previews import Field
     from fijibridge.segmentation import PixelSegmenter
+    from fijibridge.segmentation.cleaning import CleanUp
     from fijibridge.segmentation.stages import Stages
 
 REPORT = "report.json"
@@ -73,15 +75,23 @@ def chosen_coarse_blocks(text: str, channels: int) -> tuple[int, ...] | None:
     return block_numbers(text) if text.strip() else None
 
 
-def forest_prediction(segmenter: PixelSegmenter, stages: Stages) -> Callable[[Image, Any], np.ndarray]:
-    """What a trained segmenter makes of an image, and of its features where they are there already."""
+def forest_prediction(
+    segmenter: PixelSegmenter, stages: Stages, field: Field | None = None
+) -> Callable[[Image, Any], np.ndarray]:
+    """What a trained segmenter makes of an image, or of its features where they are there already.
 
-    def predict(image: Image, stack: FeatureStack | None) -> np.ndarray:
-        if stack is None:
+    With ``field`` the image that is shown is that field of the one that comes with it, whose features are used.
+    """
+
+    def predict(shown: Image, whole: Image | FeatureStack | None) -> np.ndarray:
+        from fijibridge.features import FeatureStack
+
+        source = shown if whole is None else whole
+        if not isinstance(source, FeatureStack):
             with stages("features"):
-                stack = segmenter.features(image)
+                source = segmenter.features(source)
         with stages("prediction"):
-            return segmenter.predict_proba(stack)
+            return segmenter.predict_proba(source, *((field.rows, field.cols) if field else ()))
 
     return predict
 
@@ -98,6 +108,7 @@ def write_segmentation(
     probabilities: bool,
     stages: Stages,
     uncertainty: bool = False,
+    cleaning: CleanUp | None = None,
 ) -> dict[str, Any]:
     """Segment the slices of one image file and write them as they come: never more than one is held.
 
@@ -113,6 +124,8 @@ def write_segmentation(
         Files are ``prefix + "labels.tif"`` and so on; the overlay shows the first slice.
     uncertainty : bool
         Write the entropy of the probabilities, 0 (sure) to 1, too.
+    cleaning : CleanUp, optional
+        Of the labels, which class fractions and overlay show; the probabilities stay as they are.
 
     Returns
     -------
@@ -123,11 +136,13 @@ def write_segmentation(
 
     from fijibridge.image_output import write_imagej, write_labels, write_overlay, write_probabilities
     from fijibridge.network.calibration import uncertainty as uncertainty_of
+    from fijibridge.segmentation.cleaning import clean_up
     from fijibridge.segmentation.pixel import labels_of
 
     first, extra = next(slices)
     about = {"pixel_size": first.pixel_size, "class_names": class_names, "count": count}
     pixels = np.zeros(len(class_names) + 1, np.int64)
+    settings, changed = asdict(cleaning) if cleaning else None, np.zeros(1, np.int64)
 
     def results(spool: IO[bytes], unsure: IO[bytes]) -> Iterator[np.ndarray]:
         image, more = first, extra
@@ -137,6 +152,11 @@ def write_segmentation(
             result = np.zeros((*image.shape, len(class_names)), np.float32)
             result[image.field] = predict(image, more)
             labels = labels_of(result)
+            if settings:
+                with stages("clean-up"):
+                    cleaned = clean_up(labels, **settings)
+                changed[:] += np.count_nonzero(cleaned != labels)
+                labels = cleaned
             pixels[:] += np.bincount(labels.ravel(), minlength=len(pixels))
             spool.write(labels.tobytes())
             if uncertainty:
@@ -178,6 +198,7 @@ def write_segmentation(
         "pixel_size": asdict(first.pixel_size) if first.pixel_size else None,
         "databar_rows": first.databar_rows,
         "class_fractions": {name: round(int(pixels[k + 1]) / segmented, 6) for k, name in enumerate(class_names)},
+        "clean_up": {**settings, "changed_pixels": int(changed[0])} if settings else None,
         "outputs": sorted(outputs),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,7 @@ from fijibridge.operations.detector_images import (
     read_joined,
     shifts_of,
 )
+from fijibridge.operations.previews import Roi, field_of
 from fijibridge.operations.results import (
     CLASSIFIER,
     REPORT,
@@ -50,6 +51,7 @@ from fijibridge.operations.results import (
 )
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
+from fijibridge.segmentation.cleaning import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.pixel import Engine, MaxDepth, MaxFeatures, PixelSegmenter, Reader, Seed, Threads, Trees
 from fijibridge.segmentation.stages import Stages
 
@@ -94,6 +96,10 @@ def segment(
     databar: Databar = "auto",
     probabilities: Probabilities = True,
     uncertainty: Uncertainty = False,
+    minimum_size: MinimumSize = 0,
+    fill_holes: FillHoles = 0,
+    mode_filter: ModeFilter = 0,
+    roi: Roi = "",
     weights: Weights = None,
     threads: Threads = 0,
     heap: Heap = "",
@@ -102,7 +108,8 @@ def segment(
     """Train on sparse labels and segment an image.
 
     The preset says how much the ViT does; what is given besides wins over it. Labels lie on the image, also where
-    further detectors add their features.
+    further detectors add their features. All labels train, with --roi too: a field gets the labels that it has in the
+    whole, but for the clean-up, which sees the field alone.
 
     Writes labels.tif, probabilities.tif, overlay.png, report.json and the folder classifier.
 
@@ -156,6 +163,7 @@ def segment(
                     remedy="save the labelled slice as an image of its own, then use fijibridge apply on the stack",
                 )
             micrograph = read_joined(paths, align=align, databar=databar)
+            field = field_of(roi, micrograph)
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
             strokes = _in_the_field(read_labels(labels, shape=micrograph.shape, class_names=names), micrograph)
         if engine == "weka" or heap:
@@ -169,15 +177,16 @@ def segment(
             segmenter.fit(stack, strokes)
             segmenter.pixel_size_ = micrograph.pixel_size
         written = write_segmentation(
-            forest_prediction(segmenter, stages),
+            forest_prediction(segmenter, stages, field),
             segmenter.class_names_,
             segmenter.class_colors_,
-            iter([(micrograph, stack)]),
+            iter([(field.cut(micrograph) if field else micrograph, stack)]),
             1,
             folder,
             prefix="",
             probabilities=probabilities,
             uncertainty=uncertainty,
+            cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             stages=stages,
         )
         with stages("saving the classifier"):
@@ -187,6 +196,7 @@ def segment(
             "out": str(out),
             **written,
             **about_detectors(paths, [shifts_of(micrograph)]),
+            "roi": asdict(field) if field else None,
             "labelled_pixels": strokes.counts,
             "positional_probe_r2": _probe(stack),
             "stages": stages.seconds,

@@ -23,6 +23,7 @@ from fijibridge.operations.results import (
 )
 from fijibridge.output import output_folder
 from fijibridge.params import Param, check
+from fijibridge.segmentation.cleaning import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.stages import Stages
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def segment_network(
     ] = False,
     uncertainty: Annotated[bool, Param("write the entropy of the probabilities too, 0 where sure, to 1")] = True,
     probabilities: Probabilities = True,
+    minimum_size: MinimumSize = 0,
+    fill_holes: FillHoles = 0,
+    mode_filter: ModeFilter = 0,
     rescale: Annotated[bool, Param("bring the image to the pixel size of the training, and the result back")] = False,
     databar: Databar = "auto",
     device: Device = "auto",
@@ -123,6 +127,7 @@ def segment_network(
                 probabilities=probabilities,
                 stages=stages,
                 uncertainty=uncertainty,
+                cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             )
         report = {
             "operation": "segment_network",
