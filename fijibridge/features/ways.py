@@ -86,5 +86,4 @@ WAYS: dict[str, Way] = {
     ),
     "distilled": Way("as template, and directions that tell the place are taken away", template=True, projection=True),
     "template+flips": Way("both (4 passes)", template=True, flips=4),
-    "template+turn": Way("both (2 passes)", template=True, flips=2),
 }
