@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MARGIN = 0.35  # by which the winning group of a coarse voxel should win, in its share of the voxel
 _SCALE = 1000.0  # brings the loss to the order of the others
 _EVEN = 20.0  # scale of the evenness
-_LOCATED = 30.0  # scale of the log odds by kriging
+_LOCATED = 30.0  # scale of the likelihood by kriging
 _SURE = 0.02  # least probability of a group in the volume to begin with
 _RAISE = 0.05  # on logits, beyond what is needed
 FWHM = 2.3548  # of a Gaussian, in its standard deviations
@@ -78,7 +78,6 @@ class Agreement:
         for group, phases in enumerate(coarse.groups):
             self._groups[group, list(phases)] = 1
         self._cache: dict[str, torch.Tensor] = {}
-        self._cache_logits: dict[int, torch.Tensor] = {}
 
     @property
     def coarsest(self) -> int:
@@ -165,7 +164,8 @@ class Agreement:
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
 
     def loss(self, volume: torch.Tensor, factor: int, *, even: bool = True) -> torch.Tensor:
-        """Mean squared disagreement, weighted; with the unevenness, where no critic looks for it."""
+        """Mean squared disagreement, weighted; with where the groups probably lie and the unevenness, where no critic
+        (``even=False``) looks for these."""
         import torch
 
         shares = self.shares(volume, factor)
@@ -181,14 +181,23 @@ class Agreement:
             grey = self._on("values", volume.device)
             error = (torch.einsum("g,gzyx->zyx", self.intensities(shares), shares) - grey) / grey.std()
         loss = _SCALE * error.square().mean()
-        if self.coarse.kind == "labels" and self.covariances and even:
-            if factor not in self._cache_logits:
-                logits = np.log(self._located(factor))
-                self._cache_logits[factor] = torch.from_numpy(logits - logits.mean(0)).to(volume.device)
-            groups = torch.from_numpy(self._groups).to(volume)
-            fine = torch.einsum("gp,pzyx->gzyx", groups, volume)
-            loss = loss - _LOCATED * (fine * self._cache_logits[factor]).sum(0).mean()
-        return self.weight * (loss + _EVEN * self.unevenness(volume, factor) if even else loss)
+        if even:
+            loss = loss + _EVEN * self.unevenness(volume, factor) - _LOCATED * self.likelihood(volume, factor)
+        return self.weight * loss
+
+    def likelihood(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
+        """Mean over the voxels of a level of the logarithm of their groups' probabilities by kriging, less its mean
+        over the groups; 0 without covariances."""
+        import torch
+
+        if self.coarse.kind != "labels" or not self.covariances:
+            return volume.new_zeros(())
+        key = f"logs {factor} {volume.device}"
+        if key not in self._cache:
+            logs = np.log(self._located(factor))
+            self._cache[key] = torch.from_numpy(logs - logs.mean(0)).to(volume.device)
+        groups = torch.from_numpy(self._groups).to(volume.device)
+        return (torch.einsum("gp,pzyx->gzyx", groups, volume) * self._cache[key]).sum(0).mean()
 
     def unevenness(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
         """How much more, or less, groups change at the faces of coarse voxels than inside: variance over mean squared.
