@@ -187,3 +187,14 @@ def test_simulation_and_network(tmp_path):
     printed = run(ROOT / "examples" / "simulate_and_segment.py", tmp_path, str(tmp_path))
     assert "classes: ISE, CAM, pore" in printed
     assert (tmp_path / "segmentation" / "labels.tif").is_file()
+
+
+def test_two_detectors(tmp_path):
+    printed = run(ROOT / "examples" / "two_detectors.py", tmp_path)
+    assert "SE lay off BSE by (rows, columns): (0.0, 0.0)" in printed
+    assert "features of BSE, SE" in printed
+
+
+def test_detectors_benchmark_runs(tmp_path):
+    printed = run(ROOT / "benchmarks" / "detectors.py", tmp_path, "--pairs", "1", "--size", "128", "--encoder", "none")
+    assert "both above the better one alone" in printed

@@ -5,10 +5,14 @@ command {
     def window = WekaWindow.find()
     def dialog = new GenericDialog("Forest from Python")
     dialog.addDirectoryField("Classifier", "")
+    dialog.addStringField("Detectors", "", 30)
+    dialog.addHelp("<html><b>Detectors</b>: where the classifier needs further detectors, their images of the same" +
+        " field, whole paths: SE=/data/SE.tif, EDX-S=/data/S.tif")
     dialog.showDialog()
     if (dialog.wasCanceled())
         return
     def classifier = dialog.nextString.trim()
+    def detectors = dialog.nextString.trim()
     def model = new File(classifier, "classifier.model")
     if (!new File(classifier, "classifier.json").isFile())
         throw new Refusal("${classifier ?: 'no folder'} is no saved classifier", "a folder with classifier.json in it",
@@ -18,7 +22,10 @@ command {
             "install Java 11 or newer for fijibridge (fijibridge doctor tells), and save the classifier again")
 
     def segmentation = window.segmentation
-    features(window, Service.option("classifier", classifier), Recipe.of(classifier)) {
+    def options = Service.option("classifier", classifier)
+    if (detectors)
+        options += " " + Service.option("detectors", detectors)
+    features(window, options, Recipe.of(classifier)) {
         // first the classifier: loading one wipes features. Files of features are there already: what can fail, did
         if (!segmentation.loadClassifier(model.path))
             throw new Refusal("TWS did not load ${model}", "a classifier of grey images for a grey image, of 2D for 2D",

@@ -10,11 +10,13 @@ command {
     dialog.addChoice("Position", ["template", "keep", "mean"] as String[], "template")
     dialog.addCheckbox("TWS_features", true)
     dialog.addDirectoryField("Classifier", "")
+    dialog.addStringField("Detectors", "", 30)
     dialog.addHelp("<html><b>Channels</b>: principal components of the ViT's channels; 0: all, 384 a block<br>" +
         "<b>Blocks</b>: of the ViT, such as 6 or 3,6<br>" +
         "<b>Position</b>: the ViT's positional bias; template and mean remove it (mean at some cost in accuracy)<br>" +
         "<b>TWS features</b>: TWS's 76 default features beside the ViT's<br>" +
-        "<b>Classifier</b>: a saved classifier whose features are made instead; empty: those above")
+        "<b>Classifier</b>: a saved classifier whose features are made instead; empty: those above<br>" +
+        "<b>Detectors</b>: further detectors' images of the same field, whole paths: SE=/data/SE.tif, EDX-S=/data/S.tif")
     dialog.showDialog()
     if (dialog.wasCanceled())
         return
@@ -23,12 +25,16 @@ command {
     def position = dialog.nextChoice
     def classical = dialog.nextBoolean ? "tws" : "none"
     def classifier = dialog.nextString.trim()
+    def detectors = dialog.nextString.trim()
 
     def options = [channels: channels, blocks: blocks, position: position, classical: classical]
     def wanted = classifier ? Recipe.of(classifier) :
-        new Recipe("\"channels\": ${channels}, \"blocks\": [${blocks}], \"classical\": \"${classical}\"")
+        new Recipe("\"channels\": ${channels}, \"blocks\": [${blocks}], \"classical\": \"${classical}\"," +
+            " \"detectors\": [${detectors}]")
     if (classifier)
         options = [classifier: classifier]
+    if (detectors)
+        options.detectors = detectors
     def before = window.recipe
     def recipe = features(window, options.collect { key, value -> Service.option(key, value) }.join(" "), wanted)
     checkClassifier(window, recipe, before, classifier != "")

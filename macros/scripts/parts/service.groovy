@@ -103,15 +103,21 @@ class Recipe {
     /** Whether its channels are components learnt from an image: then equal names do not mean equal features. */
     boolean hasBasis() { setting("basis", "") != "" }
 
+    /** How many detectors' images it is made of. */
+    int detectorCount() {
+        def further = setting("detectors", "")
+        return further == "" ? 1 : 1 + further.split(",").size()
+    }
+
     /** How many ViT features it makes; the default ViT has 384 channels a block. */
     int vitCount() {
         def classes = setting("readout_classes", "")  // a linear model has made one channel a class of them
         if (classes != "")
             return classes.split(",").size()
         int channels = setting("channels", "0") as int
-        return setting("encoder", "") == "none" ? 0 : channels ?: 384 * setting("blocks", "6").split(",").size()
+        return setting("encoder", "") == "none" ? 0 : detectorCount() * (channels ?: 384 * setting("blocks", "6").split(",").size())
     }
 
-    /** How many features it makes, with TWS's own 76. */
-    int count() { vitCount() + (setting("classical", "tws") == "none" ? 0 : 76) }
+    /** How many features it makes, with TWS's own 76 of each detector. */
+    int count() { vitCount() + (setting("classical", "tws") == "none" ? 0 : 76 * detectorCount()) }
 }
