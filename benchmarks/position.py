@@ -5,7 +5,7 @@
 On the tuning images of segmentation.py, with its default preset and linear reader, one seed, at 40,000 pixels of each.
 R^2: of a ridge probe of the place, fitted on a random 1/36 of the patches, block by block; superalloys and coating
 apart, for coating's layers tell the place whatever the encoder: of TWS's 76 features, which know no place, the last
-rows tell. CPU s a megapixel are the ViT's.
+rows tell. CPU s a megapixel are the ViT's; a first run makes the patterns of noise, too, which are then kept.
 """
 
 from __future__ import annotations
