@@ -35,11 +35,12 @@ class Way:
     projection : bool
         The directions in which tokens of noise tell the place are taken away (:mod:`.erasure`).
     flips : int
-        Tokens are the mean over so many flips of a tile: 2 (as it is, turned by 180 degrees) or 4; 1: as it is.
+        Tokens are the mean over so many flips of a tile: 4, or 2: as it is and turned by 180 degrees; 1: as it is.
     tilings : int
         Tokens are the mean over so many tilings, shifted against each other.
     accurate : bool
-        It segments the tuning images as well as the best does, by ``benchmarks/position.py``.
+        It segments tuning images as ``"template"`` does or better, also with labels of one third of an image
+        (``benchmarks/position.py``).
     """
 
     help: str
@@ -64,7 +65,7 @@ class Way:
 
 WAYS: dict[str, Way] = {
     "template": Way("what tiles have in common is taken away", template=True),
-    "keep": Way("it stays", overlap=0.5),
+    "keep": Way("it stays", overlap=0.5, accurate=False),
     "mean": Way(
         "the ViT never learns where a patch is, at some cost in accuracy",
         tile=784,
@@ -75,7 +76,7 @@ WAYS: dict[str, Way] = {
         accurate=False,
     ),
     "flips": Way("mean over the four flips of each tile (4 passes)", flips=4),
-    "rolls": Way("mean over two shifted tilings (2 passes)", tilings=2),
+    "rolls": Way("mean over two shifted tilings (2 passes)", tilings=2, accurate=False),
     # attention's logits are numbers for each pair of patches and head: 240 MB at 784 px
     "alibi": Way(
         "as mean, and attention falls with distance",
@@ -84,6 +85,11 @@ WAYS: dict[str, Way] = {
         slope=4.0,
         accurate=False,
     ),
-    "distilled": Way("as template, and directions that tell the place are taken away", template=True, projection=True),
+    "distilled": Way(
+        "as template, and directions that tell the place are taken away",
+        template=True,
+        projection=True,
+        accurate=False,
+    ),
     "template+flips": Way("both (4 passes)", template=True, flips=4),
 }

@@ -220,7 +220,7 @@ def _choice(table: pd.DataFrame, plain: float = 0.0) -> tuple[str, str]:
     others = sorted((max(score[name], 0.0), WAYS[name].passes, name) for name in score.keys() - {"keep", "template"})
     for left, passes, name in others:
         if WAYS[name].accurate and left <= _BIASED:
-            cost = f"takes {passes} times as long" if passes > 1 else "costs no accuracy"
+            cost = f"takes {passes} times as long"
             return name, f"R^2 {score[name]:.2f}, where template leaves {template:.2f}; it {cost}"
     if others and others[0][0] < template - _CLEARLY:
         name = others[0][2]
