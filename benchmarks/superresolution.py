@@ -1,12 +1,12 @@
 """Super-resolution: each goal beside what is measured, and beside interpolation of the same coarse volume.
 
-    python benchmarks/superresolution.py [--part electrode sofc cathode gan] [--runs 3] [--out DIR]
+    python benchmarks/superresolution.py [--part electrode sofc cathode gan] [--runs 3] [--out DIR] [--whole]
 
 electrode: truth is a 64^3 crop of every second voxel of volumes/electrode.tif (45 % matrix, 40 % particles, 15 %
 binder); the coarse volume, 16^3, shows by majority where particles are, nothing else; the fine slice comes from outside
 the crop. Settings were chosen on the crop at (0, 0, 0) with slice 100 and the one at (64, 64, 64) with slice 20;
-reported are three others. sofc and cathode are real pairs without a truth: the whole of the one (over an hour), a part
-of the other, both by blocks, without VGG19 and with half the steps. gan: a training of a few minutes on a CPU, which
+reported are three others. sofc and cathode are real pairs without a truth: a part of each, with half the steps; --whole
+takes all of sofc, by blocks (over an hour). gan: a training of a few minutes on a CPU, which
 shows that it runs and where its numbers go, not what a full one reaches. --out keeps the volumes, to be looked at.
 """
 
@@ -37,6 +37,7 @@ CASES = (((64, 0, 0), 20), ((64, 64, 0), 40), ((0, 64, 64), 100))  # corner of t
 FACTOR = 4
 REACH = 32
 PART = (slice(40, 64), slice(40, 56), slice(40, 56))  # of the cathode
+SOFC_PART = (slice(0, 32),) * 3
 QUICK = {"loss": "patches", "steps": 100}
 
 
@@ -93,6 +94,9 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
         "two-point correlation against the truth (%)": correlation_error(
             made.phases, as_phases(truth, class_names=NAMES)
         ),
+        "two-point correlation of the slice itself against the truth (%)": correlation_error(
+            exemplars.first, as_phases(truth, class_names=NAMES)
+        ),
         "surface in slices against the slice (%)": float(lines),
         **{f"surface of {name} against the truth (%)": surface[k] for k, name in enumerate(NAMES)},
         "agreement with the coarse volume (%)": 100 * made.agreement,
@@ -112,18 +116,18 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
     }  # fmt: skip
 
 
-def electrode(folder: Path, runs: int, out: Path | None) -> None:
+def electrode(folder: Path, arguments: argparse.Namespace) -> None:
     """The issue's table."""
     known = Truth(folder)
     scatter = {name: known.scatter[k] / known.surface[k] for k, name in enumerate(NAMES)}
     found = []
-    for seed in range(runs):
+    for seed in range(arguments.runs):
         corner, place = CASES[seed % len(CASES)]
         truth, coarse, exemplars = electrode_case(known.volume, corner, place)
         cpu = time.process_time()
         made = superresolve(coarse, exemplars, FACTOR, SuperresolutionSettings(seed=seed))
         spent = time.process_time() - cpu
-        keep(out, f"electrode-{seed}", made)
+        keep(arguments.out, f"electrode-{seed}", made)
         found.append({"CPU s": spent, **judged(truth, exemplars, made)})
         told = "; ".join(f"{key} {value:.3g}" for key, value in found[-1].items())
         print(f"  crop {corner}, slice {place}, seed {seed}: {told}", flush=True)
@@ -143,7 +147,7 @@ def electrode(folder: Path, runs: int, out: Path | None) -> None:
         "D_eff of the matrix / truth": f"0.96 to 1.04 (crops {deviation:.1f} %)",
         "D_eff of the particles / truth": "<= 1.3",
     }
-    print(f"\n| 16^3 -> 64^3, {runs} volumes | mean | smallest | largest | goal |\n|---|---|---|---|---|")
+    print(f"\n| 16^3 -> 64^3, {len(found)} volumes | mean | smallest | largest | goal |\n|---|---|---|---|---|")
     for key in found[0]:
         values = np.array([run[key] for run in found])
         print(f"| {key} | {values.mean():.3g} | {values.min():.3g} | {values.max():.3g} | {goals.get(key, '')} |")
@@ -182,16 +186,32 @@ def measured(name: str, coarse, exemplars, factor: int, settings: Superresolutio
     pair_figures(made, exemplars)
 
 
-def sofc(folder: Path, _: int, out: Path | None) -> None:
+def interfaces(index: np.ndarray) -> np.ndarray:
+    """Faces between each pair of phases, per voxel."""
+    number = int(index.max()) + 1
+    found = np.zeros((number, number))
+    for axis in range(3):
+        one, other = (np.moveaxis(index, axis, 0)[piece].ravel() for piece in (slice(1, None), slice(None, -1)))
+        found += np.bincount(number * one.astype(int) + other, minlength=number**2).reshape(number, number) / one.size
+    return (found + found.T)[np.triu_indices(number, 1)]
+
+
+def sofc(folder: Path, arguments: argparse.Namespace) -> None:
     """All phases visible, factor 4."""
     names = ["phase 0", "phase 1", "phase 2"]
     fine = as_phases(tifffile.imread(folder / "volumes" / "sofc_slice.tif"), class_names=names)
-    coarse = as_phases(tifffile.imread(folder / "volumes" / "sofc_coarse.tif"), class_names=names)
-    settings = SuperresolutionSettings(trust="slices", block=136, **QUICK)
-    measured("sofc", coarse_labels(coarse, fine, names), check_exemplars({"xy": fine}), 4, settings, out)
+    volume = tifffile.imread(folder / "volumes" / "sofc_coarse.tif")
+    part = volume if arguments.whole else volume[SOFC_PART]
+    coarse = as_phases(part, class_names=names)
+    settings = SuperresolutionSettings(trust="slices", block=136 if arguments.whole else 0, **QUICK)
+    measured("sofc", coarse_labels(coarse, fine, names), check_exemplars({"xy": fine}), 4, settings, arguments.out)
+    if not arguments.whole:
+        apart = 100 * (interfaces(part) / interfaces(volume) - 1)
+        told = ", ".join(f"{value:+.1f} %" for value in apart)
+        print(f"  interfaces 0/1, 0/2, 1/2 of this part of the coarse volume, less those of all of it: {told}")
 
 
-def cathode(folder: Path, _: int, out: Path | None) -> None:
+def cathode(folder: Path, arguments: argparse.Namespace) -> None:
     """A CT without pores, factor 8: who is right is asked, then told."""
     names = ["pore", "particles", "binder"]
     fine = as_phases(tifffile.imread(folder / "volumes" / "cathode_sem_slice.tif"), class_names=names)
@@ -204,10 +224,10 @@ def cathode(folder: Path, _: int, out: Path | None) -> None:
         print(f"\ncathode: {error}")
     part = replace(whole, values=whole.values[PART], labels=whole.labels[PART])
     settings = SuperresolutionSettings(trust="coarse", block=128, **QUICK)
-    measured("cathode", part, exemplars, 8, settings, out)
+    measured("cathode", part, exemplars, 8, settings, arguments.out)
 
 
-def gan(folder: Path, _: int, out: Path | None) -> None:
+def gan(folder: Path, arguments: argparse.Namespace) -> None:
     """A short training."""
     truth, coarse, exemplars = electrode_case(
         tifffile.imread(folder / "volumes" / "electrode.tif")[::2, ::2, ::2], *CASES[0]
@@ -223,7 +243,7 @@ def gan(folder: Path, _: int, out: Path | None) -> None:
                 print("| " + " | ".join(value[:8] for value in row) + " |")
     cpu = time.process_time()
     made = generated_samples(model, tie, 0, 1)[0]
-    keep(out, "gan", made)
+    keep(arguments.out, "gan", made)
     print(f"applied: {time.process_time() - cpu:.1f} CPU s")
     print("\n".join(f"| {key} | {value:.3g} |" for key, value in judged(truth, exemplars, made).items()))
 
@@ -234,10 +254,11 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--whole", action="store_true")
     arguments = parser.parse_args()
     print(describe())
     for part in arguments.part:
-        parts[part](data_folder(), arguments.runs, arguments.out)
+        parts[part](data_folder(), arguments)
 
 
 if __name__ == "__main__":
