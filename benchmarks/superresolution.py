@@ -6,8 +6,8 @@ electrode: truth is a 64^3 crop of every second voxel of volumes/electrode.tif (
 binder); the coarse volume, 16^3, shows by majority where particles are, nothing else; the fine slice comes from outside
 the crop. Settings were chosen on the crop at (0, 0, 0) with slice 100 and the one at (64, 64, 64) with slice 20;
 reported are three others. sofc and cathode are real pairs without a truth: a part of each, with half the steps; --whole
-takes all of sofc, by blocks (over an hour). gan: a training of a few minutes on a CPU, which
-shows that it runs and where its numbers go, not what a full one reaches. --out keeps the volumes, to be looked at.
+takes all of sofc, by blocks (over an hour). gan: a training of a few minutes on a CPU, which shows that it runs and
+where its numbers go, not what a full one reaches. --out keeps the volumes, to be looked at.
 """
 
 from __future__ import annotations

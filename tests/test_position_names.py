@@ -62,6 +62,12 @@ def test_there_is_one_list_of_names():
     assert {name: way.passes for name, way in WAYS.items() if "+" in name} == {"template+flips": WAYS["flips"].passes}
 
 
+def test_the_weka_window_offers_the_same_names():
+    script = Path(__file__).parents[1] / "macros" / "scripts" / "ViT_Features_in_Weka_Window.groovy"
+    offered = re.search(r'addChoice\("Position", \[(.*?)\]', script.read_text(encoding="utf-8"), re.DOTALL)
+    assert re.findall(r'"(.+?)"', offered.group(1)) == list(WAYS)
+
+
 def test_unknown_names_are_told_the_known_ones(tmp_path):
     with pytest.raises(SettingsError, match=re.escape(", ".join(WAYS))):
         FeatureRecipe(position="learned")

@@ -66,7 +66,7 @@ def test_it_learns(tie, exemplars, tmp_path):
 
     def agreement() -> float:
         logits = training._model(training.generator.state_dict()).logits(tie.agreement.coarse, 0)
-        return float(tie.agreement.loss(torch.softmax(torch.from_numpy(logits), 0), 1, even=False))
+        return float(tie.agreement.loss(torch.softmax(torch.from_numpy(logits), 0), 1, disagreement_alone=True))
 
     before = agreement()
     for _ in range(40):

@@ -84,7 +84,8 @@ def pattern_of(mean: np.ndarray, n_blocks: int) -> PositionalPattern:
 
 
 def noise_tile(shape: tuple[int, int], rng: np.random.Generator, exponent: float | None = None) -> np.ndarray:
-    """Noise with the power spectrum f^(-2a), a drawn from 0.5 to 2, as micrographs have: float32 in [0, 1]."""
+    """Noise with the power spectrum f^(-2a), as micrographs have: float32 in [0, 1]; a is ``exponent``, or drawn from
+    0.5 to 2."""
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
     amplitude = np.maximum(frequency, 1 / max(shape)) ** -(rng.uniform(0.5, 2.0) if exponent is None else exponent)
     amplitude[frequency < 1.5 / max(shape)] = 0  # no brightness, no gradient across the tile
@@ -208,6 +209,12 @@ def use_mean_position(model: Any, encoder: str, position: str = "mean") -> None:
 
     Every patch then gets the same vector, so that a homogeneous image gives homogeneous features; no training.
     The class token's own entry stays.
+
+    Parameters
+    ----------
+    model : timm's VisionTransformer
+    encoder, position : str
+        Its name, and that of the way of :mod:`.ways` that asks for it, for messages.
 
     Raises
     ------

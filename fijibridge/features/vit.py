@@ -213,13 +213,13 @@ class ViTEncoder:
         )[0]
         overlap = overlap_of(self._side, self.recipe.position)
         work = list(tiles(grid, self._side, overlap))
-        total = torch.zeros((*grid, self.width * len(blocks)))
         with bar(f"ViT features of {image.name}", len(work) * self.way.tilings) as steps, torch.inference_mode():
-            for number in range(self.way.tilings):
+            total = self._tiled(pixels, work, blocks, steps)
+            for number in range(1, self.way.tilings):
                 down, right = shift_of(number, self._side - overlap)
-                moved = pixels.roll((down * self.patch, right * self.patch), (1, 2)) if number else pixels
-                found = self._tiled(moved, work, blocks, steps) / self.way.tilings
-                total += found.roll((-down, -right), (0, 1)) if number else found
+                moved = pixels.roll((down * self.patch, right * self.patch), (1, 2))
+                total += self._tiled(moved, work, blocks, steps).roll((-down, -right), (0, 1))
+            total /= self.way.tilings
         if self.way.projection:
             self._erasure(blocks).apply(total.numpy())
         return total.numpy()

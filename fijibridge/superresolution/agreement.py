@@ -78,6 +78,7 @@ class Agreement:
         for group, phases in enumerate(coarse.groups):
             self._groups[group, list(phases)] = 1
         self._cache: dict[str, torch.Tensor] = {}
+        self._fine: np.ndarray | None = None  # by kriging
 
     @property
     def coarsest(self) -> int:
@@ -138,9 +139,10 @@ class Agreement:
 
         ratio = self.factor // factor
         if self.coarse.kind == "labels" and self.covariances:
-            fine = kriged(self.coarse.labels, self.covariances, self.factor, _SURE)
-            z, y, x = (size // factor for size in fine.shape[1:])
-            return fine.reshape(-1, z, factor, y, factor, x, factor).mean((2, 4, 6))
+            if self._fine is None:
+                self._fine = kriged(self.coarse.labels, self.covariances, self.factor, _SURE)
+            z, y, x = (size // factor for size in self._fine.shape[1:])
+            return self._fine.reshape(-1, z, factor, y, factor, x, factor).mean((2, 4, 6))
         values = self.coarse.values
         if self.coarse.kind != "probabilities":
             values = (self.coarse.labels == np.arange(len(self._groups))[:, None, None, None]).astype(np.float32)
@@ -163,9 +165,8 @@ class Agreement:
         ratio = self.factor // factor
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
 
-    def loss(self, volume: torch.Tensor, factor: int, *, even: bool = True) -> torch.Tensor:
-        """Mean squared disagreement, weighted; with where the groups probably lie and the unevenness, where no critic
-        (``even=False``) looks for these."""
+    def loss(self, volume: torch.Tensor, factor: int, *, disagreement_alone: bool = False) -> torch.Tensor:
+        """Mean squared disagreement, weighted; with unevenness and likelihood, where no critic looks for these."""
         import torch
 
         shares = self.shares(volume, factor)
@@ -181,7 +182,7 @@ class Agreement:
             grey = self._on("values", volume.device)
             error = (torch.einsum("g,gzyx->zyx", self.intensities(shares), shares) - grey) / grey.std()
         loss = _SCALE * error.square().mean()
-        if even:
+        if not disagreement_alone:
             loss = loss + _EVEN * self.unevenness(volume, factor) - _LOCATED * self.likelihood(volume, factor)
         return self.weight * loss
 

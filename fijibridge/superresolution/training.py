@@ -213,7 +213,9 @@ class _Training:
             (critic.float() + _PENALTY * penalty).backward()
             self.critic_steps.step()
         made, parts = self._made()
-        agreement = sum(part.loss(volume, 1, even=False) for part, volume in zip(parts, made, strict=True)) / len(parts)
+        agreement = sum(
+            part.loss(volume, 1, disagreement_alone=True) for part, volume in zip(parts, made, strict=True)
+        ) / len(parts)
         with self._faster():
             generator = -self.critic(self._slices_of(made)).mean()
         self.generator_steps.zero_grad(set_to_none=True)

@@ -7,7 +7,8 @@ command {
     def dialog = new GenericDialog("ViT Features in Weka Window")
     dialog.addNumericField("Channels", 32, 0)
     dialog.addStringField("Blocks", "6")
-    dialog.addChoice("Position", ["template", "keep", "mean"] as String[], "template")
+    dialog.addChoice("Position", ["template", "keep", "mean", "flips", "rolls", "alibi", "distilled",
+        "template+flips"] as String[], "template")
     dialog.addCheckbox("TWS_features", true)
     dialog.addDirectoryField("Classifier", "")
     dialog.addStringField("Detectors", "", 30)
