@@ -39,7 +39,7 @@ class Way:
     tilings : int
         Tokens are the mean over so many tilings, shifted against each other.
     accurate : bool
-        It segments tuning images as ``"template"`` does or better, also with labels of one third of an image
+        It segments tuning images as ``"template"`` does or better, with labels of one third of an image within 0.01
         (``benchmarks/position.py``).
     """
 
