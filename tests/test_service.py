@@ -144,7 +144,7 @@ def test_segment_and_fetch_the_images(running, service_folder, sample, tmp_path)
         ("segment", {"image": "/x.tif", "labels": "/y.tif"}, "trees=many", "a whole number"),
         ("segment", {"image": "/x.tif", "labels": "/y.tif"}, "tress=5", "did you mean trees?"),
         ("segment", {"image": "/x.tif", "labels": "/y.tif"}, "a=[b", "not understood"),
-        ("apply", {"classifier": "/nowhere", "images": "/x.tif"}, "", "/x.tif"),
+        ("apply", {"classifier": "/nowhere", "images": "/x.tif"}, "", "no classifier /nowhere"),
         ("status", [], "", "cannot be read"),
     ],
 )
