@@ -18,6 +18,7 @@ from machine import describe
 
 import fijibridge as fb
 from fijibridge.features.presets import preset_recipe
+from fijibridge.features.vit import latest_tokens
 from fijibridge.synthesis.config import load_preset
 from fijibridge.synthesis.dataset import class_names, simulated_pairs
 from fijibridge.synthesis.strokes import strokes_of
@@ -54,6 +55,7 @@ def main() -> None:
         labels = strokes_of(pair.labels, np.random.default_rng(arguments.seed + number))
         images = {**image.by_detector, "SE + BSE": image}
         for way in WAYS:
+            latest_tokens.clear()
             began = time.process_time()
             segmenter = fb.PixelSegmenter(recipe=recipe).fit(images[way], labels)
             scores[way].append(iou(segmenter.predict(images[way]), pair.labels))

@@ -25,6 +25,7 @@ import fijibridge as fb
 from fijibridge.features.position import positional_probe
 from fijibridge.features.presets import PRESETS, preset_recipe
 from fijibridge.features.stack import FeatureStack, TokensPart
+from fijibridge.features.vit import latest_tokens
 
 SETS = ("superalloy", "coating", "interactive")
 TWS = {"superalloy": 0.637, "coating": 0.598, "interactive": 0.752}
@@ -63,6 +64,7 @@ class Micrograph:
         image = fb.read_image(path)
         self.labels = fb.read_labels(path.with_name(f"{path.stem}_labels.png"), shape=image.shape).data
         self.truth = iio.imread(path.with_name(f"{path.stem}_truth.png"))
+        latest_tokens.clear()
         cpu = time.process_time()
         self.stack: FeatureStack = maker.features(image)
         self.cost = (time.process_time() - cpu) / self.truth.size * 1e6

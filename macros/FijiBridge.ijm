@@ -302,7 +302,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, minimum_size, fill_holes, mode_filter, roi, weights, threads, heap, overwrite
+//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, importance, minimum_size, fill_holes, mode_filter, roi, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "

@@ -147,6 +147,10 @@ def test_node_order_is_depth_first_after_weka(weka):
     assert weka.forest_from_weka(*weka.to_weka(turned)).equals(forest)
 
 
+def what_weka_keeps(forest: Forest) -> dict:
+    return {name: value for name, value in forest.settings.items() if name != "oob_confusion"}
+
+
 def test_the_classifier_is_complete(trained, weka):
     forest, _, _, _ = trained
     frf, header = weka.to_weka(forest)
@@ -158,7 +162,7 @@ def test_the_classifier_is_complete(trained, weka):
     assert (header.numInstances(), header.classIndex()) == (0, 6)
     assert str(header.classAttribute().name()) == "class"
     assert str(header.attribute(6).value(2)) == "bïnder"
-    assert weka.forest_from_weka(frf, header).settings == forest.settings
+    assert weka.forest_from_weka(frf, header).settings == what_weka_keeps(forest)
 
 
 def test_trains_again_in_weka(trained, weka):
@@ -277,7 +281,7 @@ def test_model_round_trip(trained, weka, tmp_path, name):
     path = weka.write_model(tmp_path / name, forest)
     again = weka.read_model(str(path))
     assert again.equals(forest)
-    assert again.settings == forest.settings
+    assert again.settings == what_weka_keeps(forest)
     assert [item.name for item in tmp_path.iterdir()] == [name]
     assert (path.read_bytes()[:2] == b"\x1f\x8b") == name.endswith("gz")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.erasure import Erasure, noise_erasure
+from fijibridge.features.latest import LatestTokens
 from fijibridge.features.position import (
     FEW_TILES,
     PositionalPattern,
@@ -50,6 +52,7 @@ class _Model:
     licence: str
 
 
+latest_tokens = LatestTokens()
 _models: dict[tuple[Any, ...], _Model] = {}  # the latest used is the last
 _loading = threading.Lock()
 
@@ -203,9 +206,15 @@ class ViTEncoder:
             yield self._tokens(image, enlargement, blocks), self._names(letter, blocks)
 
     def _tokens(self, image: Image, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
+        """Made, or those of the same pixels seen lately."""
+        pixels, recipe = self._input(image), self.recipe
+        seen = hashlib.sha256(pixels.numpy()).digest(), tuple(pixels.shape)
+        how = recipe.weights_sha256, recipe.position, recipe.tile, self.device, enlargement, tuple(blocks)
+        return latest_tokens.get((*seen, *how), lambda: self._made(pixels, image.name, enlargement, blocks))
+
+    def _made(self, pixels: Any, name: str, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
         import torch
 
-        pixels = self._input(image)
         grid = self.grid(pixels.shape[-2:], enlargement)
         size = (grid[0] * self.patch, grid[1] * self.patch)
         pixels = torch.nn.functional.interpolate(
@@ -213,7 +222,7 @@ class ViTEncoder:
         )[0]
         overlap = overlap_of(self._side, self.recipe.position)
         work = list(tiles(grid, self._side, overlap))
-        with bar(f"ViT features of {image.name}", len(work) * self.way.tilings) as steps, torch.inference_mode():
+        with bar(f"ViT features of {name}", len(work) * self.way.tilings) as steps, torch.inference_mode():
             total = self._tiled(pixels, work, blocks, steps)
             for number in range(1, self.way.tilings):
                 down, right = shift_of(number, self._side - overlap)

@@ -318,6 +318,31 @@ public static void train(hr.irb.fastRandomForest.FastRandomForest forest, weka.c
     forest.buildClassifier(data);
 }
 """,
+    # Which samples each tree of a forest saw: FastRandomForest's own resampling from the same seed. What it draws
+    # depends on the number of samples alone.
+    """
+public static void bags(int samples, int trees, int seed, java.nio.ByteBuffer seen) {
+    weka.core.Instances data = header("bags", new String[] {"x"}, new String[] {"a", "b"}, samples);
+    for (int i = 0; i < samples; i++) {
+        data.add((weka.core.Instance) new weka.core.DenseInstance(1.0, new double[2]));
+    }
+    Class type = Class.forName("hr.irb.fastRandomForest.DataCache", true,
+        hr.irb.fastRandomForest.FastRandomForest.class.getClassLoader());
+    java.lang.reflect.Constructor make = type.getDeclaredConstructor(new Class[] {weka.core.Instances.class});
+    make.setAccessible(true);
+    java.lang.reflect.Method resample = type.getDeclaredMethod("resample",
+        new Class[] {Integer.TYPE, java.util.Random.class});
+    resample.setAccessible(true);
+    Object whole = make.newInstance(new Object[] {data});
+    java.util.Random random = new java.util.Random((long) seed);
+    Object[] arguments = new Object[] {new Integer(samples), random};
+    for (int t = 0; t < trees; t++) {
+        boolean[] bag = (boolean[]) get(resample.invoke(whole, arguments), "inBag");
+        random.nextInt();
+        for (int i = 0; i < samples; i++) { if (bag[i]) { seen.put(t * samples + i, (byte) 1); } }
+    }
+}
+""",
     """
 public static void predict(weka.classifiers.Classifier forest, weka.core.Instances header, java.nio.DoubleBuffer X,
         java.nio.DoubleBuffer out, int rows, int features) {

@@ -20,6 +20,7 @@ from sklearn.tree._tree import TREE_LEAF, TREE_UNDEFINED, Tree
 
 from fijibridge.errors import SettingsError
 from fijibridge.forest.forest import Forest, float32_at_least
+from fijibridge.forest.out_of_bag import confusion
 from fijibridge.forest.samples import class_indices, features_tried
 
 
@@ -284,6 +285,7 @@ def train_sklearn(
     feature_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
     class_weight: str | dict[Any, float] | None = None,
+    out_of_bag: bool = True,
 ) -> tuple[Forest, float | None]:
     """Train a random forest with scikit-learn, by the same criterion as Weka's FastRandomForest: information gain.
 
@@ -307,13 +309,17 @@ def train_sklearn(
         A class that no sample has gets probability 0.
     class_weight : "balanced", "balanced_subsample" or dict, optional
         Weight by class name or index; 1 where the dict has none.
+    out_of_bag : bool
+        Whether the trees vote on samples that they did not see, which takes time.
 
     Returns
     -------
     forest : Forest
+        Its settings have ``oob_confusion``: those votes as a confusion matrix, see
+        :func:`fijibridge.forest.out_of_bag.confusion`.
     oob_accuracy : float or None
         Share of samples whose class the trees that did not see them get right, over the samples that some tree did not
-        see; None if there are none.
+        see; None if there are none, or they were not asked for.
 
     Raises
     ------
@@ -341,7 +347,7 @@ def train_sklearn(
         class_weight=class_weight,
         random_state=seed,
         n_jobs=-1 if n_threads is None else n_threads,
-        oob_score=True,
+        oob_score=out_of_bag,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores", category=UserWarning)
@@ -351,15 +357,18 @@ def train_sklearn(
             raise SettingsError(
                 f"scikit-learn refused: {error}", expected="parameters in its range", remedy="change the parameter"
             ) from error
-    votes = clf.oob_decision_function_
-    seen = votes.sum(axis=1) > 0
-    right = clf.classes_[votes.argmax(axis=1)] == index
-    oob_accuracy = float(right[seen].mean()) if seen.any() else None
-
+    oob_accuracy, found = None, {}
+    if out_of_bag:
+        votes = np.zeros((len(index), len(names)))
+        votes[:, clf.classes_] = np.nan_to_num(clf.oob_decision_function_)
+        matrix = confusion(index, votes)
+        oob_accuracy = float(np.trace(matrix) / matrix.sum()) if matrix.any() else None
+        found = {"oob_confusion": matrix.tolist()}
     present = [names[c] for c in clf.classes_]
     forest = forest_from_sklearn(clf, feature_names=feature_names, class_names=present)
     if len(present) < len(names):
         value = np.zeros((forest.n_nodes, len(names)))
         value[:, clf.classes_] = forest.value
         forest = dataclasses.replace(forest, value=value, class_names=names)
+    forest = dataclasses.replace(forest, settings=forest.settings | found) if found else forest
     return forest, oob_accuracy

@@ -6,6 +6,8 @@ nothing of it is reimplemented here.
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from fijibridge.errors import FeatureMismatchError, JavaError, SettingsError
 from fijibridge.forest.arff import write_arff
 from fijibridge.forest.forest import Forest
 from fijibridge.forest.modelfile import RELATION, read_objects, unusable
+from fijibridge.forest.out_of_bag import confusion
 from fijibridge.forest.samples import class_indices, features_tried
 from fijibridge.output import output_file
 
@@ -34,6 +37,9 @@ _ROWS = 2**16  # samples a transfer step, as float64
 _BUFFER_BYTES = 2**31 - 1  # what one Java buffer spans
 _SEEDS = 2**31  # Java's int
 _ROUNDING = 1e-9
+_SAME_ERROR = 1e-3  # of out-of-bag votes, counted twice: sums of equal votes may differ in their last digit
+
+log = logging.getLogger(__name__)
 
 
 def forest_from_weka(frf: Any, header: Any) -> Forest:
@@ -267,6 +273,7 @@ def train_weka(
     feature_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
     class_weight: str | dict[Any, float] | None = None,
+    out_of_bag: bool = True,
 ) -> tuple[Forest, float]:
     """Train TWS's own classifier, FastRandomForest, in the JVM.
 
@@ -291,10 +298,13 @@ def train_weka(
     class_weight : "balanced" or dict, optional
         Weight of a sample by class name or index; 1 where the dict has none. "balanced": inverse to the number of
         samples.
+    out_of_bag : bool
+        Whether the confusion matrix is made; the accuracy is FastRandomForest's own.
 
     Returns
     -------
     forest : Forest
+        Its settings have ``oob_confusion``, where it can be had: see :func:`_confusion`.
     oob_accuracy : float
         ``1 - measureOutOfBagError()``, by weight.
 
@@ -348,7 +358,45 @@ def train_weka(
             expected=f"room for {X.shape[0]} samples of {X.shape[1]} features in Java's heap",
             remedy="start Java with a larger heap (fijibridge.jvm.start(heap=...)) or label fewer pixels",
         ) from error
-    return forest_from_weka(frf, data), 1.0 - float(frf.measureOutOfBagError())
+    forest = forest_from_weka(frf, data)
+    if out_of_bag and (matrix := _confusion(forest, X, index, weights)) is not None:
+        forest = dataclasses.replace(forest, settings=forest.settings | {"oob_confusion": matrix.tolist()})
+    return forest, 1.0 - float(frf.measureOutOfBagError())
+
+
+def _confusion(forest: Forest, X: np.ndarray, index: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    """Confusion matrix of a freshly trained forest's out-of-bag votes.
+
+    FastRandomForest tells their error alone. Its own resampling, started from the same seed, draws the bags again; with
+    them the trees' votes are counted here. None where the error of these is not the one that it tells, so that other
+    versions of it do no harm, and for features that are NaN.
+    """
+    import jpype
+
+    from fijibridge.forest import javahelper
+    from fijibridge.jvm.transfer import direct_buffer
+
+    told = forest.settings.get("oob_error")
+    X = np.ascontiguousarray(X, np.float32)
+    if told is None or not np.isfinite(X).all():
+        return None
+    in_bag = np.zeros((forest.n_trees, len(X)), np.int8)
+    numbers = (jpype.JInt(len(X)), jpype.JInt(forest.n_trees), jpype.JInt(forest.settings["seed"]))
+    try:
+        javahelper.call("bags", *numbers, direct_buffer(in_bag.reshape(-1)))
+    except jpype.JException as error:
+        log.warning("no out-of-bag confusion matrix: %s", error)
+        return None
+    leaf = forest.apply(X)
+    votes = np.zeros((len(X), forest.n_classes))
+    for number, bag in enumerate(in_bag):
+        outside = np.flatnonzero(bag == 0)
+        votes[outside] += forest.value[leaf[outside, number]]
+    error = weights[votes.argmax(axis=1) != index].sum() / weights.sum()
+    if abs(error - told) > _SAME_ERROR:
+        log.warning("no out-of-bag confusion matrix: this FastRandomForest draws its samples another way")
+        return None
+    return confusion(index, votes)
 
 
 def _check_range(name: str, value: Any, low: int, high: int) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fijibridge.segmentation.stages import Stages
 
 REPORT = "report.json"
+CONFUSION = "confusion.csv"
 CLASSIFIER = "classifier"  # the folder of a saved classifier in a result
 
 Out = Annotated[Path, Param("folder for the results; it appears when they are complete", role="out")]
@@ -38,6 +39,7 @@ PresetEnlargement = Annotated[
     float, Param("enlargement of the image before the ViT sees it, 0.25 to 8; 0: that of the preset", low=0, high=8)
 ]
 Uncertainty = Annotated[bool, Param("write the entropy of the probabilities, 0 (sure) to 1, too: where to label next")]
+Importance = Annotated[bool, Param("write importance.csv and importance.png too: what forest and linear model look at")]
 Databar = Annotated[str, Param("data bar of an SEM image at the bottom: 'auto', or its number of rows")]
 Probabilities = Annotated[bool, Param("write the class probabilities too")]
 Weights = Annotated[
@@ -220,15 +222,37 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
     (folder / REPORT).write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
 
 
+def write_confusion(folder: Path, segmenter: PixelSegmenter) -> list[str]:
+    """Write ``confusion.csv``: labelled pixels by true class (rows) and class found out of bag (columns).
+
+    Returns
+    -------
+    list of str
+        The file's name; nothing where the forest's trainer does not tell.
+    """
+    import csv
+
+    if segmenter.oob_confusion_ is None:
+        return []
+    with (folder / CONFUSION).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["true class", *segmenter.class_names_])
+        rows = zip(segmenter.class_names_, segmenter.oob_confusion_.tolist(), strict=True)
+        table.writerows([name, *row] for name, row in rows)
+    return [CONFUSION]
+
+
 def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
     """The report's part on classifier and versions."""
+    from fijibridge.forest.out_of_bag import class_scores
     from fijibridge.versions import versions
 
-    forest = segmenter.forest_
+    forest, matrix = segmenter.forest_, segmenter.oob_confusion_
     return {
         "engine": segmenter.engine,
         "class_names": list(segmenter.class_names_),
         "oob_accuracy": segmenter.oob_accuracy_,
+        "oob_scores": None if matrix is None else class_scores(matrix, segmenter.class_names_),
         "forest": {"trees": forest.n_trees, "nodes": forest.n_nodes, "sha256": forest.sha256()},
         "recipe": segmenter.recipe_.to_brief() if segmenter.recipe_ else None,
         "versions": versions(),

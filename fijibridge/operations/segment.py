@@ -35,6 +35,7 @@ from fijibridge.operations.results import (
     CoarseBlocks,
     Databar,
     Heap,
+    Importance,
     Out,
     Overwrite,
     PresetBlocks,
@@ -46,6 +47,7 @@ from fijibridge.operations.results import (
     block_numbers,
     chosen_coarse_blocks,
     forest_prediction,
+    write_confusion,
     write_report,
     write_segmentation,
 )
@@ -96,6 +98,7 @@ def segment(
     databar: Databar = "auto",
     probabilities: Probabilities = True,
     uncertainty: Uncertainty = False,
+    importance: Importance = False,
     minimum_size: MinimumSize = 0,
     fill_holes: FillHoles = 0,
     mode_filter: ModeFilter = 0,
@@ -111,7 +114,8 @@ def segment(
     further detectors add their features. All labels train, with --roi too: a field gets the labels that it has in the
     whole, but for the clean-up, which sees the field alone.
 
-    Writes labels.tif, probabilities.tif, overlay.png, report.json and the folder classifier.
+    Writes labels.tif, probabilities.tif, overlay.png, confusion.csv (the labelled pixels, true class against the one
+    found out of bag), report.json and the folder classifier.
 
     Returns
     -------
@@ -189,6 +193,13 @@ def segment(
             cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             stages=stages,
         )
+        written["outputs"] += write_confusion(folder, segmenter)
+        if importance:
+            from fijibridge.segmentation.importance import write_importances
+
+            with stages("importance"):
+                written["outputs"] += write_importances(segmenter, folder)
+        written["outputs"].sort()
         with stages("saving the classifier"):
             segmenter.save(folder / CLASSIFIER)
         report = {

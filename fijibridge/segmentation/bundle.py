@@ -71,6 +71,7 @@ def save_segmenter(segmenter: PixelSegmenter, path: str | Path, *, overwrite: bo
         "recipe": segmenter.recipe_.to_json() if segmenter.recipe_ else None,
         "pixel_size": asdict(size) if size else None,
         "oob_accuracy": segmenter.oob_accuracy_,
+        "oob_confusion": None if segmenter.oob_confusion_ is None else segmenter.oob_confusion_.tolist(),
         "forest_sha256": forest.sha256(),
         "versions": versions(),
     }
@@ -134,6 +135,8 @@ def load_segmenter(path: str | Path, *, checkpoint: str | Path | None = None, n_
         )
     if path.is_file():
         return _from_model(path, n_threads)
+    import numpy as np
+
     from fijibridge.forest import Forest
     from fijibridge.image_output import class_colors_or_default
     from fijibridge.metadata import PixelSize
@@ -161,6 +164,8 @@ def load_segmenter(path: str | Path, *, checkpoint: str | Path | None = None, n_
         segmenter.pixel_size_ = PixelSize(**index["pixel_size"]) if index["pixel_size"] else None
         accuracy = index["oob_accuracy"]
         segmenter.oob_accuracy_ = None if accuracy is None else float(accuracy)
+        if (matrix := index.get("oob_confusion")) is not None:  # not in classifiers of old
+            segmenter.oob_confusion_ = np.array(matrix, np.int64).reshape(forest.n_classes, forest.n_classes)
     except BridgeError as error:
         if isinstance(error, ModelFileError):
             raise

@@ -81,6 +81,12 @@ class PixelSegmenter:
     oob_accuracy_ : float or None
         Out-of-bag accuracy at the labelled pixels of a forest trained on them alone. Neighbouring pixels of a stroke
         are alike, so it flatters.
+    oob_confusion_ : ndarray of int64, shape (classes, classes), or None
+        The same forest's labelled pixels by true class (rows) and class found out of bag (columns).
+    feature_importances_ : ndarray of float64, shape (features of the forest,)
+        Mean decrease of Gini impurity, summing to 1, whoever trained the forest; names: ``forest_.feature_names``.
+    readout_importances_ : dict or None
+        With ``reader="linear"``, after :meth:`fit`: see :func:`fijibridge.segmentation.importance.readout_importances`.
     pixel_size_ : PixelSize or None
         Of the first training image.
 
@@ -123,6 +129,8 @@ class PixelSegmenter:
         self.class_colors = class_colors
         self.recipe_: FeatureRecipe | None = None
         self.oob_accuracy_: float | None = None
+        self.oob_confusion_: np.ndarray | None = None
+        self.readout_importances_: dict[str, np.ndarray] | None = None
         self.pixel_size_: PixelSize | None = None
         self._first_recipe: FeatureRecipe | None = None
 
@@ -244,7 +252,8 @@ class PixelSegmenter:
         if self.reader == "linear" and recipe is not None and any(map(group_of, feature_names)):
             recipe = self._read(stacks, samples, y, names, recipe)
         else:
-            self.forest_, self.oob_accuracy_ = self._trained_forest(np.concatenate(samples), y, feature_names, names)
+            self.forest_ = self._judged_forest(np.concatenate(samples), y, feature_names, names)
+            self.readout_importances_ = None
         self.class_colors_ = class_colors_or_default(names, self.class_colors)
         self.recipe_ = recipe
         self.pixel_size_ = getattr(images[0], "pixel_size", None)
@@ -256,47 +265,45 @@ class PixelSegmenter:
         recipe: FeatureRecipe,
     ) -> FeatureRecipe:  # fmt: skip
         """Fit the linear model, and a forest of its channels, trained on further pixels as well."""
+        from fijibridge.segmentation.self_training import learn
+
+        learnt = learn(
+            stacks, X, y, names, self._judged_forest, self._trained_forest, seed=self.seed, n_threads=self.n_threads
+        )
+        self.forest_, self.readout_importances_ = learnt.forest, learnt.importances
+        return replace(recipe, readout=learnt.model.to_text(), readout_classes=tuple(names))
+
+    def _judged_forest(self, *training: Any, **options: Any) -> Forest:
+        """A forest trained on the labels alone, whose out-of-bag votes are kept."""
         import numpy as np
 
-        from fijibridge.features.readout import fit_readout, group_of, image_statistics, seen_names, standardised
-        from fijibridge.segmentation.self_training import FURTHER_PIXELS, further_classes
-
-        each = -(-FURTHER_PIXELS // len(stacks))
-        vit = np.array([bool(group_of(name)) for name in stacks[0].names])
-        labelled, further = [], []
-        for i, (stack, samples) in enumerate(zip(stacks, X, strict=True)):
-            statistics = image_statistics(stack)
-            labelled.append(standardised(samples, vit, statistics))
-            further.append(standardised(stack.sample(each, self.seed + i), vit, statistics))
-        known, unknown = np.concatenate(labelled), np.concatenate(further)
-        first, self.oob_accuracy_ = self._trained_forest(known, y, stacks[0].names, names)
-        model = fit_readout(known, y, stacks[0].names, len(names), unknown)
-        read = [model.probabilities(part[:, ~vit], part[:, vit]) for part in (known, unknown)]
-        trained = np.bincount(y, minlength=len(names)) / len(y)
-        found = further_classes(first, unknown, read[1], trained, self.n_threads or None)
-        seen = [np.hstack([part[:, ~vit], own]) for part, own in zip((known, unknown), read, strict=True)]
-        plain = np.array(stacks[0].names)[~vit].tolist()
-        self.forest_, _ = self._trained_forest(
-            np.concatenate(seen), np.concatenate([y, found]), seen_names(plain, names), names
-        )
-        return replace(recipe, readout=model.to_text(), readout_classes=tuple(names))
+        forest, self.oob_accuracy_ = self._trained_forest(*training, **options)
+        matrix = forest.settings.get("oob_confusion")
+        self.oob_confusion_ = None if matrix is None else np.array(matrix, np.int64)
+        return forest
 
     def _trained_forest(
-        self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str]
-    ) -> tuple[Forest, float | None]:
+        self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str],
+        most_trees: int = 0, out_of_bag: bool = True,
+    ) -> tuple[Forest, float | None]:  # fmt: skip
         from fijibridge.forest import train_sklearn, train_weka
 
         return {"sklearn": train_sklearn, "weka": train_weka}[self.engine](
             X,
             y,
-            n_trees=self.n_trees,
+            n_trees=min(self.n_trees, most_trees or self.n_trees),
             max_features=self.max_features,
             max_depth=self.max_depth,
             seed=self.seed,
             n_threads=self.n_threads or None,
             feature_names=feature_names,
             class_names=class_names,
+            out_of_bag=out_of_bag,
         )
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        return self._trained().feature_importances()
 
     @property
     def class_names_(self) -> tuple[str, ...]:
