@@ -14,6 +14,7 @@ from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.recipe import FeatureRecipe
 
 if TYPE_CHECKING:
+    from fijibridge.features.upsample import Upsampler
     from fijibridge.features.vit import ViTEncoder
     from fijibridge.images import Image
 
@@ -61,20 +62,15 @@ class TokensPart:
     """Tokens of a ViT, or components of them, on its patch grid, upsampled where they are wanted."""
 
     tokens: np.ndarray
-    shape: tuple[int, int]
-    upsampler: str
+    upsampler: Upsampler
     names: tuple[str, ...]
 
     def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
-        from fijibridge.features.upsample import UPSAMPLERS
-
-        UPSAMPLERS[self.upsampler](self.tokens, self.shape, rows, cols, out)
+        self.upsampler.block(self.tokens, rows, cols, out)
 
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Channels of single pixels, float32 (n, C): the same values as in a block."""
-        from fijibridge.features.upsample import PICKERS
-
-        return PICKERS[self.upsampler](self.tokens, self.shape, y, x)
+        return self.upsampler.at(self.tokens, y, x)
 
 
 class FeatureStack:
@@ -305,8 +301,15 @@ def extract_features(
                 expected="an encoder made with the recipe",
                 remedy="use ViTEncoder(recipe), or leave the encoder out",
             )
-        own, learnt = encoder.recipe, ("basis", "readout", "readout_classes")
+        own, learnt = encoder.recipe, ("basis", "readout", "readout_classes", "upsampler_weights")
         recipe = replace(own, **{name: getattr(recipe, name) or getattr(own, name) for name in learnt})
+        if recipe.upsampler == "learned" and not recipe.upsampler_weights:
+            from fijibridge.features.learned import read_weights
+
+            recipe = replace(recipe, upsampler_weights=read_weights())
+        from fijibridge.features.upsample import upsampler_of
+
+        upsampler = upsampler_of(recipe, grey)
         for tokens, names in encoder.scales(image):
             if recipe.channels:
                 from fijibridge.features.pca import component_names, fit_basis, project
@@ -314,7 +317,7 @@ def extract_features(
                 if not recipe.basis:
                     recipe = replace(recipe, basis=fit_basis(tokens, recipe.channels))
                 tokens, names = project(tokens, recipe.basis, recipe.channels), component_names(recipe.channels)
-            parts.append(TokensPart(tokens, grey.shape, recipe.upsampler, names))
+            parts.append(TokensPart(tokens, upsampler, names))
     stack = FeatureStack(grey.shape, parts, recipe)
     if recipe.readout and not recipe.network:  # a network's channels come first, from a room above
         from fijibridge.features.readout import read_out

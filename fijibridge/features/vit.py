@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,20 @@ def _check_fits(recipe: FeatureRecipe, network: Any) -> None:
         )
 
 
+def shifted(pixels: Any, down: float, right: float) -> Any:
+    """An image (C, Y, X) that shows at each place what is `down` and `right` pixels further; bicubic, mirrored at the
+    borders."""
+    import torch
+
+    height, width = pixels.shape[-2:]
+    y, x = (torch.arange(length) + 0.5 + shift for length, shift in ((height, down), (width, right)))
+    place = torch.stack(torch.meshgrid(2 * x / width - 1, 2 * y / height - 1, indexing="xy"), dim=-1)
+    found = torch.nn.functional.grid_sample(
+        pixels[None], place[None].float(), mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return found[0]
+
+
 class ViTEncoder:
     """An encoder with its weights, ready to turn images into tokens.
 
@@ -180,7 +195,10 @@ class ViTEncoder:
         Returns
         -------
         ndarray, float32, shape (gy, gx, C)
-            The blocks' channels one after the other; the grid covers the image without its data bar exactly.
+            The blocks' channels one after the other; the grid covers the image without its data bar exactly. With
+            ``upsampler="strided"`` it is twice as dense as that of the patches: the ViT sees the image four times,
+            moved by a quarter of a patch up or down, left or right, so that patches overlap by half (Amir et al. 2021,
+            arXiv 2112.05814; Docherty et al. 2024, arXiv 2410.19836), and the four grids are interleaved.
         """
         return self._tokens(image, self.recipe.enlargement, self.recipe.blocks)
 
@@ -198,12 +216,25 @@ class ViTEncoder:
         pixels = torch.nn.functional.interpolate(
             pixels[None], size=size, mode="bicubic", align_corners=False, antialias=enlargement < 1
         )[0]
+        if self.recipe.upsampler != "strided":
+            return self._pass(pixels, blocks, image.name)
+        out = np.empty((2 * grid[0], 2 * grid[1], self.width * len(blocks)), np.float32)
+        for down, right in product((0, 1), repeat=2):
+            moved = shifted(pixels, (down - 0.5) * self.patch / 2, (right - 0.5) * self.patch / 2)
+            out[down::2, right::2] = self._pass(moved, blocks, image.name)
+        return out
+
+    def _pass(self, pixels: Any, blocks: Sequence[int], name: str) -> np.ndarray:
+        """Tokens of an enlarged image of whole patches."""
+        import torch
+
+        grid = (pixels.shape[1] // self.patch, pixels.shape[2] // self.patch)
         total = torch.zeros((*grid, self.width * len(blocks)))
         weight = torch.zeros((*grid, 1))
         side = max(8, round(self.recipe.tile / self.patch))
         work = list(tiles(grid, side, overlap_of(side, self.recipe.position)))
         mean = torch.zeros((*work[0].weight.shape, total.shape[-1]))
-        with bar(f"ViT features of {image.name}", len(work)) as steps, torch.inference_mode():
+        with bar(f"ViT features of {name}", len(work)) as steps, torch.inference_mode():
             for first in range(0, len(work), TILES_AT_ONCE):
                 batch = work[first : first + TILES_AT_ONCE]
                 for tile, found in zip(batch, self._run(pixels, batch, blocks), strict=True):

@@ -27,8 +27,10 @@ from fijibridge.operations.results import (
     Databar,
     Out,
     Overwrite,
+    UpsamplerWeights,
     Weights,
     block_numbers,
+    own_upsampler,
     peak_memory_mib,
     write_report,
 )
@@ -67,6 +69,7 @@ def features(
     enlargement: Enlargement = FeatureRecipe.enlargement,
     position: Position = FeatureRecipe.position,
     upsampler: Upsampler = FeatureRecipe.upsampler,
+    upsampler_weights: UpsamplerWeights = None,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
     network: Annotated[
@@ -111,13 +114,15 @@ def features(
         enlargement=enlargement,
         position=position,
         upsampler=upsampler,
+        upsampler_weights=own_upsampler(upsampler_weights, upsampler),
         tile=tile,
         classical=classical,
         network=str(network) if network else "",
         detector=detector,
     )
     stages = Stages()
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(image, classifier, weights)) as folder:
+    inputs = (image, classifier, weights, upsampler_weights)
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
             count = count_slices(image)
             wanted = slice_numbers(slices, count)

@@ -31,11 +31,13 @@ from fijibridge.operations.results import (
     PresetEnlargement,
     Probabilities,
     Uncertainty,
+    UpsamplerWeights,
     Weights,
     about_classifier,
     block_numbers,
     chosen_coarse_blocks,
     forest_prediction,
+    own_upsampler,
     write_report,
     write_segmentation,
 )
@@ -69,6 +71,7 @@ def segment(
     enlargement: PresetEnlargement = 0.0,
     position: Position = FeatureRecipe.position,
     upsampler: Upsampler = FeatureRecipe.upsampler,
+    upsampler_weights: UpsamplerWeights = None,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
     network: Annotated[
@@ -117,6 +120,7 @@ def segment(
         enlargement=enlargement or None,
         position=position,
         upsampler=upsampler,
+        upsampler_weights=own_upsampler(upsampler_weights, upsampler),
         tile=tile,
         classical=classical,
         network=str(network) if network else "",
@@ -134,7 +138,8 @@ def segment(
         checkpoint=weights,
     )
     stages = Stages()
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(image, labels, weights)) as folder:
+    inputs = (image, labels, weights, upsampler_weights)
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
             if (slices := count_slices(image)) > 1:
                 raise ImageError(
