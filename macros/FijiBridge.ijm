@@ -302,7 +302,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, importance, minimum_size, fill_holes, mode_filter, roi, weights, threads, heap, overwrite
+//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, upsampler_weights, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, importance, minimum_size, fill_holes, mode_filter, roi, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -327,7 +327,7 @@ function fbApply(classifier, images, out, options) {
 // Write the features of an image as a stack for ImageJ and TWS.
 //   image: micrograph or stack: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, tile, classical, network, detector, detectors, align, databar, slices, weights, threads, overwrite
+//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, upsampler_weights, tile, classical, network, detector, detectors, align, databar, slices, weights, threads, overwrite
 function fbFeatures(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -445,6 +445,17 @@ function fbFineTuneNetwork(network, labels, out, options) {
         + fbPair("labels", fbLabels(labels, id)) + ", "
         + fbPair("out", out);
     return "" + fbCall("fine_tune_network", id, arguments, options);
+}
+
+// Train the learned upsampler on a folder of images.
+//   folder: folder of images; nothing has to be labelled
+//   out: folder for the results; it appears when they are complete
+//   options: encoder, block, target, crops, crop, steps, rate, seed, databar, weights, threads, overwrite
+function fbTrainUpsampler(folder, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("folder", folder) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("train_upsampler", id, arguments, options);
 }
 
 // Segment a simulated micrograph with known truth.

@@ -73,6 +73,7 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
         "recipe": classifier,
         "dataset": sample / "dataset",
         "network": sample / "network",
+        "folder": sample,
     }
     return [str(out if key == "out" else known[key]) for key in placed(name)[0]]
 
@@ -89,8 +90,10 @@ def options_for(name: str, sample: Path) -> str:
     if "network" in name:
         wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
         wanted["encoder"] = "plain"
-    if name == "bias":
+    if name in ("bias", "train_upsampler"):
         wanted |= {"encoder": "test_vit", "weights": str(sample / "vit.safetensors")}
+    if name == "train_upsampler":
+        wanted |= {"crops": "2", "crop": "64", "steps": "2"}
     if name == "simulate":
         wanted |= {"count": "2", "workers": "1"}
     if name in ("segment", "features"):

@@ -114,6 +114,7 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
         "recipe": trained / "out" / "classifier",
         "dataset": trained / "dataset",
         "network": trained / "network",
+        "folder": trained,
     }
     return {key: str(out if key == "out" else known[key]) for key in placed(name)[0]}
 
@@ -126,8 +127,10 @@ def fast(name: str, sample: Path) -> str:
     if "network" in name:
         wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
         wanted["encoder"] = "plain"
-    if name == "bias":
+    if name in ("bias", "train_upsampler"):
         wanted |= {"encoder": "test_vit", "weights": str(sample / "vit.safetensors")}
+    if name == "train_upsampler":
+        wanted |= {"crops": "2", "crop": "64", "steps": "2"}
     if name == "simulate":
         wanted |= {"count": "2", "workers": "1"}
     if name in ("segment", "features"):

@@ -94,7 +94,7 @@ def test_both_engines_find_what_matters(weka, samples):
         assert set(np.argsort(-found)[:2]) == {0, 1}
 
 
-def test_importances_of_a_segmenter(trained, tmp_path):
+def test_importances_of_a_segmenter(java, trained, tmp_path):
     assert trained.feature_importances_.shape == (len(trained.forest_.feature_names),)
     assert trained.feature_importances_.sum() == pytest.approx(1)
     assert trained.oob_confusion_.shape == (3, 3)
@@ -107,7 +107,7 @@ def test_importances_of_a_segmenter(trained, tmp_path):
     np.testing.assert_array_equal(again.oob_confusion_, trained.oob_confusion_)
 
 
-def test_a_classifier_of_old_has_no_confusion(trained, tmp_path):
+def test_a_classifier_of_old_has_no_confusion(java, trained, tmp_path):
     trained.save(tmp_path / "saved")
     path = tmp_path / "saved" / "classifier.json"
     index = json.loads(path.read_text(encoding="utf-8"))

@@ -71,7 +71,7 @@ def _stored(out: Path) -> dict:
 def test_segment_writes_all(done):
     out, _ = done
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    wanted = {"labels.tif", "probabilities.tif", "overlay.png", "report.json"}
+    wanted = {"labels.tif", "probabilities.tif", "overlay.png", "confusion.csv", "report.json"}
     wanted |= {"classifier/classifier.json", "classifier/forest.safetensors"}
     assert files - {"classifier/classifier.model"} == wanted
     assert ("classifier/classifier.model" in files) == (find_java() is not None)

@@ -37,6 +37,7 @@ import numpy as np
 from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.recipe import FeatureRecipe
 from fijibridge.features.stack import FeatureStack, Part, TokensPart
+from fijibridge.features.upsample import Upsampler
 
 # Inverse strength of the L2 penalty on standardised features; 0.002 and 0.2 segmented the tuning images a little worse.
 REGULARISATION = 0.02
@@ -327,18 +328,18 @@ def read_out(stack: FeatureStack, recipe: FeatureRecipe) -> FeatureStack:
     of_plain, of_tokens = image_statistics(stack)
     weights = model.token_weights / of_tokens.spread[:, None]
     offset = model.offset - (of_tokens.mean / of_tokens.spread) @ model.token_weights
-    parts, maps, starts = [], [], [0, 0]
+    parts, maps, upsamplers, starts = [], [], [], [0, 0]
     for part in stack.parts:
         is_vit = isinstance(part, TokensPart)
         own = slice(starts[is_vit], starts[is_vit] + len(part.names))
         starts[is_vit] = own.stop
         if is_vit:
             maps.append(np.stack([row @ weights[own].astype(np.float32) for row in part.tokens]))
+            upsamplers.append(part.upsampler)
         else:
             parts.append(StandardisedPart(part, of_plain.mean[own], of_plain.spread[own]))
-    upsampler = tokens[0].upsampler if tokens else recipe.upsampler
     names = seen_names([], recipe.readout_classes)
-    parts.append(ReadoutPart(replace(model, offset=offset), tuple(maps), stack.shape[:2], upsampler, names))
+    parts.append(ReadoutPart(replace(model, offset=offset), tuple(maps), tuple(upsamplers), names))
     return FeatureStack(stack.shape[:2], parts, recipe)
 
 
@@ -366,17 +367,14 @@ class ReadoutPart:
 
     model: Readout
     maps: tuple[np.ndarray, ...]
-    shape: tuple[int, int]
-    upsampler: str
+    upsamplers: tuple[Upsampler, ...]
     names: tuple[str, ...]
 
     def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
-        from fijibridge.features.upsample import UPSAMPLERS
-
         logits = np.zeros(out.shape)
-        for own in self.maps:
+        for own, upsampler in zip(self.maps, self.upsamplers, strict=True):
             layer = np.empty(out.shape, np.float32)
-            UPSAMPLERS[self.upsampler](own, self.shape, rows, cols, layer)
+            upsampler.block(own, rows, cols, layer)
             logits += layer
         model = self.model
         _probabilities(before, model.low, model.high, model.plain_weights, model.offset, logits, out)

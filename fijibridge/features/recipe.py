@@ -19,7 +19,14 @@ Position = Annotated[
     Literal[tuple(WAYS)],
     Param("the ViT's positional bias; " + "; ".join(f"{name}: {way.help}" for name, way in WAYS.items())),
 ]
-Upsampler = Annotated[Literal["bilinear"], Param("from the patch grid to pixels")]
+Upsampler = Annotated[
+    Literal["bilinear", "guided", "learned", "strided", "scale"],
+    Param(
+        "from the patch grid to pixels; guided: joint bilateral, along the image's edges; learned: the same, along "
+        "what a small network sees; strided: the ViT sees the image four times, moved by half a patch; scale: enlarged "
+        "twice as much; both at 4 times the cost"
+    ),
+]
 Tile = Annotated[
     int,
     Param("side of a tile of the enlarged image; 0: 280, or 784 with position mean", low=0, high=4096, unit="px"),
@@ -53,8 +60,8 @@ class FeatureRecipe:
         A name in :data:`fijibridge.features.ways.WAYS`. ``"template"`` takes away what the tiles of an image have in
         common at each place (:mod:`.position`). ``"mean"`` replaces the position embedding by its mean over the grid:
         no positional bias whatever the image, but less accurate. ``"keep"`` leaves the bias.
-    upsampler : {"bilinear"}
-        From the patch grid to pixels.
+    upsampler : {"bilinear", "guided", "learned", "strided", "scale"}
+        From the patch grid to pixels, see :mod:`fijibridge.features.upsample`.
     tile : int
         Side of a tile in pixels of the enlarged image, about, 112 to 4096; the ViT sees one tile at a time. 0 becomes
         280, or 784 with ``position="mean"``.
@@ -82,6 +89,9 @@ class FeatureRecipe:
     basis : str
         The components, filled in from the first image seen (:mod:`fijibridge.features.pca` tells the format), so that
         all further images are projected with the same numbers.
+    upsampler_weights : str
+        Of ``upsampler="learned"``, filled in when features are made: the weights' file as text
+        (:func:`fijibridge.features.learned.read_weights`), so that a classifier holds its own.
 
     Raises
     ------
@@ -109,6 +119,7 @@ class FeatureRecipe:
     readout: str = field(default="", repr=False)
     readout_classes: tuple[str, ...] = ()
     detectors: tuple[str, ...] = ()
+    upsampler_weights: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         self._put("blocks", int)
@@ -148,6 +159,10 @@ class FeatureRecipe:
             from fijibridge.detectors import check_names
 
             check_names((self.detector, *self.detectors))
+        if self.upsampler_weights:
+            from fijibridge.features.learned import check_text
+
+            check_text(self.upsampler_weights)
         # timm hands the blocks out in rising order, each once, whatever the order asked for
         for name in ("blocks", "coarse_blocks") if self.has_vit else ():
             chosen = getattr(self, name)
@@ -183,8 +198,9 @@ class FeatureRecipe:
     @property
     def scales(self) -> tuple[tuple[str, float, tuple[int, ...]], ...]:
         """Letter in the channels' names, enlargement and blocks of each scale that the ViT sees."""
-        fine = ("b", self.enlargement, self.blocks)
-        return (fine, ("h", self.enlargement / 2, self.coarse_blocks)) if self.coarse_blocks else (fine,)
+        enlargement = self.enlargement * (2 if self.upsampler == "scale" else 1)
+        fine = ("b", enlargement, self.blocks)
+        return (fine, ("h", enlargement / 2, self.coarse_blocks)) if self.coarse_blocks else (fine,)
 
     @property
     def has_vit(self) -> bool:
@@ -213,13 +229,16 @@ class FeatureRecipe:
         ignored = {"weights_source", "weights_licence"}
         if not self.has_vit and not other.has_vit:
             ignored |= {"blocks", "enlargement", "position", "upsampler", "tile", "percentiles", "weights_sha256"}
-            ignored |= {"channels", "basis", "coarse_blocks", "readout", "readout_classes"}
+            ignored |= {"channels", "basis", "coarse_blocks", "readout", "readout_classes", "upsampler_weights"}
+        if self.upsampler != "learned" or other.upsampler != "learned":
+            ignored |= {"upsampler_weights"}
         if bool(self.network) == bool(other.network):
             ignored |= {"network"} if self.network else {"network", "network_sha256", "detector"}
         if self.detectors and other.detectors:
             ignored -= {"detector"}  # the first of them
         if as_request:
             learnt = ("weights_sha256", "basis", "network_sha256", "readout", "readout_classes", "detectors")
+            learnt += ("upsampler_weights",)
             ignored |= {name for name in learnt if not (getattr(self, name) and getattr(other, name))}
         names = [own.name for own in fields(self) if own.name not in ignored]
         return [
@@ -234,11 +253,23 @@ class FeatureRecipe:
             return f"components {self.basis_digest}" if self.basis else "none yet"
         if name == "readout":
             return f"a linear model {_digest(self.readout)}" if self.readout else "none"
+        if name == "upsampler_weights":
+            return f"SHA-256 {self.upsampler_sha256}" if self.upsampler_weights else "none yet"
         return repr(getattr(self, name))
 
+    @property
+    def upsampler_sha256(self) -> str:
+        """Of the learned upsampler's weights' file; empty where there is none."""
+        if not self.upsampler_weights:
+            return ""
+        from fijibridge.features.learned import digest
+
+        return digest(self.upsampler_weights)
+
     def to_brief(self) -> dict[str, Any]:
-        """:meth:`to_json` for a report: basis and linear model, which can take megabytes, as their digests."""
-        return {**self.to_json(), "basis": self.basis_digest, "readout": _digest(self.readout)}
+        """:meth:`to_json` for a report: what can take megabytes as its digest."""
+        digests = {"basis": self.basis_digest, "readout": _digest(self.readout)}
+        return {**self.to_json(), **digests, "upsampler_weights": self.upsampler_sha256}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -14,6 +14,7 @@ from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.recipe import FeatureRecipe
 
 if TYPE_CHECKING:
+    from fijibridge.features.upsample import Upsampler
     from fijibridge.features.vit import ViTEncoder
     from fijibridge.images import Image
 
@@ -61,20 +62,15 @@ class TokensPart:
     """Tokens of a ViT, or components of them, on its patch grid, upsampled where they are wanted."""
 
     tokens: np.ndarray
-    shape: tuple[int, int]
-    upsampler: str
+    upsampler: Upsampler
     names: tuple[str, ...]
 
     def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
-        from fijibridge.features.upsample import UPSAMPLERS
-
-        UPSAMPLERS[self.upsampler](self.tokens, self.shape, rows, cols, out)
+        self.upsampler.block(self.tokens, rows, cols, out)
 
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Channels of single pixels, float32 (n, C): the same values as in a block."""
-        from fijibridge.features.upsample import PICKERS
-
-        return PICKERS[self.upsampler](self.tokens, self.shape, y, x)
+        return self.upsampler.at(self.tokens, y, x)
 
 
 class FeatureStack:
@@ -313,6 +309,7 @@ def extract_features(
                 remedy="use ViTEncoder(recipe), or leave the encoder out",
             )
         found, learnt = encoder.recipe, ("basis", "readout", "readout_classes", "detector", "detectors")
+        learnt += ("upsampler_weights",)
         recipe = replace(found, **{name: getattr(recipe, name) or getattr(found, name) for name in learnt})
         maps = [(detector, *scale) for detector, own in seen for scale in encoder.scales(own)]
         if recipe.channels:
@@ -324,8 +321,15 @@ def extract_features(
                 recipe = replace(recipe, basis=basis)
             names = component_names(recipe.channels)
             maps = [(detector, project(tokens, recipe.basis, recipe.channels), names) for detector, tokens, _ in maps]
+        if recipe.upsampler == "learned" and not recipe.upsampler_weights:
+            from fijibridge.features.learned import read_weights
+
+            recipe = replace(recipe, upsampler_weights=read_weights())
+        from fijibridge.features.upsample import upsampler_of
+
+        upsamplers = {detector: upsampler_of(recipe, own.grey[own.field]) for detector, own in seen}
         for detector, tokens, names in maps:
-            parts.append(TokensPart(tokens, shape, recipe.upsampler, feature_names(detector, names)))
+            parts.append(TokensPart(tokens, upsamplers[detector], feature_names(detector, names)))
     stack = FeatureStack(shape, parts, recipe)
     if recipe.readout and not recipe.network:  # a network's channels come first, from a room above
         from fijibridge.features.readout import read_out

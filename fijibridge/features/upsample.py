@@ -1,14 +1,78 @@
-"""Upsamplers: features on the patch grid -> features on pixels, block by block. Choices by name in ``UPSAMPLERS``."""
+"""Upsamplers: features on the patch grid -> features on pixels, block by block.
+
+By name, in a recipe's ``upsampler``:
+
+``bilinear``: between the centres of the patches.
+``scale``: the same on a grid twice as dense, the ViT's own of the image enlarged twice as much.
+``strided``: the same on a grid twice as dense, of four views, see :meth:`fijibridge.features.vit.ViTEncoder.tokens`.
+``guided``: along the image's edges, see :mod:`.joint`.
+``learned``: the same with what a small network sees in place of the grey value, see :mod:`.learned`.
+
+All are linear in the features, and their weights sum to 1: a linear model may be applied on the patch grid.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numba
 import numpy as np
 
-# (tokens (gy, gx, C), image shape (Y, X), rows, cols, out (h, w, C)) -> None
-UpsampleInto = Callable[[np.ndarray, tuple[int, int], slice, slice, np.ndarray], None]
+if TYPE_CHECKING:
+    from fijibridge.features.recipe import FeatureRecipe
+
+# Chosen on the tuning images, see benchmarks/upsamplers.py.
+SMOOTHING = 1.0  # of the guide, in pixels
+CONTRAST = 0.1  # of the guide, where the image's darkest and brightest are 0 and 1
+
+
+class Upsampler(Protocol):
+    """Of one image, for patch grids of any size that cover it."""
+
+    def block(self, tokens: np.ndarray, rows: slice, cols: slice, out: np.ndarray) -> None:
+        """Features of a block of pixels.
+
+        Parameters
+        ----------
+        tokens : ndarray, float32, shape (gy, gx, C)
+            Features on the patch grid, which covers the image exactly.
+        rows, cols : slice
+            The block wanted, in pixels, with start and stop.
+        out : ndarray, float32, shape (h, w, C)
+            Filled in place; a view of a wider array serves.
+        """
+
+    def at(self, tokens: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Features of single pixels, float32 (n, C): the same values as in a block.
+
+        Parameters
+        ----------
+        tokens : ndarray, float32, shape (gy, gx, C)
+        y, x : ndarray of int, shape (n,)
+            Rows and columns.
+        """
+
+
+def upsampler_of(recipe: FeatureRecipe, grey: np.ndarray) -> Upsampler:
+    """The recipe's upsampler for one image.
+
+    Parameters
+    ----------
+    recipe : FeatureRecipe
+        With the weights of a learned upsampler.
+    grey : ndarray, shape (Y, X)
+        In its own units, without a data bar.
+    """
+    if recipe.upsampler == "guided":
+        from fijibridge.features.joint import Joint, grey_guide
+
+        return Joint(grey_guide(grey, recipe.percentiles, SMOOTHING, CONTRAST))
+    if recipe.upsampler == "learned":
+        from fijibridge.features.joint import Joint
+        from fijibridge.features.learned import learned_guide
+
+        return Joint(learned_guide(grey, recipe.percentiles, recipe.upsampler_weights))
+    return Bilinear(grey.shape)
 
 
 def _lerp(length: int, cells: int, span: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -91,5 +155,16 @@ def bilinear_at(tokens: np.ndarray, shape: tuple[int, int], y: np.ndarray, x: np
     return out
 
 
-UPSAMPLERS: dict[str, UpsampleInto] = {"bilinear": bilinear}
-PICKERS = {"bilinear": bilinear_at}  # the same at single pixels
+class Bilinear:
+    """Bilinear interpolation on an image of ``shape`` pixels."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+
+    def block(self, tokens: np.ndarray, rows: slice, cols: slice, out: np.ndarray) -> None:
+        """See :class:`Upsampler`."""
+        bilinear(tokens, self.shape, rows, cols, out)
+
+    def at(self, tokens: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """See :class:`Upsampler`."""
+        return bilinear_at(tokens, self.shape, y, x)

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,20 @@ def _check_fits(recipe: FeatureRecipe, network: Any) -> None:
         )
 
 
+def shifted(pixels: Any, down: float, right: float) -> Any:
+    """An image (C, Y, X) that shows at each place what is `down` and `right` pixels further; bicubic, mirrored at the
+    borders."""
+    import torch
+
+    height, width = pixels.shape[-2:]
+    y, x = (torch.arange(length) + 0.5 + shift for length, shift in ((height, down), (width, right)))
+    place = torch.stack(torch.meshgrid(2 * x / width - 1, 2 * y / height - 1, indexing="xy"), dim=-1)
+    found = torch.nn.functional.grid_sample(
+        pixels[None], place[None].float(), mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return found[0]
+
+
 class ViTEncoder:
     """An encoder with its weights, ready to turn images into tokens.
 
@@ -196,9 +211,13 @@ class ViTEncoder:
         Returns
         -------
         ndarray, float32, shape (gy, gx, C)
-            The blocks' channels one after the other; the grid covers the image without its data bar exactly.
+            The blocks' channels one after the other; the grid covers the image without its data bar exactly. With
+            ``upsampler="strided"`` it is twice as dense as that of the patches: the ViT sees the image four times,
+            moved by a quarter of a patch up or down, left or right, so that patches overlap by half (Amir et al. 2021,
+            arXiv 2112.05814; Docherty et al. 2024, arXiv 2410.19836), and the four grids are interleaved.
         """
-        return self._tokens(image, self.recipe.enlargement, self.recipe.blocks)
+        _, enlargement, blocks = self.recipe.scales[0]
+        return self._tokens(image, enlargement, blocks)
 
     def scales(self, image: Image) -> Iterator[tuple[np.ndarray, tuple[str, ...]]]:
         """Tokens as of :meth:`tokens` and their names, scale by scale."""
@@ -209,7 +228,8 @@ class ViTEncoder:
         """Made, or those of the same pixels seen lately."""
         pixels, recipe = self._input(image), self.recipe
         seen = hashlib.sha256(pixels.numpy()).digest(), tuple(pixels.shape)
-        how = recipe.weights_sha256, recipe.position, recipe.tile, self.device, enlargement, tuple(blocks)
+        strided = recipe.upsampler == "strided"
+        how = recipe.weights_sha256, recipe.position, recipe.tile, strided, self.device, enlargement, tuple(blocks)
         return latest_tokens.get((*seen, *how), lambda: self._made(pixels, image.name, enlargement, blocks))
 
     def _made(self, pixels: Any, name: str, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
@@ -220,6 +240,19 @@ class ViTEncoder:
         pixels = torch.nn.functional.interpolate(
             pixels[None], size=size, mode="bicubic", align_corners=False, antialias=enlargement < 1
         )[0]
+        if self.recipe.upsampler != "strided":
+            return self._view(pixels, name, blocks)
+        out = np.empty((2 * grid[0], 2 * grid[1], self.width * len(blocks)), np.float32)
+        for down, right in product((0, 1), repeat=2):
+            moved = shifted(pixels, (down - 0.5) * self.patch / 2, (right - 0.5) * self.patch / 2)
+            out[down::2, right::2] = self._view(moved, name, blocks)
+        return out
+
+    def _view(self, pixels: Any, name: str, blocks: Sequence[int]) -> np.ndarray:
+        """Tokens of an enlarged image of whole patches."""
+        import torch
+
+        grid = (pixels.shape[1] // self.patch, pixels.shape[2] // self.patch)
         overlap = overlap_of(self._side, self.recipe.position)
         work = list(tiles(grid, self._side, overlap))
         with bar(f"ViT features of {name}", len(work) * self.way.tilings) as steps, torch.inference_mode():

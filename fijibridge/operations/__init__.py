@@ -20,6 +20,7 @@ CATALOGUE = {
     "train_network": "fijibridge.operations.train_network",
     "segment_network": "fijibridge.operations.segment_network",
     "fine_tune_network": "fijibridge.operations.fine_tune_network",
+    "train_upsampler": "fijibridge.operations.train_upsampler",
     "demo": "fijibridge.operations.demo",
     "doctor": "fijibridge.operations.doctor",
 }

@@ -37,8 +37,10 @@ from fijibridge.operations.results import (
     Databar,
     Out,
     Overwrite,
+    UpsamplerWeights,
     Weights,
     block_numbers,
+    own_upsampler,
     peak_memory_mib,
     write_report,
 )
@@ -77,6 +79,7 @@ def features(
     enlargement: Enlargement = FeatureRecipe.enlargement,
     position: Position = FeatureRecipe.position,
     upsampler: Upsampler = FeatureRecipe.upsampler,
+    upsampler_weights: UpsamplerWeights = None,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
     network: Annotated[
@@ -123,6 +126,7 @@ def features(
         enlargement=enlargement,
         position=position,
         upsampler=upsampler,
+        upsampler_weights=own_upsampler(upsampler_weights, upsampler),
         tile=tile,
         classical=classical,
         network=str(network) if network else "",
@@ -133,7 +137,7 @@ def features(
         chosen, _ = read_recipe(classifier)
         detector = chosen.detector
     paths = detector_files(image, detector, detectors)
-    inputs = (classifier, weights, *paths.values())
+    inputs = (classifier, weights, upsampler_weights, *paths.values())
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
             count = count_joined(paths)

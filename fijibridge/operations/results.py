@@ -45,6 +45,10 @@ Probabilities = Annotated[bool, Param("write the class probabilities too")]
 Weights = Annotated[
     Path | None, Param("file with the encoder's weights, instead of cache, hub or offline source", role="file")
 ]
+UpsamplerWeights = Annotated[
+    Path | None,
+    Param("for upsampler learned: a file of your own, as train-upsampler writes it; else the package's", role="file"),
+]
 Heap = Annotated[str, Param("Java's memory, such as 4g; empty: a third of the machine's, 8g at most")]
 
 
@@ -62,6 +66,29 @@ def block_numbers(text: str) -> tuple[int, ...]:
         raise SettingsError(
             f"blocks = {text!r}", expected="numbers separated by commas, such as 6 or 3,6", remedy="check the list"
         ) from error
+
+
+def own_upsampler(path: Path | None, upsampler: str) -> str:
+    """Weights of a user's own upsampler as a recipe has them; empty without.
+
+    Raises
+    ------
+    SettingsError
+        A file for another upsampler than the learned one.
+    WeightsError
+        A file that does not fit.
+    """
+    if path is None:
+        return ""
+    if upsampler != "learned":
+        raise SettingsError(
+            f"upsampler_weights = {path} with upsampler = {upsampler!r}",
+            expected="upsampler learned, the one that has weights",
+            remedy="set upsampler to learned, or leave upsampler_weights out",
+        )
+    from fijibridge.features.learned import read_weights
+
+    return read_weights(path)
 
 
 def chosen_coarse_blocks(text: str, channels: int) -> tuple[int, ...] | None:

@@ -42,11 +42,13 @@ from fijibridge.operations.results import (
     PresetEnlargement,
     Probabilities,
     Uncertainty,
+    UpsamplerWeights,
     Weights,
     about_classifier,
     block_numbers,
     chosen_coarse_blocks,
     forest_prediction,
+    own_upsampler,
     write_confusion,
     write_report,
     write_segmentation,
@@ -82,6 +84,7 @@ def segment(
     enlargement: PresetEnlargement = 0.0,
     position: Position = FeatureRecipe.position,
     upsampler: Upsampler = FeatureRecipe.upsampler,
+    upsampler_weights: UpsamplerWeights = None,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
     network: Annotated[
@@ -139,6 +142,7 @@ def segment(
         enlargement=enlargement or None,
         position=position,
         upsampler=upsampler,
+        upsampler_weights=own_upsampler(upsampler_weights, upsampler),
         tile=tile,
         classical=classical,
         network=str(network) if network else "",
@@ -157,7 +161,7 @@ def segment(
     )
     stages = Stages()
     paths = detector_files(image, detector, detectors)
-    inputs = (labels, weights, *paths.values())
+    inputs = (labels, weights, upsampler_weights, *paths.values())
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
         with stages("reading"):
             if (slices := count_joined(paths)) > 1:
