@@ -1,7 +1,7 @@
 """Mean IoU on real micrographs: sparse labels train, whole images are scored.
 
     python benchmarks/segmentation.py [--part own transfer third few] [--presets fast default best]
-        [--reader linear forest] [--position template keep mean] [--engines sklearn weka] [--seeds 3] [--data DIR]
+        [--reader linear forest] [--position preset keep mean] [--engines sklearn weka] [--seeds 3] [--data DIR]
 
 own: each image's labels train, the image is scored. transfer: two images train, the others of their set are scored.
 third: labels of one third of the image alone (every third that has all classes). few: a tenth of the strokes.
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=["default"], choices=list(PRESETS))
     parser.add_argument("--reader", nargs="+", default=["linear"], choices=["linear", "forest"])
     parser.add_argument("--engines", nargs="+", default=["sklearn"], choices=["sklearn", "weka"])
-    parser.add_argument("--position", nargs="+", default=[fb.FeatureRecipe.position])
+    parser.add_argument("--position", nargs="+", default=["preset"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tuning-only", action="store_true")
     arguments = parser.parse_args()
@@ -200,7 +200,11 @@ def main() -> None:
         print(
             "| | mean IoU ± spread of seeds | tuning images | other images | goal |\n|---|---|---|---|---|", flush=True
         )
-        maker = {"recipe": preset_recipe(name, position=position), "reader": reader, "engine": engine}
+        maker = {
+            "recipe": preset_recipe(name, position=None if position == "preset" else position),
+            "reader": reader,
+            "engine": engine,
+        }
         measure(paths, maker, name, arguments)
 
 

@@ -206,6 +206,8 @@ def test_few_labels_of_two_classes(tiny_vit):
 
 def test_presets():
     assert preset_recipe() == FeatureRecipe(**PRESETS["default"])
+    assert preset_recipe("best").position == "template+flips"
+    assert preset_recipe("best", position="keep").position == "keep"
     assert preset_recipe("fast", enlargement=None, blocks=(3,)).blocks == (3,)
     assert preset_recipe("default", encoder="test_vit").blocks == (2, 3)  # 6 blocks in place of 12
     with pytest.raises(SettingsError, match="one of fast, default, best"):

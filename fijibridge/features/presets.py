@@ -14,13 +14,13 @@ from fijibridge.weights import DEFAULT_ENCODER
 
 Preset = Annotated[
     Literal["fast", "default", "best"],
-    Param("how much the ViT does: which blocks see the image at which enlargement, where these are not given"),
+    Param("how much the ViT does: which blocks see the image, how often and how enlarged, where this is not given"),
 ]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"enlargement": 1.0, "blocks": (6, 9)},
     "default": {"enlargement": 2.0, "blocks": (3, 6), "coarse_blocks": (6, 9)},
-    "best": {"enlargement": 2.0, "blocks": (3, 6, 9), "coarse_blocks": (6, 9)},
+    "best": {"enlargement": 2.0, "blocks": (3, 6, 9), "coarse_blocks": (6, 9), "position": "template+flips"},
 }
 
 

@@ -15,9 +15,10 @@ from fijibridge.weights import DEFAULT_ENCODER
 Encoder = Annotated[str, Param("timm's name of a ViT, or 'none' for classical features alone")]
 Channels = Annotated[int, Param("ViT channels kept by principal components; 0: all", low=0, high=4096)]
 Enlargement = Annotated[float, Param("enlargement of the image before the ViT sees it", low=0.25, high=8)]
-Position = Annotated[
-    Literal[tuple(WAYS)],
-    Param("the ViT's positional bias; " + "; ".join(f"{name}: {way.help}" for name, way in WAYS.items())),
+_ways = "; ".join(f"{name}: {way.help}" for name, way in WAYS.items())
+Position = Annotated[Literal[tuple(WAYS)], Param(f"the ViT's positional bias; {_ways}")]
+PresetPosition = Annotated[
+    Literal[("preset", *WAYS)], Param(f"the ViT's positional bias; preset: as the preset has it; {_ways}")
 ]
 Upsampler = Annotated[
     Literal["bilinear", "guided", "learned", "strided", "scale"],

@@ -33,3 +33,6 @@ class Anchor(Protocol):
 
     def raised(self, index: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
         """Logits that a cut makes more agreement of than the (Z, Y, X) phases have; None where they agree."""
+
+    def surrounded(self, phase: int) -> np.ndarray:
+        """(Z, Y, X) bool: where all around is the phase as far as is known, so that nothing tells of a gap in it."""

@@ -110,8 +110,7 @@ class _Level:
         phases = len(exemplars.first)
         self.fractions = anchor.fractions() if anchor else exemplars.fractions
         self.wanted = torch.tensor(self.fractions, dtype=torch.float32, device=device)
-        self.held = anchor is not None
-        self._anchor = anchor
+        self.anchor = anchor
         self._settings = settings
         self._losses: list[tuple[PatchLoss | None, VggLoss | None, Terms]] = []
         for axis in range(3):
@@ -137,8 +136,8 @@ class _Level:
         import torch
 
         total = self._losses[0][2].fractions(volume, self.wanted)
-        if self._anchor:
-            total = total + self._anchor.loss(volume, self.factor)
+        if self.anchor:
+            total = total + self.anchor.loss(volume, self.factor)
         for axis, (patches, vgg, terms) in enumerate(self._losses):
             size = volume.shape[axis + 1]
             count = self._settings.slices_per_step
@@ -274,7 +273,7 @@ class _Run:
                 }
         steps = self.level.steps
         finest = self.level.factor == 1
-        shares = _HELD_SEPARATIONS if self.level.held else _SEPARATIONS
+        shares = _HELD_SEPARATIONS if self.level.anchor else _SEPARATIONS
         parting = {math.ceil(share * steps) for share in shares} if finest and self.settings.separate else set()
         while self.done < steps:
             if self.done in parting:
@@ -319,10 +318,13 @@ class _Run:
         flat = allowed.detach().flatten(1).cpu().numpy()
         index = cut(flat, self.level.fractions).reshape(self.level.shape)
         for phase, _ in self.exemplars.first:
-            share = excess(index, self.exemplars, phase, *([_HELD_MARGIN] if self.level.held else []))
+            share = excess(index, self.exemplars, phase, *([_HELD_MARGIN] if self.level.anchor else []))
             if share == 0:
                 continue
-            where = torch.from_numpy(surplus_contacts(index == phase, share, self.settings.seed)).to(self.logits.device)
+            surplus = surplus_contacts(index == phase, share, self.settings.seed)
+            if self.level.anchor:
+                surplus &= ~self.level.anchor.surrounded(phase)
+            where = torch.from_numpy(surplus).to(self.logits.device)
             if self.barrier is None:
                 self.barrier = torch.zeros_like(self.logits)
             # not where a voxel is given, or another phase was forbidden: some phase must stay possible

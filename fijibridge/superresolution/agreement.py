@@ -237,6 +237,18 @@ class Agreement:
             self._cache[key] = torch.from_numpy(np.ascontiguousarray(getattr(self.coarse, name))).to(device)
         return self._cache[key]
 
+    def surrounded(self, phase: int) -> np.ndarray:
+        """(Z, Y, X) bool: fine voxels whose coarse voxel, and the 26 around it, show the phase; none of a phase that
+        the coarse volume cannot tell from others."""
+        from scipy import ndimage
+
+        group = next(number for number, phases in enumerate(self.coarse.groups) if phase in phases)
+        if len(self.coarse.groups[group]) > 1:
+            inside = np.zeros(self.coarse.shape, bool)
+        else:
+            inside = ndimage.binary_erosion(self.coarse.labels == group, np.ones((3, 3, 3)), border_value=1)
+        return inside.repeat(self.factor, 0).repeat(self.factor, 1).repeat(self.factor, 2)
+
     def agreeing(self, index: np.ndarray) -> np.ndarray:
         """(z, y, x) bool: coarse voxels whose group is that of the coarse volume (by its labels)."""
         counts = np.stack([self._counted(np.isin(index, group)) for group in self.coarse.groups])
