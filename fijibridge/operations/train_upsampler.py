@@ -42,7 +42,7 @@ def train_upsampler(
     """Train the learned upsampler on a folder of images.
 
     It learns to bring the ViT's features of a patch grid to one twice as dense, with reference to the image. Of a stack
-    the first slice is used. The trained file is given to segment and features as --upsampler-weights.
+    the first slice is used. The trained file is given to segment and features as upsampler_weights.
 
     Writes upsampler.safetensors and report.json.
 
