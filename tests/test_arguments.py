@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fijibridge.doors.arguments import arguments_of, kind_of, parameters_of, parse_options, report_lines
@@ -71,6 +71,7 @@ def test_every_parameter_of_every_operation_takes_what_a_macro_gives(name, data)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
+@settings(suppress_health_check=[HealthCheck.too_slow])  # one draw a parameter
 @given(data=st.data())
 def test_no_parameter_takes_another_type(name, data):
     parameters = parameters_of(name)

@@ -484,6 +484,23 @@ def test_ended_half_way(here, master, engine, ending, status, request):
     assert tree(here) == before
 
 
+@pytest.mark.parametrize(("ending", "status"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_ended_while_a_compiled_module_is_imported(shell, monkeypatch, ending, status):
+    """Such an import makes an ImportError of what interrupts it."""
+    from fijibridge.operations import segment
+
+    def imports(*_, **__):
+        try:
+            raise ending
+        except BaseException as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr(segment, "check", imports)
+    done = shell(*SEGMENT)
+    assert done.status == status
+    assert ("interrupted; nothing was written" in done.err) == (status == 130)
+
+
 def test_an_option_of_several_files_takes_all_that_follow():
     from fijibridge.doors.cli import repeated
 

@@ -70,7 +70,9 @@ def _command(name: str) -> Callable[..., None]:
         except BridgeError as error:
             print(f"fijibridge {shown}: {error}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ImportError) as error:
+            if not isinstance(_ending(error), KeyboardInterrupt):
+                raise
             kept = "--resume goes on from what was kept" if "resume" in hints else "nothing was written"
             print(f"fijibridge {shown}: interrupted; {kept}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
@@ -201,7 +203,18 @@ def main(argv: list[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ImportError as error:
+        if not isinstance(_ending(error), SystemExit):
+            raise
+        return TERMINATED
     return 0
+
+
+def _ending(error: BaseException | None) -> BaseException | None:
+    """The end that was asked for, where it fell into the import of a compiled module, which tells its failure alone."""
+    while error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def run() -> None:
