@@ -59,6 +59,7 @@ def good_value(plain, param, draw) -> object:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_parameter_of_every_operation_takes_what_a_macro_gives(name, data):
     parameters = parameters_of(name)
@@ -71,7 +72,7 @@ def test_every_parameter_of_every_operation_takes_what_a_macro_gives(name, data)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-@settings(suppress_health_check=[HealthCheck.too_slow])  # one draw a parameter
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a draw for each of each
 @given(data=st.data())
 def test_no_parameter_takes_another_type(name, data):
     parameters = parameters_of(name)
