@@ -104,12 +104,12 @@ def test_unevenness_tells_a_volume_that_knows_the_coarse_grid(truth, exemplars):
 def test_dense_regions_are_told(exemplars):
     """Contacts are not parted where the coarse volume shows nothing but the phase."""
     labels = np.zeros((8, 8, 8), np.uint8)
-    labels[1:6, 2:6, 0:4] = 1
+    labels[1:8, 1:7, 0:4] = 1
     coarse = coarse_labels(as_phases(labels, class_names=["rest", "CAM"]), exemplars.first, ["CAM"])
     agreement = tied(coarse, exemplars, 4, replace(FAST, trust="coarse")).agreement
     found = agreement.surrounded(2)
     wanted = np.zeros((32, 32, 32), bool)
-    wanted[8:20, 12:20, 0:12] = True  # at the volume's face what is outside is taken to go on
+    wanted[12:32, 12:20, 0:8] = True  # at the volume's face what is outside is taken to go on
     np.testing.assert_array_equal(found, wanted)
     assert not agreement.surrounded(0).any()  # pores and ISE look the same
 

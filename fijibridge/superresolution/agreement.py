@@ -21,6 +21,7 @@ _SCALE = 1000.0  # brings the loss to the order of the others
 _EVEN = 20.0  # scale of the evenness
 _LOCATED = 30.0  # scale of the likelihood by kriging
 _SURE = 0.02  # least probability of a group in the volume to begin with
+_AROUND = 5  # coarse voxels along a cube of one phase that has no gaps in its middle
 _RAISE = 0.05  # on logits, beyond what is needed
 FWHM = 2.3548  # of a Gaussian, in its standard deviations
 
@@ -238,15 +239,15 @@ class Agreement:
         return self._cache[key]
 
     def surrounded(self, phase: int) -> np.ndarray:
-        """(Z, Y, X) bool: fine voxels whose coarse voxel, and the 26 around it, show the phase; none of a phase that
-        the coarse volume cannot tell from others."""
+        """(Z, Y, X) bool: fine voxels whose coarse voxel, and all within two of it, show the phase; none of a phase
+        that the coarse volume cannot tell from others."""
         from scipy import ndimage
 
         group = next(number for number, phases in enumerate(self.coarse.groups) if phase in phases)
         if len(self.coarse.groups[group]) > 1:
             inside = np.zeros(self.coarse.shape, bool)
         else:
-            inside = ndimage.binary_erosion(self.coarse.labels == group, np.ones((3, 3, 3)), border_value=1)
+            inside = ndimage.binary_erosion(self.coarse.labels == group, np.ones((_AROUND,) * 3), border_value=1)
         return inside.repeat(self.factor, 0).repeat(self.factor, 1).repeat(self.factor, 2)
 
     def agreeing(self, index: np.ndarray) -> np.ndarray:
