@@ -116,7 +116,7 @@ def test_report(done):
     assert stored["recipe"]["encoder"] == "none"
     assert stored["positional_probe_r2"] is None  # no ViT
     assert stored["pixel_size"]["x"] == pytest.approx(25)
-    assert stored["outputs"] == ["labels.tif", "overlay.png", "probabilities.tif"]
+    assert stored["outputs"] == ["confusion.csv", "labels.tif", "overlay.png", "probabilities.tif"]
     assert stored["forest"]["trees"] == 12
     assert stored["versions"]["fijibridge"]
     assert stored["peak_memory_mib"] > 50
@@ -133,7 +133,7 @@ def test_the_same_again(done, sample, tmp_path):
     assert again["forest"]["sha256"] == report["forest"]["sha256"]
     assert (tmp_path / "r" / "labels.tif").read_bytes() == (out / "labels.tif").read_bytes()
     assert not (tmp_path / "r" / "probabilities.tif").exists()
-    assert again["outputs"] == ["labels.tif", "overlay.png"]
+    assert again["outputs"] == ["confusion.csv", "labels.tif", "overlay.png"]
 
 
 def test_engine_weka(java, sample, tmp_path):

@@ -18,9 +18,15 @@ Preset = Annotated[
 ]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"enlargement": 1.0, "blocks": (6, 9)},
-    "default": {"enlargement": 2.0, "blocks": (3, 6), "coarse_blocks": (6, 9)},
-    "best": {"enlargement": 2.0, "blocks": (3, 6, 9), "coarse_blocks": (6, 9), "position": "template+flips"},
+    "fast": {"enlargement": 1.0, "blocks": (6, 9), "upsampler": "guided"},
+    "default": {"enlargement": 2.0, "blocks": (3, 6), "coarse_blocks": (6, 9), "upsampler": "guided"},
+    "best": {
+        "enlargement": 2.0,
+        "blocks": (3, 6, 9),
+        "coarse_blocks": (6, 9),
+        "position": "template+flips",
+        "upsampler": "guided",
+    },
 }
 
 

@@ -20,13 +20,14 @@ Position = Annotated[Literal[tuple(WAYS)], Param(f"the ViT's positional bias; {_
 PresetPosition = Annotated[
     Literal[("preset", *WAYS)], Param(f"the ViT's positional bias; preset: as the preset has it; {_ways}")
 ]
-Upsampler = Annotated[
-    Literal["bilinear", "guided", "learned", "strided", "scale"],
-    Param(
-        "from the patch grid to pixels; guided: joint bilateral, along the image's edges; learned: the same, along "
-        "what a small network sees; strided: the ViT sees the image four times, moved by half a patch; scale: enlarged "
-        "twice as much; both at 4 times the cost"
-    ),
+_upsamplers = (
+    "guided: joint bilateral, along the image's edges; learned: the same, along what a small network sees; strided: "
+    "the ViT sees the image four times, moved by half a patch; scale: enlarged twice as much; both at 4 times the cost"
+)
+_UPSAMPLERS = ("bilinear", "guided", "learned", "strided", "scale")
+Upsampler = Annotated[Literal[_UPSAMPLERS], Param(f"from the patch grid to pixels; {_upsamplers}")]
+PresetUpsampler = Annotated[
+    Literal[("preset", *_UPSAMPLERS)], Param(f"from the patch grid to pixels; preset: as it has it; {_upsamplers}")
 ]
 Tile = Annotated[
     int,

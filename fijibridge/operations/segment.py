@@ -16,8 +16,8 @@ from fijibridge.features.recipe import (
     Encoder,
     FeatureRecipe,
     PresetPosition,
+    PresetUpsampler,
     Tile,
-    Upsampler,
 )
 from fijibridge.operations.detector_images import (
     Align,
@@ -83,7 +83,7 @@ def segment(
     channels: Channels = FeatureRecipe.channels,
     enlargement: PresetEnlargement = 0.0,
     position: PresetPosition = "preset",
-    upsampler: Upsampler = FeatureRecipe.upsampler,
+    upsampler: PresetUpsampler = "preset",
     upsampler_weights: UpsamplerWeights = None,
     tile: Tile = FeatureRecipe.tile,
     classical: Classical = FeatureRecipe.classical,
@@ -141,7 +141,7 @@ def segment(
         channels=channels,
         enlargement=enlargement or None,
         position=None if position == "preset" else position,
-        upsampler=upsampler,
+        upsampler=None if upsampler == "preset" else upsampler,
         upsampler_weights=own_upsampler(upsampler_weights, upsampler),
         tile=tile,
         classical=classical,
