@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 # what ImageJ opens: images and tables; the first are shown first
 _SHOWN = (".tif", ".tiff", ".csv")
+_BESIDE = ("confusion.csv", "importance.csv")  # tables that come with images: to be read where they are wanted
 DONE, ERROR = "done", "error"
 
 Watch = Callable[[float, str], None]
@@ -83,7 +84,7 @@ def perform(
         )
     folder = Path(report["out"]) if "out" in report else place
     outputs = [folder / output for output in report.get("outputs", [])]
-    shown = [path for path in outputs if path.suffix.lower() in _SHOWN and path.is_file()]
+    shown = [path for path in outputs if path.suffix.lower() in _SHOWN and path.name not in _BESIDE and path.is_file()]
     lines = report_lines({**report, "out": folder if kept else ""} if "out" in report else report)
     lines = [_in_the_users_words(line, place) for line in lines]
     stem = Path(str(report.get("image") or "")).stem
