@@ -84,6 +84,9 @@ class Service:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="operation")
         for name in ("requests", "exchange"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
+        for path in (folder / "exchange").iterdir():
+            if any(path.glob(".*")):  # half written by a service that was killed; ImageJ does not see such names
+                shutil.rmtree(path, ignore_errors=True)
         self.sweep()  # what an older service or a dead macro left
 
     # --- routes ------------------------------------------------------------------------------------------------------
