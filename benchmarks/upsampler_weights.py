@@ -43,8 +43,8 @@ def write_material(folder: Path, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--crops", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--crops", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--target", default="enlarged")
     parser.add_argument("--keep", action="store_true", help="put the weights into the package")
     arguments = parser.parse_args()

@@ -230,6 +230,20 @@ def test_what_a_dead_macro_left_is_swept(tmp_path):
     assert sorted(p.name for p in (tmp_path / "exchange").iterdir()) == ["new"]
 
 
+def test_what_a_killed_service_had_half_written_is_removed(tmp_path):
+    for name in ("exchange/killed/.labels-ab12/labels.tif", "exchange/waiting/image.tif", "exchange/waiting/.DS_Store"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    async def story() -> None:
+        server_module.Service(tmp_path, "token", 1).close()
+
+    asyncio.run(story())
+    assert [p.name for p in (tmp_path / "exchange").iterdir()] == ["waiting"]
+    assert (tmp_path / "exchange/waiting/image.tif").exists()
+
+
 def test_load(running, service_folder):
     """500 calls in a row and 50 at once: no error, no file left, and memory that does not grow."""
     process = psutil.Process(running.pid)

@@ -85,7 +85,7 @@ class Service:
         for name in ("requests", "exchange"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         for path in (folder / "exchange").iterdir():
-            if any(path.glob(".*")):  # half written by a service that was killed; ImageJ does not see such names
+            if any(path.glob(".*-*")):  # an output half written (fijibridge.output) by a service that was killed
                 shutil.rmtree(path, ignore_errors=True)
         self.sweep()  # what an older service or a dead macro left
 

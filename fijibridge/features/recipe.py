@@ -18,7 +18,7 @@ Enlargement = Annotated[float, Param("enlargement of the image before the ViT se
 _ways = "; ".join(f"{name}: {way.help}" for name, way in WAYS.items())
 Position = Annotated[Literal[tuple(WAYS)], Param(f"the ViT's positional bias; {_ways}")]
 PresetPosition = Annotated[
-    Literal[("preset", *WAYS)], Param(f"the ViT's positional bias; preset: as the preset has it; {_ways}")
+    Literal[("preset", *WAYS)], Param(f"the ViT's positional bias; preset: the preset's own; {_ways}")
 ]
 _upsamplers = (
     "guided: joint bilateral, along the image's edges; learned: the same, along what a small network sees; strided: "
@@ -27,7 +27,7 @@ _upsamplers = (
 _UPSAMPLERS = ("bilinear", "guided", "learned", "strided", "scale")
 Upsampler = Annotated[Literal[_UPSAMPLERS], Param(f"from the patch grid to pixels; {_upsamplers}")]
 PresetUpsampler = Annotated[
-    Literal[("preset", *_UPSAMPLERS)], Param(f"from the patch grid to pixels; preset: as it has it; {_upsamplers}")
+    Literal[("preset", *_UPSAMPLERS)], Param(f"from the patch grid to pixels; preset: the preset's own; {_upsamplers}")
 ]
 Tile = Annotated[
     int,

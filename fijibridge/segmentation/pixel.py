@@ -80,7 +80,7 @@ class PixelSegmenter:
     class_colors_ : ndarray of uint8, shape (classes, 3)
     oob_accuracy_ : float or None
         Out-of-bag accuracy at the labelled pixels of a forest trained on them alone. Neighbouring pixels of a stroke
-        are alike, so it flatters.
+        are alike, so it flatters. With ``reader="linear"`` that forest has at most 50 trees and 4,000 of the pixels.
     oob_confusion_ : ndarray of int64, shape (classes, classes), or None
         The same forest's labelled pixels by true class (rows) and class found out of bag (columns).
     feature_importances_ : ndarray of float64, shape (features of the forest,)
