@@ -162,9 +162,11 @@ class FeatureRecipe:
 
             check_names((self.detector, *self.detectors))
         if self.upsampler_weights:
-            from fijibridge.features.learned import check_text
+            from fijibridge.features.learned import check_channels, check_text
 
             check_text(self.upsampler_weights)
+            if self.upsampler == "learned" and self.channels:
+                check_channels(self.upsampler_weights, self.channels)
         # timm hands the blocks out in rising order, each once, whatever the order asked for
         for name in ("blocks", "coarse_blocks") if self.has_vit else ():
             chosen = getattr(self, name)
