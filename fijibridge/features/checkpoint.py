@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fijibridge.errors import SettingsError, WeightsError
 
 LARGEST = 128 * 2**20  # bytes of a checkpoint
@@ -136,6 +134,8 @@ def read_checkpoint(path: Path) -> bytes:
     except (TypeError, ValueError) as error:
         raise _refused(path, "a config that is not of plain values") from error
     data = save({name: own.detach().clone().contiguous() for name, own in state.items()}, metadata=about)
+    if not is_checkpoint(data):
+        raise _refused(path, f"a state dict of another network: {_few(sorted(state))}")
     if wrong := misfit(data):
         raise _refused(path, wrong)
     return data
@@ -223,13 +223,14 @@ def _no_layout(why: str) -> SettingsError:
 
 def misfit(data: bytes) -> str:
     """Why a safetensors file is no checkpoint of this layout; empty if it is."""
+    import torch
     from safetensors import SafetensorError
-    from safetensors.numpy import load
+    from safetensors.torch import load
 
     try:
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError):
-        return "no safetensors file of numbers"
+        return "no safetensors file"
     try:
         wanted = layout_of(data).shapes()
     except SettingsError as error:
@@ -240,18 +241,18 @@ def misfit(data: bytes) -> str:
     if extra := sorted(set(arrays) - set(wanted)):
         parts.append(f"has {_few(extra)}")
     shared = sorted(set(wanted) & set(arrays))
-    if other := [f"{name} is {arrays[name].shape}, not {wanted[name]}" for name in shared
-                 if arrays[name].shape != wanted[name]]:  # fmt: skip
+    told = {name: tuple(arrays[name].shape) for name in shared}
+    if other := [f"{name} is {told[name]}, not {wanted[name]}" for name in shared if told[name] != wanted[name]]:
         parts.append(_few(other, "; "))
     for name in shared:
         own = arrays[name]
         if name.endswith(_COUNTER):
             continue
-        if own.dtype not in (np.float16, np.float32, np.float64):
-            parts.append(f"{name} is {own.dtype}, no floating point")
-        elif not np.isfinite(own).all():
+        if own.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            parts.append(f"{name} is {str(own.dtype).removeprefix('torch.')}, no floating point")
+        elif not own.isfinite().all():
             parts.append(f"{name} is not finite")
-        elif name.endswith("running_var") and own.min(initial=0) < 0:
+        elif name.endswith("running_var") and (own < 0).any():
             parts.append(f"{name} is negative")
     return "; ".join(parts[:6])
 

@@ -34,19 +34,7 @@ import numpy as np
 
 from fijibridge.features.checkpoint import Layout, layout_of
 from fijibridge.features.latest import LatestTokens
-from fijibridge.features.planes import (
-    Convolution,
-    Cut,
-    Span,
-    averaged,
-    doubled_places,
-    ends,
-    grown,
-    joined,
-    nearest_places,
-    pixel_places,
-    tensor,
-)
+from fijibridge.features.planes import Axis, Convolution, Cut, grown, resampled, tensor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PIECE = 256  # side of a piece in the network's pixels, about; smaller ones compute more at their borders
@@ -119,63 +107,6 @@ class Network:
 def network_of(data: bytes, device: str) -> Network:
     """:meth:`Network.of`, the latest two kept."""
     return Network.of(data, device)
-
-
-class Axis:
-    """What each layer must give, along one axis, for a span of the image's pixels.
-
-    Parameters
-    ----------
-    layout : Layout
-    cells : int
-        Patches.
-    pixels : int
-        Of the image.
-    span : (int, int)
-        Pixels wanted.
-
-    Attributes
-    ----------
-    sizes : list of int
-        Pixels of the network's image and of its halves; one at least.
-    steps : list of int
-        Cells on the way up, before each doubling.
-    index, weight : ndarray
-        Of :func:`pixel_places`, on the doubled last step.
-    last : (int, int)
-        Span of the last convolution's result; `hidden` is what that sees.
-    guides, own, doubled : list of (int, int)
-        Spans of the halved images, before the convolutions of each step, and after its doubling.
-    first : (int, int)
-        Patches.
-    """
-
-    def __init__(self, layout: Layout, cells: int, pixels: int, span: Span) -> None:
-        depth, radius = layout.depth, layout.kernel // 2
-        self.sizes = [cells * layout.patch]
-        for _ in range(depth):
-            self.sizes.append(max(1, self.sizes[-1] // 2))
-        self.steps = [cells, *self.sizes[depth - 1 : 0 : -1]]
-        fine = 2 * self.steps[-1]
-        index, self.weight = pixel_places(span, pixels, self.sizes[0])
-        self.index = nearest_places((0, self.sizes[0]), fine, self.sizes[0])[index]
-        self.last = ends(self.index)
-        wanted = self.hidden = grown(self.last, 1, fine)
-        self.own, self.doubled = [(0, 0)] * depth, [(0, 0)] * depth
-        for i in range(depth - 1, -1, -1):
-            size = self.steps[i]
-            self.doubled[i] = grown(wanted, radius, 2 * size)
-            low, high, _ = doubled_places(self.doubled[i], size)
-            self.own[i] = grown((int(low[0]), int(high[-1]) + 1), 2 * radius, size)
-            before = 2 * self.steps[i - 1] if i else cells
-            wanted = ends(nearest_places(self.own[i], before, size))
-        self.first = grown(wanted, 4, cells)
-        self.guides = [*self.own[:0:-1], ends(nearest_places(self.own[0], self.sizes[depth], cells))]
-        self.guides.insert(0, (self.sizes[0], 0))  # nothing yet
-        for i in range(depth, 0, -1):
-            start, stop = grown(self.guides[i], 2, self.sizes[i])
-            pooled = 2 * start, min(2 * stop, self.sizes[i - 1])
-            self.guides[i - 1] = joined(self.guides[i - 1], pooled)
 
 
 class Convolutional:
@@ -262,11 +193,11 @@ class Convolutional:
                 own = slice(first, first + layout.channels)
                 hidden = self._hidden(tokens[..., own], guides, axes)
                 if self.weights is None:
-                    out[..., own] = self._features(hidden, axes, *self.network.last)
+                    out[..., own] = self._features(hidden, axes, self.network.last)
                 else:
-                    weights = tensor(self.weights[own], hidden.values).double()
-                    last = [torch.tensordot(weights.T, part.double(), 1).float() for part in self.network.last]
-                    out += self._features(hidden, axes, *last)
+                    weights = tensor(self.weights[own].T, hidden.values).double()
+                    last = (torch.tensordot(weights, part.double(), 1).float() for part in self.network.last)
+                    out += self._features(hidden, axes, Convolution(*last))
         return out
 
     def _picture(self, grid: tuple[int, int]) -> Cut:
@@ -327,17 +258,18 @@ class Convolutional:
             cut = cut.doubled([axis.doubled[i] for axis in axes]).convolved(single, padding, active=False)
         return cut.cropped([axis.hidden for axis in axes])
 
-    def _features(self, hidden: Cut, axes: Sequence[Axis], weight: Any, bias: Any) -> np.ndarray:
-        """The last convolution's result as means over the image's pixels, float32 (h, w, C).
+    def _features(self, hidden: Cut, axes: Sequence[Axis], last: Convolution) -> np.ndarray:
+        """The last convolution's result at the image's pixels, float32 (h, w, C).
 
-        Both are linear: the means of what each of the nine places of the kernel sees are taken first, and multiplied.
+        It and the way to the image's pixels are linear, so what each of the nine places of its kernel sees is brought
+        there first: its hundreds of channels are never there at the network's pixels, of which there are more.
         """
         values = hidden.padded(1, self.network.layout.padding)
-        (up, left), (height, width) = (axis.last[0] for axis in axes), (len(axis.index) for axis in axes)
-        total = bias[:, None]
-        for right in range(3):
-            narrow = averaged(values, 1, axes[1].index - left + right, axes[1].weight)
+        (top, left), (height, width) = (axis.last[0] for axis in axes), (len(axis.index) for axis in axes)
+        total = last.bias.repeat(height * width, 1)
+        for across in range(3):
+            narrow = resampled(values, 1, axes[1].index - left + across, axes[1].weight)
             for down in range(3):
-                small = averaged(narrow, 0, axes[0].index - up + down, axes[0].weight)
-                total = total + weight[:, :, down, right] @ small[0].flatten(1)
-        return total.T.reshape(height, width, -1).cpu().numpy()
+                small = resampled(narrow, 0, axes[0].index - top + down, axes[0].weight)
+                total.addmm_(small[0].flatten(1).T, last.weight[:, :, down, across].T)
+        return total.view(height, width, -1).cpu().numpy()

@@ -1,6 +1,7 @@
 """Parts of planes of features, in the coordinates of the whole plane: a part is what it would be in the whole.
 
-So a network of convolutions, halvings and doublings gives the same features piece by piece, see :mod:`.convolutional`.
+So a network of convolutions, halvings and doublings gives the same features piece by piece, see :mod:`.convolutional`:
+:class:`Axis` tells which part of each layer a piece needs, :class:`Cut` is such a part.
 Where a cell of a resized plane comes from is told as torch does it, in float32.
 """
 
@@ -9,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fijibridge.features.checkpoint import Layout
 
 SLOPE = 0.01  # of the leaky ReLU below 0
 
@@ -31,12 +35,13 @@ def nearest_places(span: Span, before: int, after: int) -> np.ndarray:
     return np.minimum(np.floor(np.arange(*span, dtype=np.float32) * scale).astype(np.int64), before - 1)
 
 
-def doubled_places(span: Span, before: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of a plane of ``before`` cells doubled with corners on corners: lower cell, upper cell, weight of the upper."""
+def doubled_places(span: Span, before: int) -> tuple[np.ndarray, np.ndarray]:
+    """What cells of a plane of ``before`` cells doubled, corners on corners, take of it: indices and weights (n, 2)."""
     scale = np.float32(before - 1) / np.float32(2 * before - 1)
     place = np.arange(*span, dtype=np.float32) * scale
     low = np.minimum(place.astype(np.int64), before - 1)
-    return low, np.minimum(low + 1, before - 1), place - low.astype(np.float32)
+    upper = place - low.astype(np.float32)
+    return np.stack([low, np.minimum(low + 1, before - 1)], axis=1), np.stack([1 - upper, upper], axis=1)
 
 
 def pixel_places(span: Span, pixels: int, seen: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +74,62 @@ def ends(places: np.ndarray) -> Span:
 def joined(one: Span, other: Span) -> Span:
     """What covers both."""
     return min(one[0], other[0]), max(one[1], other[1])
+
+
+class Axis:
+    """What each layer of the convolutional upsampler must give, along one axis, for a span of the image's pixels.
+
+    Parameters
+    ----------
+    layout : Layout
+    cells : int
+        Patches.
+    pixels : int
+        Of the image.
+    span : (int, int)
+        Pixels wanted.
+
+    Attributes
+    ----------
+    sizes : list of int
+        Pixels of the network's image and of its halves; one at least.
+    steps : list of int
+        Cells on the way up, before each doubling.
+    index, weight : ndarray
+        Of :func:`pixel_places`, on the doubled last step.
+    last : (int, int)
+        Span of the last convolution's result; `hidden` is what that sees.
+    guides, own, doubled : list of (int, int)
+        Spans of the halved images, before the convolutions of each step, and after its doubling.
+    first : (int, int)
+        Patches.
+    """
+
+    def __init__(self, layout: Layout, cells: int, pixels: int, span: Span) -> None:
+        depth, radius = layout.depth, layout.kernel // 2
+        self.sizes = [cells * layout.patch]
+        for _ in range(depth):
+            self.sizes.append(max(1, self.sizes[-1] // 2))
+        self.steps = [cells, *self.sizes[depth - 1 : 0 : -1]]
+        fine = 2 * self.steps[-1]
+        index, self.weight = pixel_places(span, pixels, self.sizes[0])
+        self.index = nearest_places((0, self.sizes[0]), fine, self.sizes[0])[index]
+        self.last = ends(self.index)
+        wanted = self.hidden = grown(self.last, 1, fine)
+        self.own, self.doubled = [(0, 0)] * depth, [(0, 0)] * depth
+        for i in range(depth - 1, -1, -1):
+            size = self.steps[i]
+            self.doubled[i] = grown(wanted, radius, 2 * size)
+            self.own[i] = grown(ends(doubled_places(self.doubled[i], size)[0]), 2 * radius, size)
+            before = 2 * self.steps[i - 1] if i else cells
+            wanted = ends(nearest_places(self.own[i], before, size))
+        self.first = grown(wanted, 4, cells)
+        self.guides = [*self.own[:0:-1], ends(nearest_places(self.own[0], self.sizes[depth], cells))]
+        self.guides.insert(0, (self.sizes[0], 0))  # nothing yet
+        for i in range(depth, 0, -1):
+            start, stop = grown(self.guides[i], 2, self.sizes[i])
+            pooled = 2 * start, min(2 * stop, self.sizes[i - 1])
+            self.guides[i - 1] = joined(self.guides[i - 1], pooled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +207,10 @@ class Cut:
 
     def doubled(self, spans: Sequence[Span]) -> Cut:
         """Part of the plane at twice the size, bilinear, corners on corners."""
-        import torch
-
         values = self.values
         for axis in (0, 1):
-            low, high, part = doubled_places(spans[axis], self.size[axis])
-            ends = [tensor(places - self.spans[axis][0], values) for places in (low, high)]
-            weight = tensor(part, values).view([1, 1, -1, 1] if axis == 0 else [1, 1, 1, -1])
-            values = torch.lerp(*(values.index_select(2 + axis, own) for own in ends), weight)
+            index, weight = doubled_places(spans[axis], self.size[axis])
+            values = resampled(values, axis, index - self.spans[axis][0], weight)
         return Cut(values, tuple(spans), (2 * self.size[0], 2 * self.size[1]))
 
 
@@ -164,10 +221,8 @@ def tensor(array: np.ndarray, like: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
 
 
-def averaged(values: Any, axis: int, index: np.ndarray, weight: np.ndarray) -> Any:
-    """Weighted means of rows (axis 0) or columns (axis 1) of (1, C, h, w): those of ``index`` (n, taps)."""
-    total: Any = 0
-    for tap in range(index.shape[1]):
-        own = tensor(weight[:, tap], values).view([-1, 1] if axis == 0 else [1, -1])
-        total = total + own * values.index_select(2 + axis, tensor(index[:, tap], values))
-    return total
+def resampled(values: Any, axis: int, index: np.ndarray, weight: np.ndarray) -> Any:
+    """Weighted means of rows (axis 0) or columns (axis 1) of (1, C, h, w): those of ``index``, both (n, taps)."""
+    mixing = np.zeros((len(index), values.shape[2 + axis]), np.float32)
+    np.add.at(mixing, (np.arange(len(index))[:, None], index), weight)
+    return tensor(mixing, values) @ values if axis == 0 else values @ tensor(mixing.T, values)
