@@ -339,7 +339,7 @@ def test_another_number_of_channels_is_refused_before_the_vit_runs(files, tiny_v
     eight, block = (read_weights(files[number]) for number in (8, 64))
     with pytest.raises(SettingsError, match="for 8 channels, and test_vit with 64 in a block") as caught:
         extract_features(image, replace(TINY, upsampler_weights=eight), checkpoint=tiny_vit)
-    assert "set channels to 8" in caught.value.remedy
+    assert "(set channels to 8)" in caught.value.remedy
     with pytest.raises(SettingsError, match="for 64 channels, and channels = 8 principal components"):
         replace(FEW, upsampler_weights=block)
     assert replace(FEW, upsampler="guided", upsampler_weights=block).channels == 8

@@ -131,7 +131,7 @@ def read_checkpoint(path: Path) -> bytes:
         raise _refused(path, f"tensors of more than {LARGEST // 2**20} MiB together")
     try:
         about = {"config": json.dumps(config)} if config is not None else {}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _refused(path, "a config that is not of plain values") from error
     data = save({name: own.detach().clone().contiguous() for name, own in state.items()}, metadata=about)
     if not is_checkpoint(data):
@@ -181,7 +181,7 @@ def layout_of(data: bytes) -> Layout:
     try:
         config = json.loads(about.pop("__metadata__", {}).get("config", "{}"))
         shapes = {name: tuple(int(length) for length in own["shape"]) for name, own in about.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _no_layout(f"a config that cannot be read ({type(error).__name__})") from error
     if not isinstance(config, dict):
         raise _no_layout(f"a config that is no dict but a {type(config).__name__}")

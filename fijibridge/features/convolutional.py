@@ -17,6 +17,9 @@ the patch grid: so many pixels a patch as in its training, whatever the enlargem
 percentiles, and is all three colours. Features come back to the image's own pixels as means over the area of each, or
 between the pixels' centres where the network saw fewer. They are what the network gives: of the scale of its training.
 
+Not as there: the tokens are those of the recipe's blocks with the positional bias removed, without LoftUp's denoiser;
+components are the recipe's, not those of many views of one image; a colour image is seen grey.
+
 **Pieces.** Every layer is computed for the part of its plane that is wanted, in the coordinates of the whole plane,
 with the borders of the whole alone padded: a piece is what it would be in the whole. So memory does not grow with the
 image. The image is cut into the same pieces whatever is asked for, and the latest are kept.

@@ -134,9 +134,9 @@ def check_channels(text: str, channels: int, patch: int = 0, encoder: str = "") 
         raise SettingsError(
             f"upsampler_weights for {found.channels} channels, and "
             + (f"{encoder} with {channels} in a block" if encoder else f"channels = {channels} principal components"),
-            expected=f"weights for {channels} channels, or channels = {found.channels}",
-            remedy=f"set channels to {found.channels} where the checkpoint was trained on so many principal components "
-            f"(FeatUp's), or take a checkpoint for {channels}",
+            expected=f"weights for {channels} channels",
+            remedy=f"take a checkpoint for {channels} channels; FeatUp's see principal components (set channels "
+            f"to {found.channels}), LoftUp's a block as it is (channels 0)",
         )
     if patch and found.patch != patch:
         raise SettingsError(
