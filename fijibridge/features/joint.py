@@ -91,6 +91,8 @@ class Joint:
         What is compared, in units of the distance at which a patch counts ``exp(-1/2)`` times as much.
     """
 
+    linear = True
+
     def __init__(self, guide: np.ndarray) -> None:
         self.guide = guide
         self.shape = guide.shape[:2]

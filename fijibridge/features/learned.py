@@ -6,8 +6,11 @@ channels of one block of one ViT. Here it makes the few channels of a guide, at 
 go through :mod:`.joint`: so one network serves any encoder, blocks and patch size, upsampling is linear in the features
 and the channels are never all in memory. How it is trained: :mod:`.upsampler_training`.
 
-The network: 3 x 3 convolutions of `WIDTH` channels with the dilations `DILATIONS`, each with a ReLU after it, and a
-1 x 1 convolution to `DEPTH` channels. It sees the grey image between its percentiles, and 17 pixels around each pixel.
+Such a network of theirs may stand in a weights file, too: then it makes the features, see :mod:`.convolutional`.
+
+The network here: 3 x 3 convolutions of `WIDTH` channels with the dilations `DILATIONS`, each with a ReLU after it, and
+a 1 x 1 convolution to `DEPTH` channels. It sees the grey image between its percentiles, and 17 pixels around each
+pixel.
 """
 
 from __future__ import annotations
@@ -16,17 +19,22 @@ import base64
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fijibridge.errors import SettingsError, WeightsError
+from fijibridge.features.checkpoint import LARGEST, Layout, is_checkpoint, layout_of, misfit, read_checkpoint
+
+if TYPE_CHECKING:
+    from fijibridge.features.recipe import FeatureRecipe
+    from fijibridge.features.upsample import Upsampler
 
 WIDTH, DEPTH = 16, 4
 DILATIONS = (1, 2, 4, 8, 2)
 _HALO = sum(DILATIONS)
 _BAND = 128  # rows of the image that the network sees at a time
-_LARGEST = 10 * 2**20  # bytes of a weights file
+_TORCH = (b"PK\x03\x04", b"\x80")  # how a torch file begins, today and of old
 PACKAGED = Path(__file__).with_name("learned_upsampler.safetensors")
 
 
@@ -44,26 +52,32 @@ def read_weights(path: str | Path | None = None) -> str:
     Parameters
     ----------
     path : path, optional
-        A safetensors file as :mod:`.upsampler_training` writes it; that of the package.
+        A safetensors file as :mod:`.upsampler_training` writes it, or a checkpoint as :mod:`.checkpoint` tells, which
+        becomes a safetensors file; that of the package.
 
     Raises
     ------
     WeightsError
-        No such file, no safetensors file, or other arrays than the network's, with their names.
+        No such file, one of another kind, or other arrays than the network's, with their names.
     """
     path = Path(path) if path else PACKAGED
     try:
-        data = path.read_bytes() if path.stat().st_size <= _LARGEST else b""
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise WeightsError(
             f"no weights of an upsampler: {path} ({error.strerror or error})",
-            expected="a file that fijibridge train-upsampler wrote",
+            expected="a file that fijibridge train-upsampler wrote, or a checkpoint of github.com/tldr-group/vulture",
             remedy="check the path, or leave it out for the weights of the package",
         ) from error
-    if wrong := _wrong(data):
+    wrong = f"{size / 2**20:.0f} MiB, more than {LARGEST // 2**20}" if len(data) > LARGEST else ""
+    if not wrong and data.startswith(_TORCH):
+        data = read_checkpoint(path)
+    if wrong := wrong or _wrong(data):
         raise WeightsError(
             f"{path}: {wrong}",
-            expected="a file that fijibridge train-upsampler wrote",
+            expected="a file that fijibridge train-upsampler wrote, or a checkpoint of github.com/tldr-group/vulture",
             remedy="train an upsampler, or leave the path out for the weights of the package",
         )
     return base64.b64encode(data).decode("ascii")
@@ -76,7 +90,7 @@ def check_text(text: str) -> None:
     ------
     SettingsError
     """
-    if wrong := _wrong(_bytes(text)):
+    if wrong := _wrong_text(text):
         raise SettingsError(
             f"upsampler_weights: {wrong}",
             expected="the weights of an earlier recipe",
@@ -89,6 +103,63 @@ def digest(text: str) -> str:
     return hashlib.sha256(_bytes(text)).hexdigest()
 
 
+@lru_cache(maxsize=4)
+def layout(text: str) -> Layout | None:
+    """The sizes of the convolutional upsampler whose weights these are; None for a network that makes a guide."""
+    data = _bytes(text)
+    return layout_of(data) if is_checkpoint(data) else None
+
+
+def check_channels(text: str, channels: int, patch: int = 0, encoder: str = "") -> None:
+    """Refuse weights of a convolutional upsampler of other features than a recipe's.
+
+    Parameters
+    ----------
+    text : str
+        Of :func:`read_weights`.
+    channels : int
+        Of principal components; of a block of the ViT where an encoder is named.
+    patch : int
+        Side of the ViT's patches; 0: not known yet.
+    encoder : str
+
+    Raises
+    ------
+    SettingsError
+    """
+    found = layout(text)
+    if found is None:
+        return
+    if found.channels != channels:
+        raise SettingsError(
+            f"upsampler_weights for {found.channels} channels, and "
+            + (f"{encoder} with {channels} in a block" if encoder else f"channels = {channels} principal components"),
+            expected=f"weights for {channels} channels",
+            remedy=f"take a checkpoint for {channels} channels; FeatUp's see principal components (set channels "
+            f"to {found.channels}), LoftUp's a block as it is (channels 0)",
+        )
+    if patch and found.patch != patch:
+        raise SettingsError(
+            f"upsampler_weights for patches of {found.patch} px, and an encoder with patches of {patch} px",
+            expected=f"weights for patches of {patch} px",
+            remedy=f"take an encoder with patches of {found.patch} px, or another checkpoint",
+        )
+
+
+def upsampler_by(recipe: FeatureRecipe, grey: np.ndarray) -> Upsampler:
+    """The learned upsampler of one image, see :func:`fijibridge.features.upsample.upsampler_of`."""
+    if layout(recipe.upsampler_weights) is None:
+        from fijibridge.features.joint import Joint
+
+        return Joint(learned_guide(grey, recipe.percentiles, recipe.upsampler_weights))
+    from fijibridge.devices import torch_device
+    from fijibridge.features.convolutional import Convolutional, network_of
+    from fijibridge.images import scale_percentiles
+
+    network = network_of(_bytes(recipe.upsampler_weights), torch_device("auto"))
+    return Convolutional(network, scale_percentiles(grey, *recipe.percentiles).astype(np.float32))
+
+
 def _bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
@@ -97,11 +168,17 @@ def _bytes(text: str) -> bytes:
 
 
 @lru_cache(maxsize=4)
+def _wrong_text(text: str) -> str:
+    return _wrong(_bytes(text))
+
+
 def _wrong(data: bytes) -> str:
     """Why a file's bytes are not the network's weights; empty if they are."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if is_checkpoint(data):
+        return misfit(data)
     try:
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError):

@@ -7,7 +7,7 @@ TWS's own features, so that a forest of about 80 features, in Weka or scikit-lea
 One model is fitted for each block and scale, on its channels and the plain ones (TWS's features, a network's
 probabilities), and the models' decision values are averaged: late fusion, which segments better than one model of all
 channels. The mean of linear models is a linear model, so that one is kept. Being linear, it is applied to the tokens
-on the patch grid, and only its values are brought to pixels.
+on the patch grid, and only its values are brought to pixels; where upsampling is not linear, at the pixels.
 
 Every image's features are standardised by their own mean and spread in that image first. Micrographs differ in
 brightness, contrast and noise, which moves features all together; a linear model, unlike a forest, carries such a shift
@@ -30,6 +30,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -71,11 +72,24 @@ class Statistics(NamedTuple):
         return cls(mean + shift, np.where(constant | (spread == 0), 1.0, spread))
 
 
+_known: WeakKeyDictionary[FeatureStack, tuple[Statistics, Statistics]] = WeakKeyDictionary()
+
+
 def image_statistics(stack: FeatureStack) -> tuple[Statistics, Statistics]:
-    """Of a stack's plain channels, at sampled pixels, and of its ViT channels, over the patch grid."""
+    """Of a stack's plain channels, at sampled pixels, and of its ViT channels, over the patch grid; at sampled pixels
+    where upsampling is not linear, for then the features there are others."""
+    if stack not in _known:
+        _known[stack] = _statistics(stack)
+    return _known[stack]
+
+
+def _statistics(stack: FeatureStack) -> tuple[Statistics, Statistics]:
     tokens = [part for part in stack.parts if isinstance(part, TokensPart)]
     plain = [part for part in stack.parts if not isinstance(part, TokensPart)]
-    of_tokens = [Statistics.of(part.tokens, len(part.names)) for part in tokens]
+    of_tokens = []
+    for part in tokens:
+        seen = part.tokens if part.upsampler.linear else [FeatureStack(stack.shape[:2], [part]).sample(_SAMPLED)]
+        of_tokens.append(Statistics.of(seen, len(part.names)))
     joined = Statistics(*(np.concatenate(parts) for parts in zip(*of_tokens, strict=True))) if tokens else None
     few = FeatureStack(stack.shape[:2], plain)
     of_plain = Statistics.of([few.sample(_SAMPLED)] if plain else [], few.shape[2])
@@ -334,8 +348,13 @@ def read_out(stack: FeatureStack, recipe: FeatureRecipe) -> FeatureStack:
         own = slice(starts[is_vit], starts[is_vit] + len(part.names))
         starts[is_vit] = own.stop
         if is_vit:
-            maps.append(np.stack([row @ weights[own].astype(np.float32) for row in part.tokens]))
-            upsamplers.append(part.upsampler)
+            own_weights, upsampler = weights[own].astype(np.float32), part.upsampler
+            if upsampler.linear:
+                maps.append(np.stack([row @ own_weights for row in part.tokens]))
+                upsamplers.append(upsampler)
+            else:
+                maps.append(part.tokens)
+                upsamplers.append(upsampler.weighted(own_weights))
         else:
             parts.append(StandardisedPart(part, of_plain.mean[own], of_plain.spread[own]))
     names = seen_names([], recipe.readout_classes)

@@ -93,12 +93,14 @@ class FeatureRecipe:
         all further images are projected with the same numbers.
     upsampler_weights : str
         Of ``upsampler="learned"``, filled in when features are made: the weights' file as text
-        (:func:`fijibridge.features.learned.read_weights`), so that a classifier holds its own.
+        (:func:`fijibridge.features.learned.read_weights`), so that a classifier holds its own. A checkpoint of the
+        convolutional upsampler (:mod:`fijibridge.features.convolutional`) must have as many channels as a block of the
+        encoder, or `channels` where components are kept.
 
     Raises
     ------
     SettingsError
-        A value outside its range.
+        A value outside its range, or weights of an upsampler for another number of channels.
     """
 
     encoder: Encoder = DEFAULT_ENCODER
@@ -162,9 +164,11 @@ class FeatureRecipe:
 
             check_names((self.detector, *self.detectors))
         if self.upsampler_weights:
-            from fijibridge.features.learned import check_text
+            from fijibridge.features.learned import check_channels, check_text
 
             check_text(self.upsampler_weights)
+            if self.upsampler == "learned" and self.channels:
+                check_channels(self.upsampler_weights, self.channels)
         # timm hands the blocks out in rising order, each once, whatever the order asked for
         for name in ("blocks", "coarse_blocks") if self.has_vit else ():
             chosen = getattr(self, name)

@@ -135,11 +135,17 @@ class FeatureStack:
         """Features of a block, float32 (h, w, F), equal to the same block of the whole."""
         rows, cols = (plain_slice(span, length) for span, length in zip((rows, cols), self.shape[:2], strict=True))
         out = np.empty((rows.stop - rows.start, cols.stop - cols.start, self.shape[2]), np.float32)
+        for part, own in self._columns():
+            part.fill(rows, cols, out[:, :, own], out[:, :, : own.start])
+        return out
+
+    def _columns(self) -> Iterator[tuple[Part, slice]]:
+        """Each part, and where its channels stand."""
         first = 0
         for part in self.parts:
-            part.fill(rows, cols, out[:, :, first : first + len(part.names)], out[:, :, :first])
-            first += len(part.names)
-        return out
+            last = first + len(part.names)
+            yield part, slice(first, last)
+            first = last
 
     def blocks(self, max_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, slice]]:
         """Rows and columns of blocks that cover the stack, each of at most ``max_bytes`` of features.
@@ -163,8 +169,19 @@ class FeatureStack:
                 expected=f"{self.shape[:2]}, as the features",
                 remedy="use the image's own size",
             )
-        place = np.cumsum(mask).reshape(mask.shape) - 1
         samples = np.empty((int(mask.sum()), self.shape[2]), np.float32)
+        rest = []
+        for part, own in self._columns():
+            if isinstance(part, TokensPart) and not part.upsampler.linear:
+                samples[:, own] = part.at(*mask.nonzero())  # all at once: a network's pieces are larger than blocks
+            else:
+                rest.append((part, own))
+        if len(rest) < len(self.parts):
+            if rest:
+                others = FeatureStack(self.shape[:2], [part for part, _ in rest])
+                samples[:, np.r_[tuple(own for _, own in rest)]] = others.at(mask)
+            return samples
+        place = np.cumsum(mask).reshape(mask.shape) - 1
         for rows, cols in self.blocks(BLOCK_BYTES // 4):
             wanted = mask[rows, cols]
             down, across = wanted.any(axis=1).nonzero()[0], wanted.any(axis=0).nonzero()[0]
@@ -180,12 +197,10 @@ class FeatureStack:
         y, x = chosen.nonzero()
         samples = np.empty((len(y), self.shape[2]), np.float32)
         if any(isinstance(part, TokensPart) for part in self.parts):
-            ends = np.cumsum([len(part.names) for part in self.parts])
             others = [part for part in self.parts if not isinstance(part, TokensPart)]
             columns = np.ones(self.shape[2], bool)
-            for part, end in zip(self.parts, ends, strict=True):
+            for part, own in self._columns():
                 if isinstance(part, TokensPart):
-                    own = slice(end - len(part.names), end)
                     samples[:, own], columns[own] = part.at(y + rows.start, x + cols.start), False
             if others:
                 samples[:, columns] = FeatureStack(self.shape[:2], others).block(rows, cols)[y, x]
@@ -298,9 +313,10 @@ def extract_features(
             grey = np.ascontiguousarray(own.grey[own.field])
             parts.append(ClassicalPart(grey, feature_names(detector, CLASSICAL_NAMES)))
     if recipe.has_vit:
-        if encoder is None:
-            from fijibridge.features.vit import ViTEncoder
+        from fijibridge.features.upsample import upsampler_of
+        from fijibridge.features.vit import ViTEncoder, check_fits
 
+        if encoder is None:
             encoder = ViTEncoder(recipe, checkpoint=checkpoint)
         if differences := recipe.differences(encoder.recipe, as_request=True):
             raise FeatureMismatchError(
@@ -311,6 +327,7 @@ def extract_features(
         found, learnt = encoder.recipe, ("basis", "readout", "readout_classes", "detector", "detectors")
         learnt += ("upsampler_weights",)
         recipe = replace(found, **{name: getattr(recipe, name) or getattr(found, name) for name in learnt})
+        check_fits(recipe, encoder.model)  # with the upsampler's weights
         maps = [(detector, *scale) for detector, own in seen for scale in encoder.scales(own)]
         if recipe.channels:
             from fijibridge.features.pca import component_names, fit_basis, project
@@ -325,8 +342,6 @@ def extract_features(
             from fijibridge.features.learned import read_weights
 
             recipe = replace(recipe, upsampler_weights=read_weights())
-        from fijibridge.features.upsample import upsampler_of
-
         upsamplers = {detector: upsampler_of(recipe, own.grey[own.field]) for detector, own in seen}
         for detector, tokens, names in maps:
             parts.append(TokensPart(tokens, upsamplers[detector], feature_names(detector, names)))

@@ -6,9 +6,11 @@ By name, in a recipe's ``upsampler``:
 ``scale``: the same on a grid twice as dense, the ViT's own of the image enlarged twice as much.
 ``strided``: the same on a grid twice as dense, of four views, see :meth:`fijibridge.features.vit.ViTEncoder.tokens`.
 ``guided``: along the image's edges, see :mod:`.joint`.
-``learned``: the same with what a small network sees in place of the grey value, see :mod:`.learned`.
+``learned``: the same with what a small network sees in place of the grey value, see :mod:`.learned`; or by a network
+that makes the features themselves, see :mod:`.convolutional`.
 
-All are linear in the features, and their weights sum to 1: a linear model may be applied on the patch grid.
+All but the last are linear in the features, with weights that sum to 1: a linear model may be applied on the patch
+grid.
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ CONTRAST = 0.1  # of the guide, where the image's darkest and brightest are 0 an
 
 
 class Upsampler(Protocol):
-    """Of one image, for patch grids of any size that cover it."""
+    """Of one image, for patch grids of any size that cover it.
+
+    Attributes
+    ----------
+    linear : bool
+        Whether it is linear in the features, with weights that sum to 1. One that is not has a method ``weighted``, see
+        :meth:`fijibridge.features.convolutional.Convolutional.weighted`.
+    """
+
+    linear: bool
 
     def block(self, tokens: np.ndarray, rows: slice, cols: slice, out: np.ndarray) -> None:
         """Features of a block of pixels.
@@ -68,10 +79,9 @@ def upsampler_of(recipe: FeatureRecipe, grey: np.ndarray) -> Upsampler:
 
         return Joint(grey_guide(grey, recipe.percentiles, SMOOTHING, CONTRAST))
     if recipe.upsampler == "learned":
-        from fijibridge.features.joint import Joint
-        from fijibridge.features.learned import learned_guide
+        from fijibridge.features.learned import upsampler_by
 
-        return Joint(learned_guide(grey, recipe.percentiles, recipe.upsampler_weights))
+        return upsampler_by(recipe, grey)
     return Bilinear(grey.shape)
 
 
@@ -157,6 +167,8 @@ def bilinear_at(tokens: np.ndarray, shape: tuple[int, int], y: np.ndarray, x: np
 
 class Bilinear:
     """Bilinear interpolation on an image of ``shape`` pixels."""
+
+    linear = True
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = shape

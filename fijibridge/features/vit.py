@@ -86,7 +86,7 @@ def _model(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
 
 def _load(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
     network = create_encoder(recipe.encoder)
-    _check_fits(recipe, network)  # before weights are fetched
+    check_fits(recipe, network)  # before weights are fetched
     weights = load_weights(recipe.encoder, checkpoint=checkpoint, model=network)
     network.load_state_dict(weights.state)
     if WAYS[recipe.position].mean_embedding:
@@ -95,8 +95,8 @@ def _load(recipe: FeatureRecipe, checkpoint: Any, device: str) -> _Model:
     return _Model(network, device, weights.sha256, weights.source, weights.licence)
 
 
-def _check_fits(recipe: FeatureRecipe, network: Any) -> None:
-    """Refuse blocks and numbers of channels that a network does not have."""
+def check_fits(recipe: FeatureRecipe, network: Any) -> None:
+    """Refuse blocks and numbers of channels that a network does not have, and an upsampler of other channels."""
     if (last := max(*recipe.blocks, *recipe.coarse_blocks, 0)) > len(network.blocks):
         raise SettingsError(
             f"block {last} of {recipe.encoder}",
@@ -111,6 +111,11 @@ def _check_fits(recipe: FeatureRecipe, network: Any) -> None:
             expected=f"0 (all of them) to {width}",
             remedy="keep fewer channels, or use more blocks",
         )
+    if recipe.upsampler == "learned" and recipe.upsampler_weights:
+        from fijibridge.features.learned import check_channels
+
+        side, encoder = network.patch_embed.patch_size[0], "" if recipe.channels else recipe.encoder
+        check_channels(recipe.upsampler_weights, recipe.channels or network.embed_dim, side, encoder)
 
 
 def shifted(pixels: Any, down: float, right: float) -> Any:
@@ -168,7 +173,7 @@ class ViTEncoder:
         import torch
 
         model = _model(recipe, checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        _check_fits(recipe, model.network)
+        check_fits(recipe, model.network)
         if recipe.weights_sha256 and recipe.weights_sha256 != model.sha256:
             raise FeatureMismatchError(
                 f"weights of {recipe.encoder} with SHA-256 {model.sha256} ({model.source})",

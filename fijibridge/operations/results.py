@@ -47,7 +47,11 @@ Weights = Annotated[
 ]
 UpsamplerWeights = Annotated[
     Path | None,
-    Param("for upsampler learned: a file of your own, as train-upsampler writes it; else the package's", role="file"),
+    Param(
+        "for upsampler learned: a file of your own, as train-upsampler writes it, or a checkpoint (.pth) of "
+        "github.com/tldr-group/vulture; else the package's",
+        role="file",
+    ),
 ]
 Heap = Annotated[str, Param("Java's memory, such as 4g; empty: a third of the machine's, 8g at most")]
 
