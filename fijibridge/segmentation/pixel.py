@@ -217,6 +217,7 @@ class PixelSegmenter:
             FeatureStacks made in different ways.
         """
         import numpy as np
+        from skimage.measure import label
 
         from fijibridge.features import FeatureStack
         from fijibridge.features.readout import group_of
@@ -231,15 +232,16 @@ class PixelSegmenter:
                 remedy="give both lists in the same order",
             )
         unread = replace(self.recipe_ or self._first_recipe or self.recipe, readout="", readout_classes=())
-        stacks, samples, classes, recipe, names = [], [], [], None, ()
-        for image, label in zip(images, labels, strict=True):
+        stacks, samples, classes, strokes, recipe, names = [], [], [], [], None, ()
+        for image, drawn in zip(images, labels, strict=True):
             stack = image if isinstance(image, FeatureStack) else self._features(image, unread)
-            data, found = _label_data(label, stack, image)
+            data, found = _label_data(drawn, stack, image)
             names = _joined_names(names, found)
             mask = data > 0
             stacks.append(stack)
             samples.append(stack.at(mask))
             classes.append(data[mask].astype(np.int64) - 1)
+            strokes.append(label(data, connectivity=2)[mask] + (strokes[-1].max() if strokes else 0))
             if recipe is None:
                 recipe, feature_names = stack.recipe, stack.names
                 unread = recipe or unread  # principal components of the first image serve all
@@ -250,7 +252,7 @@ class PixelSegmenter:
         y = np.concatenate(classes)
         _check_classes(recipe, names)
         if self.reader == "linear" and recipe is not None and any(map(group_of, feature_names)):
-            recipe = self._read(stacks, samples, y, names, recipe)
+            recipe = self._read(stacks, samples, y, np.concatenate(strokes), names, recipe)
         else:
             self.forest_ = self._judged_forest(np.concatenate(samples), y, feature_names, names)
             self.readout_importances_ = None
@@ -261,15 +263,13 @@ class PixelSegmenter:
         return self
 
     def _read(
-        self, stacks: Sequence[FeatureStack], X: Sequence[np.ndarray], y: np.ndarray, names: Sequence[str],
-        recipe: FeatureRecipe,
+        self, stacks: Sequence[FeatureStack], X: Sequence[np.ndarray], y: np.ndarray, strokes: np.ndarray,
+        names: Sequence[str], recipe: FeatureRecipe,
     ) -> FeatureRecipe:  # fmt: skip
         """Fit the linear model, and a forest of its channels, trained on further pixels as well."""
         from fijibridge.segmentation.self_training import learn
 
-        learnt = learn(
-            stacks, X, y, names, self._judged_forest, self._trained_forest, seed=self.seed, n_threads=self.n_threads
-        )
+        learnt = learn(stacks, X, y, strokes, names, self._judged_forest, self._trained_forest, seed=self.seed)
         self.forest_, self.readout_importances_ = learnt.forest, learnt.importances
         return replace(recipe, readout=learnt.model.to_text(), readout_classes=tuple(names))
 

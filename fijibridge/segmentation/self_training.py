@@ -1,13 +1,17 @@
-"""A linear model and a first forest label further pixels, from which the final forest learns as well.
+"""Unlabelled pixels of the image get classes, and linear model and forest learn from these as well.
 
-Few strokes tell a forest little about how its features go together, and nothing of the classes' shares in the image. So
-unlabelled pixels, drawn from the whole images, get the class that a linear model of the features (`readout`) and a
-forest trained on the strokes find together most probable; the final forest learns from both. It is a plain random
-forest of few features, which Weka runs.
+A few strokes tell a model little about how features go together, and nothing of the classes' shares in the image. So
+pixels drawn from the whole images get the class that two find together most probable: label propagation
+(:mod:`.propagation`), which follows the image's own clusters, and a linear model fitted at the labels
+(:mod:`fijibridge.features.readout`), which weighs the features by what tells the classes apart. How far each is to be
+trusted is fitted on strokes that it was not trained on (stacking, Wolpert 1992); where a class has one stroke only, the
+linear model has no say. Then linear model and forest are trained on labelled and further pixels. What predicts is a
+plain random forest of few features, which Weka runs.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +19,6 @@ import numpy as np
 
 from fijibridge.features.readout import (
     Readout,
-    class_shares,
     fit_readout,
     group_of,
     image_statistics,
@@ -25,12 +28,17 @@ from fijibridge.features.readout import (
 from fijibridge.features.stack import FeatureStack
 from fijibridge.forest import Forest
 from fijibridge.segmentation.importance import readout_importances
+from fijibridge.segmentation.propagation import graph_of, places, propagated
 
-FURTHER_PIXELS = 5_000  # drawn in all images together; 10,000 segmented the tuning images alike
-# Of the first forest, which votes with the linear model on further pixels; 200 segmented the tuning images alike.
-FIRST_TREES = 50
+log = logging.getLogger(__name__)
+
+FURTHER_PIXELS = 9_000  # drawn in all images together
+FIRST_TREES = 50  # of the forest trained on the labels alone, for its out-of-bag votes
 MOST_LABELLED = 4_000  # of all images together: more take time, and neighbours in a stroke are alike
 LEAST_OF_CLASS = 500
+MOST_SEEDS = 2_000  # of the labelled pixels that propagate
+FOLDS = 3
+_FLOOR = 1e-3  # least probability that either says
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +50,26 @@ class Learnt:
     importances: dict[str, np.ndarray]
 
 
-def chosen_labelled(y: np.ndarray, seed: int) -> np.ndarray:
-    """Which labelled pixels train: all, or `MOST_LABELLED` drawn at random, and of a rare class `LEAST_OF_CLASS`.
+def chosen_labelled(y: np.ndarray, seed: int, most: int = MOST_LABELLED, least: int = LEAST_OF_CLASS) -> np.ndarray:
+    """Which labelled pixels train: all, or `most` drawn at random, and of a rare class `least`.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
         Their classes.
     seed : int
+    most, least : int
 
     Returns
     -------
     ndarray of int64, shape (m,)
         Places in `y`, in order.
     """
-    if len(y) <= MOST_LABELLED:
+    if len(y) <= most:
         return np.arange(len(y))
     rng, kept = np.random.default_rng(seed), []
     for own in (np.flatnonzero(y == k) for k in np.unique(y)):
-        share = max(round(len(own) * MOST_LABELLED / len(y)), LEAST_OF_CLASS)
+        share = max(round(len(own) * most / len(y)), least)
         kept.append(rng.choice(own, min(share, len(own)), replace=False))
     return np.sort(np.concatenate(kept))
 
@@ -69,12 +78,12 @@ def learn(
     stacks: Sequence[FeatureStack],
     samples: Sequence[np.ndarray],
     y: np.ndarray,
+    strokes: np.ndarray,
     class_names: Sequence[str],
     train_first: Callable[..., Forest],
     train: Callable[..., tuple[Forest, float | None]],
     *,
     seed: int,
-    n_threads: int,
 ) -> Learnt:
     """Fit the linear model, and a forest of its channels, trained on further pixels as well.
 
@@ -86,11 +95,12 @@ def learn(
         Features at the labelled pixels of each.
     y : ndarray of int64, shape (n,)
         Their classes, 0 to K - 1.
+    strokes : ndarray of int64, shape (n,)
+        Their strokes, numbered in any way, each of one class.
     class_names : sequence of str
     train_first, train : callable
         Train a forest: (samples, classes, feature names, class names).
-    seed, n_threads : int
-        0 threads: all cores.
+    seed : int
 
     Returns
     -------
@@ -106,43 +116,112 @@ def learn(
         further.append(standardised(stack.sample(each, seed + i), vit, statistics))
     few = chosen_labelled(y, seed)
     known, unknown, y = np.concatenate(labelled)[few], np.concatenate(further), y[few]
-    first = train_first(known, y, names, class_names, most_trees=FIRST_TREES)
-    model = fit_readout(known, y, names, len(class_names), unknown)
-    read = [model.probabilities(part[:, ~vit], part[:, vit]) for part in (known, unknown)]
-    trained = np.bincount(y, minlength=len(class_names)) / len(y)
-    found = further_classes(first, unknown, read[1], trained, n_threads or None)
-    seen = [np.hstack([part[:, ~vit], own]) for part, own in zip((known, unknown), read, strict=True)]
+    train_first(known, y, names, class_names, most_trees=FIRST_TREES)
+    found = further_classes(known, y, strokes[few], unknown, names, len(class_names), seed)
+    both, classes = np.concatenate([known, unknown]), np.concatenate([y, found])
+    model = fit_readout(both, classes, names, len(class_names), unknown)
+    seen = np.hstack([both[:, ~vit], model.probabilities(both[:, ~vit], both[:, vit])])
     plain = np.array(names)[~vit].tolist()
-    both = np.concatenate(seen), np.concatenate([y, found])
-    forest, _ = train(*both, seen_names(plain, class_names), class_names, out_of_bag=False)
+    forest, _ = train(seen, classes, seen_names(plain, class_names), class_names, out_of_bag=False)
     return Learnt(model, forest, readout_importances(model, unknown, names))
 
 
 def further_classes(
-    first: Forest, samples: np.ndarray, linear: np.ndarray, trained: np.ndarray, n_threads: int | None
+    known: np.ndarray,
+    y: np.ndarray,
+    strokes: np.ndarray,
+    unknown: np.ndarray,
+    names: Sequence[str],
+    n_classes: int,
+    seed: int,
 ) -> np.ndarray:
-    """Classes of unlabelled pixels by a forest and a linear model together.
-
-    The forest's probabilities are corrected to the classes' shares among the pixels; then the geometric mean of both.
+    """Classes of unlabelled pixels by label propagation and a linear model together.
 
     Parameters
     ----------
-    first : Forest
-        Trained on the labels alone.
-    samples : ndarray, float32, shape (n, F)
-        The forest's features.
-    linear : ndarray, shape (n, K)
-        Probabilities of the linear model, corrected already.
-    trained : ndarray, shape (K,)
-        The classes' shares among the labels.
-    n_threads : int, optional
+    known : ndarray, float32, shape (n, F)
+        Standardised features at labelled pixels.
+    y, strokes : ndarray of int64, shape (n,)
+        Their classes and strokes.
+    unknown : ndarray, float32, shape (m, F)
+        Of the unlabelled ones.
+    names : sequence of str
+        Of the features.
+    n_classes : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64, shape (m,)
+        0 to n_classes - 1.
+    """
+    vit, count = np.array([bool(group_of(name)) for name in names]), len(unknown)
+    seeds = chosen_labelled(y, seed, MOST_SEEDS, LEAST_OF_CLASS // 2)
+    graph = graph_of(places(np.concatenate([unknown, known[seeds]]), vit, count, seed))
+
+    def both(train: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of all pixels of the graph by propagation, and of those wanted by the linear model, with `train` known."""
+        model = fit_readout(known[train], y[train], names, n_classes, unknown)
+        classes = np.concatenate([np.full(count, -1), np.where(train[seeds], y[seeds], -1)])
+        return propagated(graph, classes, n_classes), model.probabilities(wanted[:, ~vit], wanted[:, vit])
+
+    heldout, parts = folds(y, strokes), []
+    for fold in range(heldout.max() + 1):
+        apart = heldout == fold
+        walks, linear = both(~apart, known[seeds][apart[seeds]])
+        parts.append((walks[count:][apart[seeds]], linear, y[seeds][apart[seeds]]))
+    trust = stacked(*map(np.concatenate, zip(*parts, strict=True))) if parts else (1.0, 0.0)
+    walks, linear = both(np.ones(len(y), bool), unknown)
+    walks = walks[:count]
+    reached = walks.any(1)
+    joined = trust[0] * np.log(walks + _FLOOR) + trust[1] * np.log(linear + _FLOOR)
+    log.info("further pixels: propagation %.2f, linear model %.2f, %d out of reach", *trust, (~reached).sum())
+    return np.where(reached, joined.argmax(1), linear.argmax(1))
+
+
+def folds(y: np.ndarray, strokes: np.ndarray) -> np.ndarray:
+    """Which pixels are held out together: whole strokes, of each class in turn.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        0 to K - 1.
+        0 to FOLDS - 1; all -1 where a class has one stroke only.
     """
-    votes = first.predict_proba(np.ascontiguousarray(samples), n_threads=n_threads) + 1e-3
-    shares = class_shares(votes / votes.sum(1, keepdims=True), trained)
-    votes = votes * np.divide(shares, trained, out=np.zeros_like(shares), where=trained > 0)
-    return ((linear + 1e-4) * votes / votes.sum(1, keepdims=True)).argmax(1)
+    found = np.full(len(y), -1)
+    for k in np.unique(y):
+        own = np.unique(strokes[y == k])
+        if len(own) < 2:
+            return np.full(len(y), -1)
+        place = np.searchsorted(own, strokes[y == k])
+        found[y == k] = place % min(FOLDS, len(own))
+    return found
+
+
+def stacked(walks: np.ndarray, linear: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Powers of two probabilities whose product, normalised, tells held-out classes best.
+
+    Parameters
+    ----------
+    walks, linear : ndarray, shape (n, K)
+    y : ndarray of int, shape (n,)
+        The true classes; each class counts alike.
+
+    Returns
+    -------
+    (float, float)
+        Least mean of the log loss, with a slight penalty on their squares.
+    """
+    from scipy.optimize import minimize
+
+    logs = np.log(np.stack([walks, linear]) + _FLOOR)
+    there, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
+    weight = 1 / (counts[inverse] * len(there))
+
+    def loss(powers: np.ndarray) -> float:
+        joined = np.tensordot(powers, logs, 1)
+        joined -= joined.max(1, keepdims=True)
+        right = joined[np.arange(len(y)), y] - np.log(np.exp(joined).sum(1))
+        return float(-(weight * right).sum() + 1e-3 * (powers**2).sum())
+
+    best = minimize(loss, [1.0, 0.5], bounds=[(0.1, 10), (0, 10)]).x
+    return float(best[0]), float(best[1])
