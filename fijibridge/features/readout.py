@@ -23,10 +23,12 @@ pixel is no extrapolation), P x K and T x K weights in row order.
 from __future__ import annotations
 
 import base64
+import os
 import re
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -34,6 +36,7 @@ from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fijibridge.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.recipe import FeatureRecipe
@@ -200,8 +203,9 @@ def group_of(name: str) -> str:
 
 
 def fit_readout(
-    samples: np.ndarray, classes: np.ndarray, names: Sequence[str], n_classes: int, unlabelled: np.ndarray
-) -> Readout:
+    samples: np.ndarray, classes: np.ndarray, names: Sequence[str], n_classes: int, unlabelled: np.ndarray,
+    n_threads: int = 0,
+) -> Readout:  # fmt: skip
     """Fit the linear model at labelled pixels.
 
     Offsets are shifted towards the classes' shares in the image: labels say nothing of these, and a class that is rare
@@ -218,21 +222,31 @@ def fit_readout(
     n_classes : int
     unlabelled : ndarray, float32, shape (m, F)
         Features at pixels drawn from the whole images, standardised too.
+    n_threads : int
+        0: all cores.
 
     Returns
     -------
     Readout
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     groups = [group_of(name) for name in names]
     plain = np.flatnonzero([not group for group in groups])
     tokens = np.flatnonzero([bool(group) for group in groups])
     low, high = (limit(samples[:, plain].astype(np.float64), axis=0) for limit in (np.min, np.max))
     weights, offset = np.zeros((len(names), n_classes)), np.zeros(n_classes)
     chosen = list(dict.fromkeys(group for group in groups if group))
-    for group in chosen:
-        columns = np.flatnonzero([own in ("", group) for own in groups])
-        own_weights, own_offset = _logistic(samples[:, columns], classes, n_classes)
-        weights[columns] += own_weights / len(chosen)
+    columns = [np.flatnonzero([own in ("", group) for own in groups]) for group in chosen]
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(1, "blas"),  # on matrices as small as these two threads are up to ten times slower than one
+        ThreadPoolExecutor(n_threads or os.cpu_count()) as workers,
+    ):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough after so many steps
+        models = list(workers.map(lambda own: _logistic(samples[:, own], classes, n_classes), columns))
+    for own, (own_weights, own_offset) in zip(columns, models, strict=True):
+        weights[own] += own_weights / len(chosen)
         offset += own_offset / len(chosen)
     found = Readout(offset, low, high, weights[plain], weights[tokens], crc_of(names))
     trained = np.bincount(classes, minlength=n_classes) / len(classes)
@@ -245,15 +259,12 @@ def fit_readout(
 
 def _logistic(samples: np.ndarray, classes: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Weights (F, K) and offsets (K,) of a logistic regression on standardised features, in the features' own units."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     mean, spread = samples.mean(0, dtype=np.float64), samples.std(0, dtype=np.float64)
     spread[spread <= 1e-12 * np.maximum(np.abs(mean), 1e-300)] = np.inf  # a constant feature tells nothing
     values = ((samples - mean) / spread).astype(np.float32)  # a third quicker than in float64, and alike
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough after so many steps
-        model = LogisticRegression(C=REGULARISATION, max_iter=300).fit(values, classes)
+    model = LogisticRegression(C=REGULARISATION, max_iter=300).fit(values, classes)
     coefficients, intercept = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
     if len(model.classes_) == 2:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

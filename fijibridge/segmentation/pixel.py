@@ -269,7 +269,10 @@ class PixelSegmenter:
         """Fit the linear model, and a forest of its channels, trained on further pixels as well."""
         from fijibridge.segmentation.self_training import learn
 
-        learnt = learn(stacks, X, y, strokes, names, self._judged_forest, self._trained_forest, seed=self.seed)
+        learnt = learn(
+            stacks, X, y, strokes, names, self._judged_forest, self._trained_forest, seed=self.seed,
+            n_threads=self.n_threads,
+        )  # fmt: skip
         self.forest_, self.readout_importances_ = learnt.forest, learnt.importances
         return replace(recipe, readout=learnt.model.to_text(), readout_classes=tuple(names))
 

@@ -54,7 +54,7 @@ def places(samples: np.ndarray, vit: np.ndarray, n_fitted: int, seed: int) -> np
         count = min(most, int(own.sum()), n_fitted)
         if count:
             columns = samples[:, own]
-            fitted = PCA(count, svd_solver="randomized", random_state=seed).fit(columns[:n_fitted])
+            fitted = PCA(count, svd_solver="randomized", iterated_power=2, random_state=seed).fit(columns[:n_fitted])
             place = fitted.transform(columns).astype(np.float64)
             spread = np.sqrt(place[:n_fitted].var(0).sum())
             found.append(place * (scale / spread if spread > 0 else 0.0))

@@ -33,6 +33,7 @@ from fijibridge.segmentation.propagation import graph_of, places, propagated
 log = logging.getLogger(__name__)
 
 FURTHER_PIXELS = 9_000  # drawn in all images together
+TRAINING_PIXELS = 3_000
 FIRST_TREES = 50  # of the forest trained on the labels alone, for its out-of-bag votes
 MOST_LABELLED = 4_000  # of all images together: more take time, and neighbours in a stroke are alike
 LEAST_OF_CLASS = 500
@@ -84,6 +85,7 @@ def learn(
     train: Callable[..., tuple[Forest, float | None]],
     *,
     seed: int,
+    n_threads: int,
 ) -> Learnt:
     """Fit the linear model, and a forest of its channels, trained on further pixels as well.
 
@@ -100,7 +102,8 @@ def learn(
     class_names : sequence of str
     train_first, train : callable
         Train a forest: (samples, classes, feature names, class names).
-    seed : int
+    seed, n_threads : int
+        0 threads: all cores.
 
     Returns
     -------
@@ -117,9 +120,10 @@ def learn(
     few = chosen_labelled(y, seed)
     known, unknown, y = np.concatenate(labelled)[few], np.concatenate(further), y[few]
     train_first(known, y, names, class_names, most_trees=FIRST_TREES)
-    found = further_classes(known, y, strokes[few], unknown, names, len(class_names), seed)
-    both, classes = np.concatenate([known, unknown]), np.concatenate([y, found])
-    model = fit_readout(both, classes, names, len(class_names), unknown)
+    found = further_classes(known, y, strokes[few], unknown, names, len(class_names), seed, n_threads)
+    every = slice(None, None, -(-len(found) // TRAINING_PIXELS))  # they come in order of place
+    both, classes = np.concatenate([known, unknown[every]]), np.concatenate([y, found[every]])
+    model = fit_readout(both, classes, names, len(class_names), unknown, n_threads)
     seen = np.hstack([both[:, ~vit], model.probabilities(both[:, ~vit], both[:, vit])])
     plain = np.array(names)[~vit].tolist()
     forest, _ = train(seen, classes, seen_names(plain, class_names), class_names, out_of_bag=False)
@@ -134,6 +138,7 @@ def further_classes(
     names: Sequence[str],
     n_classes: int,
     seed: int,
+    n_threads: int = 0,
 ) -> np.ndarray:
     """Classes of unlabelled pixels by label propagation and a linear model together.
 
@@ -148,7 +153,8 @@ def further_classes(
     names : sequence of str
         Of the features.
     n_classes : int
-    seed : int
+    seed, n_threads : int
+        0 threads: all cores.
 
     Returns
     -------
@@ -161,7 +167,7 @@ def further_classes(
 
     def both(train: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of all pixels of the graph by propagation, and of those wanted by the linear model, with `train` known."""
-        model = fit_readout(known[train], y[train], names, n_classes, unknown)
+        model = fit_readout(known[train], y[train], names, n_classes, unknown, n_threads)
         classes = np.concatenate([np.full(count, -1), np.where(train[seeds], y[seeds], -1)])
         return propagated(graph, classes, n_classes), model.probabilities(wanted[:, ~vit], wanted[:, vit])
 
