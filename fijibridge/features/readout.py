@@ -142,7 +142,7 @@ class Readout:
 
     def probabilities(self, plain: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """Class probabilities (n, K) float32 of samples: plain features (n, P), ViT channels (n, T)."""
-        logits = (tokens @ self.token_weights)[:, None]
+        logits = (tokens @ self.token_weights.astype(tokens.dtype)).astype(np.float64)[:, None]
         out = np.empty(logits.shape, np.float32)
         plain = np.ascontiguousarray(plain[:, None])
         _probabilities(plain, self.low, self.high, self.plain_weights, self.offset, logits, out)
@@ -264,7 +264,7 @@ def _logistic(samples: np.ndarray, classes: np.ndarray, n_classes: int) -> tuple
     mean, spread = samples.mean(0, dtype=np.float64), samples.std(0, dtype=np.float64)
     spread[spread <= 1e-12 * np.maximum(np.abs(mean), 1e-300)] = np.inf  # a constant feature tells nothing
     values = ((samples - mean) / spread).astype(np.float32)  # a third quicker than in float64, and alike
-    model = LogisticRegression(C=REGULARISATION, max_iter=300).fit(values, classes)
+    model = LogisticRegression(C=REGULARISATION, max_iter=300, tol=1e-3).fit(values, classes)
     coefficients, intercept = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
     if len(model.classes_) == 2:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

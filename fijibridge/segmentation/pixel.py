@@ -30,8 +30,8 @@ Engine = Annotated[
 Reader = Annotated[
     Literal["linear", "forest"],
     Param(
-        "who reads the ViT's channels; linear: a linear model, whose class probabilities the forest sees, and further "
-        "pixels are labelled by it to train the forest; forest: the forest itself, on the labels alone"
+        "who reads the ViT's channels; linear: a linear model, whose class probabilities the forest sees, and both "
+        "learn from further pixels, which label propagation finds; forest: the forest itself, on the labels alone"
     ),
 ]
 Trees = Annotated[int, Param("number of trees", low=1, high=10_000)]
@@ -53,7 +53,7 @@ class PixelSegmenter:
         with ``reader="forest"``.
     reader : {"linear", "forest"}
         ``"linear"``: a linear model fitted at the labelled pixels turns the ViT's channels into one a class
-        (:mod:`fijibridge.features.readout`), and the forest also learns from unlabelled pixels of the images
+        (:mod:`fijibridge.features.readout`), and both also learn from unlabelled pixels of the images
         (:mod:`.self_training`). ``"forest"``: the forest sees all channels and learns from the labels alone, as without
         a ViT or with features from elsewhere.
     n_trees : int
@@ -80,7 +80,7 @@ class PixelSegmenter:
     class_colors_ : ndarray of uint8, shape (classes, 3)
     oob_accuracy_ : float or None
         Out-of-bag accuracy at the labelled pixels of a forest trained on them alone. Neighbouring pixels of a stroke
-        are alike, so it flatters. With ``reader="linear"`` that forest has at most 50 trees and 4,000 of the pixels.
+        are alike, so it flatters. With ``reader="linear"`` that forest has at most 30 trees and 3,000 of the pixels.
     oob_confusion_ : ndarray of int64, shape (classes, classes), or None
         The same forest's labelled pixels by true class (rows) and class found out of bag (columns).
     feature_importances_ : ndarray of float64, shape (features of the forest,)

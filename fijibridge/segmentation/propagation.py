@@ -51,14 +51,13 @@ def places(samples: np.ndarray, vit: np.ndarray, n_fitted: int, seed: int) -> np
 
     found = []
     for own, most, scale in ((vit, VIT_COMPONENTS, 1.0), (~vit, PLAIN_COMPONENTS, PLAIN_SCALE)):
-        count = min(most, int(own.sum()), n_fitted)
+        columns = samples[:, own & (np.ptp(samples[:n_fitted], axis=0) > 0)]
+        count = min(most, columns.shape[1], n_fitted)
         if count:
-            columns = samples[:, own]
             fitted = PCA(count, svd_solver="randomized", iterated_power=2, random_state=seed).fit(columns[:n_fitted])
             place = fitted.transform(columns).astype(np.float64)
-            spread = np.sqrt(place[:n_fitted].var(0).sum())
-            found.append(place * (scale / spread if spread > 0 else 0.0))
-    return np.hstack(found)
+            found.append(place * (scale / np.sqrt(place[:n_fitted].var(0).sum())))
+    return np.hstack(found) if found else np.zeros((len(samples), 1))
 
 
 def graph_of(points: np.ndarray) -> csr_matrix:
