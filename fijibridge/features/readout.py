@@ -16,7 +16,7 @@ on without limit. (Trained on two superalloys and applied to a third taken with 
 
 The model is kept in the recipe as text: base64 (RFC 4648) of little-endian float64: the numbers of classes K, plain
 channels P and ViT channels T, the CRC-32 of the channels' names (UTF-8, each with a line feed), then K offsets, P least
-and P greatest values of the standardised plain channels at labelled pixels (values outside are clipped, so that a hot
+and P greatest values of the standardised plain channels where it was fitted (values outside are clipped, so that a hot
 pixel is no extrapolation), P x K and T x K weights in row order.
 """
 
@@ -206,7 +206,7 @@ def fit_readout(
     samples: np.ndarray, classes: np.ndarray, names: Sequence[str], n_classes: int, unlabelled: np.ndarray,
     n_threads: int = 0,
 ) -> Readout:  # fmt: skip
-    """Fit the linear model at labelled pixels.
+    """Fit the linear model at pixels whose class is labelled, or was found.
 
     Offsets are shifted towards the classes' shares in the image: labels say nothing of these, and a class that is rare
     in the image and much labelled would be found everywhere (see :func:`class_shares`).
@@ -214,7 +214,7 @@ def fit_readout(
     Parameters
     ----------
     samples : ndarray, float32, shape (n, F)
-        Features at labelled pixels, :func:`standardised` image by image.
+        Features at these pixels, :func:`standardised` image by image.
     classes : ndarray of int, shape (n,)
         0 to n_classes - 1.
     names : sequence of str

@@ -232,7 +232,7 @@ class PixelSegmenter:
                 remedy="give both lists in the same order",
             )
         unread = replace(self.recipe_ or self._first_recipe or self.recipe, readout="", readout_classes=())
-        stacks, samples, classes, strokes, recipe, names = [], [], [], [], None, ()
+        stacks, samples, classes, strokes, n_strokes, recipe, names = [], [], [], [], 0, None, ()
         for image, drawn in zip(images, labels, strict=True):
             stack = image if isinstance(image, FeatureStack) else self._features(image, unread)
             data, found = _label_data(drawn, stack, image)
@@ -241,7 +241,9 @@ class PixelSegmenter:
             stacks.append(stack)
             samples.append(stack.at(mask))
             classes.append(data[mask].astype(np.int64) - 1)
-            strokes.append(label(data, connectivity=2)[mask] + (strokes[-1].max() if strokes else 0))
+            numbers, count = label(data, connectivity=2, return_num=True)
+            strokes.append(numbers[mask] + n_strokes)
+            n_strokes += count
             if recipe is None:
                 recipe, feature_names = stack.recipe, stack.names
                 unread = recipe or unread  # principal components of the first image serve all
