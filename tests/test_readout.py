@@ -189,8 +189,7 @@ def test_channels_of_other_classes_are_refused(trained):
 def test_several_images_train_together(tiny_vit):
     (first, labels, truth), (second, other_labels, _) = demo_image(96, 1), demo_image(96, 2)
     segmenter = PixelSegmenter(recipe=TINY, n_trees=10, checkpoint=tiny_vit)
-    unlabelled = np.zeros(labels.data.shape, np.uint8)
-    segmenter.fit([first, second, second], [labels, replace(labels, data=unlabelled), other_labels])
+    segmenter.fit([first, second], [labels, other_labels])
     assert (segmenter.predict(first) == truth).mean() > 0.6
 
 
