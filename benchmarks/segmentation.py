@@ -178,8 +178,8 @@ def measure(paths: list[Path], maker: dict, name: str, arguments: argparse.Names
             means[part] = np.mean(values) if values else np.nan
             goal = {
                 "own": f">= {GOALS[name][group]} (TWS {TWS[group]})",
-                "third": f">= {means.get('own', np.nan) - 0.04:.3f}",
-                "transfer": f">= {means.get('own', np.nan) - 0.03:.3f}",
+                "third": f">= {means['own'] - 0.04:.3f}" if "own" in means else "own - 0.04",
+                "transfer": f">= {means['own'] - 0.03:.3f}" if "own" in means else "own - 0.03",
                 "few": "",
             }[part]
             row(f"{group}, {part}", found, "tuning images only" if arguments.tuning_only else goal)
