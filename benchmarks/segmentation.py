@@ -80,8 +80,7 @@ class Micrograph:
         seen = np.asarray(segmenter._read_out(self.stack))
         rows, cols = (length // 7 for length in seen.shape[:2])
         cells = seen[: rows * 7, : cols * 7].reshape(rows, 7, cols, 7, -1).mean((1, 3))
-        own = cells[..., :76]  # where a ViT's channels are seen raw these stand first as well
-        self.seen_probe = positional_probe(cells, split="random"), positional_probe(own, split="random")
+        self.seen_probe = tuple(positional_probe(part, split="random") for part in (cells, cells[..., :76]))
 
     def strokes(self) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         """Number of each stroke, and the numbers of each class."""

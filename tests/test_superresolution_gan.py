@@ -70,10 +70,10 @@ def test_it_learns(tie, exemplars, tmp_path):
 
     before = agreement()
     after = []
-    for step in range(60):
+    for step in range(1, 91):
         training._step()
-        after += [agreement()] if step % 10 == 9 and step > 10 else []
-    assert np.median(after) < 0.9 * before  # generator against critic: single steps go up and down
+        after += [agreement()] if step >= 50 and step % 10 == 0 else []
+    assert np.median(after) < 0.8 * before  # generator against critic: single steps go up and down
 
 
 def test_there_is_no_seam_whatever_the_blocks(trained, tie):
