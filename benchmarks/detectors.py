@@ -1,6 +1,6 @@
 """SE and BSE joined against either alone: mean IoU on simulated pairs, whose sparse labels train.
 
-    python benchmarks/detectors.py [--pairs 4] [--size 512] [--seed 2026] [--config ncm-li3ps4] [--encoder none]
+    python benchmarks/detectors.py [--pairs 4] [--size 512] [--seed 2026] [--config ncm-li3ps4] [--features tws]
 
 Each pair is of a structure of its own. Its strokes (8 a class) train a segmenter on SE alone, on BSE alone, on both;
 the whole image is scored. The simulation displaces SE by up to 2 px: SE alone is moved onto BSE too, so that all three
@@ -14,17 +14,16 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from machine import describe
+from results import Results, add_json, met
 
 import fijibridge as fb
-from fijibridge.features.presets import preset_recipe
-from fijibridge.features.vit import latest_tokens
+from fijibridge.features.vit.encoder import token_cache
 from fijibridge.synthesis.config import load_preset
 from fijibridge.synthesis.dataset import class_names, simulated_pairs
 from fijibridge.synthesis.strokes import strokes_of
 
 GOAL = 0.03
-WAYS = ("SE", "BSE", "SE + BSE")
+DETECTORS = ("SE", "BSE", "SE + BSE")
 
 
 def iou(found: np.ndarray, truth: np.ndarray) -> list[float]:
@@ -39,39 +38,46 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--config", default="ncm-li3ps4", help="preset of the simulation")
-    parser.add_argument("--encoder", default=fb.FeatureRecipe.encoder)
+    parser.add_argument("--features", default="tws,vit", choices=["tws", "tws,vit"])
+    add_json(parser)
     arguments = parser.parse_args()
-    print(describe(), flush=True)
+    results = Results("detectors", arguments.json)
     config = replace(load_preset(arguments.config), size=arguments.size, sections=1)
     names = class_names(config)
-    print(
-        f"{arguments.pairs} pairs of {config.name}, seed {arguments.seed}\n\n| pair | SE moved | {' | '.join(WAYS)} |"
+    side = f"{config.size} x {config.size} pixels"
+    about = f"{arguments.pairs} simulated pairs of {config.name}, {side}, 8 strokes a class of each"
+    each = results.table(
+        "pairs",
+        f"Mean intersection over union, {about}",
+        {"pair": "", "SE moved": "", **dict.fromkeys(DETECTORS, ".3f")},
     )
-    print("|---|---|---|---|---|", flush=True)
-    recipe = preset_recipe("default", encoder=arguments.encoder)
-    scores, cpu = {way: [] for way in WAYS}, dict.fromkeys(WAYS, 0.0)
+    sources = (fb.TwsSettings(), fb.preset_settings("default"))
+    features = sources if "vit" in arguments.features else sources[:1]
+    scores, cpu = {way: [] for way in DETECTORS}, dict.fromkeys(DETECTORS, 0.0)
     for number, pair in enumerate(simulated_pairs(config, arguments.pairs, arguments.seed)):
         image = fb.join_detectors({"BSE": pair.bse, "SE": pair.se})
         labels = strokes_of(pair.labels, np.random.default_rng(arguments.seed + number))
         images = {**image.by_detector, "SE + BSE": image}
-        for way in WAYS:
-            latest_tokens.clear()
+        for way in DETECTORS:
+            token_cache.clear()
             began = time.process_time()
-            segmenter = fb.PixelSegmenter(recipe=recipe).fit(images[way], labels)
+            segmenter = fb.PixelSegmenter(features).fit(images[way], labels)
             scores[way].append(iou(segmenter.predict(images[way]), pair.labels))
             cpu[way] += (time.process_time() - began) / arguments.pairs
-        told = " | ".join(f"{np.mean(scores[way][-1]):.3f}" for way in WAYS)
         shift = image.others[0].shift
-        moved = f"{shift[0]:g}, {shift[1]:g} px" if shift else "not told"
-        print(f"| {number} | {moved} | {told} |", flush=True)
-    means = {way: float(np.mean([np.mean(one) for one in scores[way]])) for way in WAYS}
-    print("| mean | | " + " | ".join(f"{means[way]:.3f}" for way in WAYS) + " |")
-    for k, name in enumerate(names):
-        each = [f"{np.mean([one[k] for one in scores[way] if len(one) > k]):.3f}" for way in WAYS]
-        print(f"| {name} | | " + " | ".join(each) + " |")
-    print("| CPU s a pair | | " + " | ".join(f"{cpu[way]:.0f}" for way in WAYS) + " |")
+        moved = f"{shift[0]:g}, {shift[1]:g} px" if shift else "not found"
+        each.add(str(number), moved, *(np.mean(scores[way][-1]) for way in DETECTORS))
+    means = {way: float(np.mean([np.mean(one) for one in scores[way]])) for way in DETECTORS}
     gain = means["SE + BSE"] - max(means["SE"], means["BSE"])
-    print(f"\nboth above the better one alone: {gain:.3f} (goal >= {GOAL}, {'met' if gain >= GOAL else 'MISSED'})")
+    goal = f"{GOAL} above the better one alone; {gain:.3f}: {met(gain >= GOAL)}"
+    table = results.table(
+        "detectors",
+        f"SE and BSE of one field: mean intersection over union of {about} train",
+        {"features of": "", "mean IoU": ".3f", **dict.fromkeys(names, ".3f"), "CPU s a pair": ".0f", "goal": ""},
+    )
+    for way in DETECTORS:
+        classes = [np.mean([one[k] for one in scores[way] if len(one) > k]) for k in range(len(names))]
+        table.add(way, means[way], *classes, cpu[way], goal if way == DETECTORS[-1] else None)
 
 
 if __name__ == "__main__":

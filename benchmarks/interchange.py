@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from machine import describe
+from results import Results, add_json, met
 
 from fijibridge.forest import Forest, forest_from_sklearn, to_sklearn
 
@@ -69,11 +69,9 @@ class Comparison:
     def met(self) -> bool:
         return self.equal + self.ties == self.n and self.difference <= GOAL_DIFFERENCE
 
-    def row(self) -> str:
-        return (
-            f"| {self.name} | {self.n} | {100 * self.equal / self.n:.4f} % | {self.ties} | 100 % | "
-            f"{self.difference:.1e} | <= {GOAL_DIFFERENCE:.0e} | {'met' if self.met else 'MISSED'} |"
-        )
+    def row(self) -> tuple:
+        share, goal = 100 * self.equal / self.n, f"100 %; {GOAL_DIFFERENCE:.0e}: {met(self.met)}"
+        return self.name, self.n, share, self.ties, f"{self.difference:.1e}", goal
 
 
 def compare(
@@ -137,7 +135,7 @@ def from_java(arguments: argparse.Namespace, folder: Path) -> tuple[str, list[Co
     X, y = training_data(arguments.training, arguments.features, arguments.seed)
     forest, _ = train_weka(
         X, y, n_trees=arguments.trees, max_features="sqrt", seed=arguments.seed, n_threads=1, max_depth=0,
-        feature_names=[f"f{k}" for k in range(arguments.features)], class_names=CLASSES, class_weight=None,
+        feature_names=[f"f{k}" for k in range(arguments.features)], class_names=CLASSES,
     )  # fmt: skip
     _, predictors = walk(forest, folder, True)
     predictors["trained in Java"] = lambda X: predict_weka(forest, X, n_threads=1)
@@ -162,20 +160,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chunk", type=int, default=50_000, help="pixels held at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--skip-java", action="store_true", help="leave out the .model file and FastRandomForest")
+    add_json(parser)
     arguments = parser.parse_args(argv)
-
-    print(f"{describe()}\n")
-    print(f"{arguments.features} float32 features, {arguments.trees} trees, {arguments.training} training samples\n")
-    met = True
+    results = Results("interchange", arguments.json)
+    about = f"{arguments.features} float32 features, {arguments.trees} trees, {arguments.training} training samples"
+    all_met = True
     with tempfile.TemporaryDirectory() as folder:
         for run in (from_sklearn,) if arguments.skip_java else (from_sklearn, from_java):
             source, comparisons = run(arguments, Path(folder))
-            print(f"## Trained by {source}\n")
-            print("| compared | pixels | equal argmax | of the rest: ties | goal | greatest difference | goal | |")
-            print("|---|---|---|---|---|---|---|---|")
-            print("\n".join(comparison.row() for comparison in comparisons) + "\n", flush=True)
-            met &= all(comparison.met for comparison in comparisons)
-    return 0 if met else 1
+            columns = {"compared": "", "pixels": ",d", "equal labels, %": ".4f", "ties among the rest": "d",
+                       "greatest difference of a probability": "", "goal": ""}  # fmt: skip
+            table = results.table(run.__name__, f"One forest, trained by {source}: {about}", columns)
+            for comparison in comparisons:
+                table.add(*comparison.row())
+            all_met &= all(comparison.met for comparison in comparisons)
+    return 0 if all_met else 1
 
 
 if __name__ == "__main__":

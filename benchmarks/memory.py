@@ -1,4 +1,4 @@
-"""Resident memory and seconds of ``fijibridge segment`` on a large image with the default recipe.
+"""Resident memory and seconds of ``fijibridge segment`` on a large image with the default preset.
 
     python benchmarks/memory.py [--size 4096] [-- further options of segment]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from machine import describe
+from results import Results, add_json
 
 from fijibridge.synthesis.demo import demo_image
 
@@ -30,8 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--engine", default="sklearn", choices=["sklearn", "weka"])
+    add_json(parser)
     arguments, further = parser.parse_known_args()
-    print(describe(), flush=True)
+    results = Results("memory", arguments.json)
     image, labels, _ = demo_image(512)
     copies = -(-arguments.size // 512) // 2 + 1
     block = np.block([[image.data, image.data[:, ::-1]], [image.data[::-1], image.data[::-1, ::-1]]])
@@ -52,15 +53,15 @@ def main() -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = used.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     cpu = used.ru_utime + used.ru_stime
-    print("\n| image | engine | peak resident memory | goal | wall | CPU | CPU a megapixel |")
-    print("|---|---|---|---|---|---|---|")
-    print(
-        f"| {arguments.size} x {arguments.size}, 16 bit | {arguments.engine} | {peak:.2f} GiB | < {GOAL_GIB} GiB "
-        f"| {wall:.0f} s | {cpu:.0f} s | {cpu / data.size * 1e6:.0f} s |"
-    )
-    print("\n| stage | CPU s | wall s |\n|---|---|---|")
+    title = f"`fijibridge segment` on {arguments.size} x {arguments.size} pixels, 16 bit, engine {arguments.engine}"
+    table = results.table("segment", title, {"what": "", "measured": ".2f", "unit": "", "goal": ""})
+    table.add("peak of resident memory", peak, "GiB", f"{GOAL_GIB}")
+    table.add("CPU time", cpu, "s", None)
+    table.add("CPU time a megapixel", cpu / data.size * 1e6, "s", None)
+    table.add("wall time", wall, "s", None)
+    table = results.table("stages", f"{title}: its stages", {"stage": "", "CPU s": ".1f", "wall s": ".1f"})
     for name, seconds in report["stages"].items():
-        print(f"| {name} | {seconds['cpu_s']:.1f} | {seconds['wall_s']:.1f} |")
+        table.add(name, seconds["cpu_s"], seconds["wall_s"])
 
 
 if __name__ == "__main__":

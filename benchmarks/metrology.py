@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from machine import data_folder, describe
+from machine import data_folder
+from results import Results, Table, add_json, met
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # the media that the tests measure too
 from media import ball, grains, overlapping_balls, slanted_strip, union_of_two_balls
@@ -29,19 +30,16 @@ from fijibridge.metrology import (
     triple_phase_boundary,
     two_point_correlation,
 )
-from fijibridge.operations.results import peak_memory_mib
+from fijibridge.operations.report import peak_memory_mib
 
 
-def line(name: str, wanted: float, tolerance: float, work: Callable[[], float]) -> None:
+def line(table: Table, name: str, wanted: float, tolerance: float, work: Callable[[], float]) -> None:
     """A row: the reference, what is measured, whether it is within the tolerance, seconds."""
     began = time.perf_counter()
     found = work()
     seconds = time.perf_counter() - began
     good = found == wanted or abs(found - wanted) <= tolerance
-    print(
-        f"| {name} | {wanted:.6g} | {found:.6g} | {tolerance:.2g} {'met' if good else 'MISSED'} | {seconds:.2f} |",
-        flush=True,
-    )
+    table.add(name, f"{wanted:.6g}", f"{found:.6g}", f"{tolerance:.2g}: {met(good)}", seconds)
 
 
 def sphere(radius: float, method: str) -> float:
@@ -96,52 +94,62 @@ def laminate(axis: str, bound: str) -> float:
     return found["conductivity"] / found[bound]
 
 
-def references(small: bool) -> None:
+def references(table: Table, small: bool) -> None:
     channel = np.zeros((20, 20, 20), bool)
     channel[:, 4:9, 3:12] = True
     dead = channel.copy()
     dead[15:] = False
     tortuosity(channel, 0)  # compiles
-    print("| reference | exact | measured | tolerance | s |")
-    print("|---|---|---|---|---|")
-    line("tau, straight channel", 1, 5e-6, lambda: tortuosity(channel, 0).tau)
-    line("tau, slanted 2 x 2 strip, N = 20", 7.51667, 1e-5, lambda: tortuosity(slanted_strip(20), 0).tau)
-    line("tau, dead end", np.inf, 0, lambda: tortuosity(dead, 0).tau)
-    line("laminate across / Wiener's lower bound", 1, 1e-5, lambda: laminate("z", "wiener_low"))
-    line("laminate along / Wiener's upper bound", 1, 1e-5, lambda: laminate("x", "wiener_high"))
-    line("area of a sphere of radius 7 / exact", 1, 0.015, lambda: sphere(7, "gradient"))
-    line("cube of 10^3 in 20^3, marching cubes", 0.0705, 5e-5, cube)
-    line("layer of 2 voxels, intercepts / exact", 1, 0.05, film)
-    line("slanted triple line / its length", 1, 0.02, slanted_line)
-    line("overlapping balls: largest error of S2", 0, 0.04 if small else 0.02, lambda: balls(64 if small else 160))
+    line(table, "tau, straight channel", 1, 5e-6, lambda: tortuosity(channel, 0).tau)
+    line(table, "tau, slanted 2 x 2 strip, N = 20", 7.51667, 1e-5, lambda: tortuosity(slanted_strip(20), 0).tau)
+    line(table, "tau, dead end", np.inf, 0, lambda: tortuosity(dead, 0).tau)
+    line(table, "laminate across / Wiener's lower bound", 1, 1e-5, lambda: laminate("z", "wiener_low"))
+    line(table, "laminate along / Wiener's upper bound", 1, 1e-5, lambda: laminate("x", "wiener_high"))
+    line(table, "area of a sphere of radius 7 / exact", 1, 0.015, lambda: sphere(7, "gradient"))
+    line(table, "cube of 10^3 in 20^3, marching cubes", 0.0705, 5e-5, cube)
+    line(table, "layer of 2 voxels, intercepts / exact", 1, 0.05, film)
+    line(table, "slanted triple line / its length", 1, 0.02, slanted_line)
+    line(
+        table, "overlapping balls: largest error of S2", 0, 0.04 if small else 0.02, lambda: balls(64 if small else 160)
+    )
     count = 100 if small else 1000
-    line(f"intervals of {count} images that hold the truth", 0.95, 0.06 if small else 0.02, lambda: coverage(count))
+    line(
+        table,
+        f"intervals of {count} images that hold the truth",
+        0.95,
+        0.06 if small else 0.02,
+        lambda: coverage(count),
+    )
 
 
-def electrode() -> None:
+def electrode(results: Results, table: Table) -> None:
     import tifffile
 
     volume = tifffile.imread(data_folder() / "volumes" / "electrode.tif")
-    line("electrode.tif, phase 0, axis 0: tau", 2.0776, 5e-4, lambda: tortuosity(volume == 0, 0).tau)
-    line("... D_eff", 0.2166, 1e-4, lambda: tortuosity(volume == 0, 0).relative_conductivity)
+    line(table, "electrode.tif, phase 0, axis 0: tau", 2.0776, 5e-4, lambda: tortuosity(volume == 0, 0).tau)
+    line(table, "... D_eff", 0.2166, 1e-4, lambda: tortuosity(volume == 0, 0).relative_conductivity)
     for size in (64, 256):
         began = time.perf_counter()
         found = measure(volume[:size, :size, :size])
-        print(f"\nAll metrics of {size}^3 voxels: {time.perf_counter() - began:.0f} s\n")
-        print("| metric | s |\n|---|---|")
-        for name, seconds in found.seconds.items():
-            print(f"| {name} | {seconds:.1f} |", flush=True)
-    print(f"\nPeak memory: {(peak_memory_mib() or 0) / 1024:.2f} GiB (0: not known on this system)")
+        spent = time.perf_counter() - began
+        costs = results.table(f"cost_{size}", f"Seconds of each metric, {size}^3 voxels", {"metric": "", "s": ".1f"})
+        for name, seconds in {**found.seconds, "all": spent}.items():
+            costs.add(name, seconds)
+    memory = results.table("memory", "Peak memory of all of it", {"GiB (0: not known on this system)": ".2f"})
+    memory.add((peak_memory_mib() or 0) / 1024)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a minute less, no electrode.tif")
-    small = parser.parse_args(argv).small
-    print(f"{describe()}\n")
-    references(small)
-    if not small:
-        electrode()
+    add_json(parser)
+    arguments = parser.parse_args(argv)
+    results = Results("metrology", arguments.json)
+    columns = {"reference": "", "exact": "", "measured": "", "goal": "", "s": ".2f"}
+    table = results.table("references", "What is known exactly beside what is measured", columns)
+    references(table, arguments.small)
+    if not arguments.small:
+        electrode(results, table)
     return 0
 
 

@@ -18,20 +18,21 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from machine import data_folder, describe
+from machine import data_folder
+from results import Results, add_json
 from scipy import ndimage
 from skimage.filters import threshold_multiotsu
 
 import fijibridge as fb
 from fijibridge.features.stack import FeatureStack
-from fijibridge.images import Image
-from fijibridge.labels import Labels
+from fijibridge.images.image import Image
+from fijibridge.images.registration import registered
+from fijibridge.labels.labels import Labels
 from fijibridge.network.data import ShardedImages, open_dataset
 from fijibridge.network.file import load_network
 from fijibridge.network.network import Network
 from fijibridge.network.settings import NetworkSettings
 from fijibridge.network.training import train_network
-from fijibridge.registration import registered
 from fijibridge.synthesis.config import SimulationConfig, load_preset
 from fijibridge.synthesis.dataset import write_dataset
 from fijibridge.synthesis.strokes import strokes_of
@@ -58,7 +59,7 @@ def hard_configs() -> list[SimulationConfig]:
     ]
 
 
-def data(work: Path, arguments: argparse.Namespace) -> None:
+def data(work: Path, arguments: argparse.Namespace, _: Results) -> None:
     """Training and test set; what is there of them is kept."""
     started = time.perf_counter()
     jobs = [(work / "train", load_preset("generic"), arguments.pairs, 1000)]
@@ -71,7 +72,7 @@ def data(work: Path, arguments: argparse.Namespace) -> None:
     )
 
 
-def train(work: Path, arguments: argparse.Namespace) -> None:
+def train(work: Path, arguments: argparse.Namespace, _: Results) -> None:
     """With the defaults, for the minutes."""
     settings = NetworkSettings(minutes=arguments.minutes, clock="cpu", threads=arguments.threads)
     cpu = time.process_time()
@@ -136,19 +137,20 @@ class SparseForest:
 
     def __init__(self, work: Path) -> None:
         images = open_dataset(work / "train")
-        self.maker = fb.PixelSegmenter(reader="forest", n_trees=TREES, seed=0)
+        vit = fb.VitSettings(blocks=(6,), coarse_blocks=(), upsampler="bilinear")
+        self.maker = fb.PixelSegmenter((fb.TwsSettings(), vit), head="none", n_trees=TREES, seed=0)
         stacks, labels = [], []
         each = len(images) // OTHERS
         for index in range(0, OTHERS * each, each):  # of three structures
             stacks.append(self.stack(images, index))
             labels.append(Labels(strokes_of(images.labels(index), np.random.default_rng(index)), NAMES))
-        self.forest = fb.PixelSegmenter(reader="forest", n_trees=TREES, seed=0).fit(stacks, labels)
+        self.forest = fb.PixelSegmenter("tws", head="none", n_trees=TREES, seed=0).fit(stacks, labels)
 
     def stack(self, images: ShardedImages, index: int) -> FeatureStack:
         arrays, names = [], []
         planes, _ = registered({name: np.array(images.grey(index, name)) for name in ("BSE", "SE")}, "BSE")
         for detector, plane in planes.items():
-            stack = self.maker.features(Image(np.ascontiguousarray(plane), f"{detector} {index}"))
+            stack = self.maker.extract(Image(np.ascontiguousarray(plane), f"{detector} {index}"))
             arrays.append(np.asarray(stack))
             names += [f"{detector}_{name}" for name in stack.names]
         return FeatureStack.from_array(np.concatenate(arrays, axis=2), names)
@@ -157,14 +159,17 @@ class SparseForest:
         return self.forest.predict(self.stack(images, index))
 
 
-def table(rows: dict[str, Score], title: str) -> None:
-    print(f"\n| {title} | pore | CAM | ISE | mean |\n|---|---|---|---|---|")
+def add_rows(results: Results, key: str, title: str, rows: dict[str, Score], cpu: dict[str, float]) -> None:
+    """A table of scores."""
+    columns = {"method": "", **dict.fromkeys(GOALS, ".3f"), "CPU s an image": ".1f"}
+    table = results.table(key, title, columns)
     for name, score in rows.items():
         found = score.row()
-        print(f"| {name} | " + " | ".join(f"{found[key]:.3f}" for key in GOALS) + " |")
+        table.add(name, *(found[each] for each in GOALS), cpu.get(name))
+    table.add("goal", *GOALS.values(), None)
 
 
-def score(work: Path, arguments: argparse.Namespace) -> None:
+def score(work: Path, arguments: argparse.Namespace, results: Results) -> None:
     """The issue's table."""
     network = load_network(work / "network")
     threshold = Threshold(work)
@@ -181,22 +186,22 @@ def score(work: Path, arguments: argparse.Namespace) -> None:
             started = time.process_time()
             rows[name].add(make(), truth)
             cpu[name] += time.process_time() - started
-    rows = {f"{name} ({cpu[name] / 24:.1f} CPU s an image)": each for name, each in rows.items() if each.table.any()}
-    table(rows, "hard test set, 24 images")
-    print("| goals | " + " | ".join(f">= {value:.2f}" for value in GOALS.values()) + " |")
+    rows = {name: each for name, each in rows.items() if each.table.any()}
+    title = "Intersection over union on the hard test set: 24 pairs of a harder material than the training's"
+    add_rows(results, "hard", title, rows, {name: seconds / 24 for name, seconds in cpu.items()})
     means = [each.row()["mean"] for each in rows.values()]
     for (name, least), other in zip((("multi-Otsu", 0.10), ("forest", 0.03)), means[1:], strict=False):
         print(f"above {name}: {means[0] - other:.3f} (goal >= {least})", flush=True)
 
 
-def detectors(work: Path, _: argparse.Namespace) -> None:
+def detectors(work: Path, _: argparse.Namespace, results: Results) -> None:
     """One detector against two, on the hard test set and on validation structures of the training."""
     network = load_network(work / "network")
     rows = {name: Score() for name in ("SE + BSE", "SE", "BSE")}
     for images, index in test_images(work):
         for name, each in rows.items():
             each.add(of_network(network, images, index, tuple(name.split(" + "))), images.labels(index))
-    table(rows, "one network, hard test set")
+    add_rows(results, "detectors", "One network with two detectors and with one: the hard test set", rows, {})
     means = {name: each.row()["mean"] for name, each in rows.items()}
     print(
         f"both above the better one: {means['SE + BSE'] - max(means['SE'], means['BSE']):.3f} (goal >= 0.03)",
@@ -204,12 +209,13 @@ def detectors(work: Path, _: argparse.Namespace) -> None:
     )
 
 
-def real(work: Path, arguments: argparse.Namespace) -> None:
+def real(work: Path, arguments: argparse.Namespace, results: Results) -> None:
     """Real BSE images of another material, its classes by their order of brightness: the nearest that there is."""
     network = load_network(work / "network")
     folder = (arguments.data or data_folder()) / "coating"
-    print("\n| real BSE image, never seen | background as CAM | oxide as ISE | cracks as pore | mean |")
-    print("|---|---|---|---|---|")
+    columns = {"image": "", "background as CAM": ".3f", "oxide as ISE": ".3f", "cracks as pore": ".3f", "mean": ".3f"}
+    title = "The network on real BSE images of another material, its classes by order of brightness"
+    table = results.table("real", title, columns)
     for path in sorted(folder.glob("coating_?.png")):
         truth = iio.imread(folder / f"{path.stem}_truth.png")
         grey = fb.read_image(path).grey
@@ -219,7 +225,7 @@ def real(work: Path, arguments: argparse.Namespace) -> None:
             labels = np.array([("CAM", "ISE", "pore").index(name) for name in network.class_names])[found.argmax(0)]
             labels = ndimage.zoom(labels, 1 / scale, order=0) if scale != 1 else labels
             iou = [((labels == k) & (truth == k)).sum() / ((labels == k) | (truth == k)).sum() for k in range(3)]
-            print(f"| {path.stem}, at {scale:g} x | " + " | ".join(f"{v:.3f}" for v in (*iou, np.mean(iou))) + " |")
+            table.add(f"{path.stem}, at {scale:g} x", *iou, np.mean(iou))
 
 
 def main() -> None:
@@ -232,11 +238,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the training; 0: all cores")
     parser.add_argument("--no-forest", action="store_true", help="leave the slow forest out")
     parser.add_argument("--data", type=Path, default=None)
+    add_json(parser)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    print(describe(), flush=True)
+    results = Results("network", arguments.json)
     for part in arguments.part:
-        parts[part](arguments.work, arguments)
+        parts[part](arguments.work, arguments, results)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from machine import data_folder, describe
+from machine import data_folder
+from results import Results, Table, add_json
 
 from fijibridge.metrology import specific_surface, tortuosity
-from fijibridge.metrology.phases import Phases, as_phases
+from fijibridge.phases.phases import Phases, as_phases
 from fijibridge.reconstruction import ReconstructionSettings, check_exemplars, compare, reconstruct
 
 SLICES = (60, 85, 110)
@@ -107,7 +108,7 @@ def made(truth: Truth, place: int, settings: ReconstructionSettings, side: int =
     return {**spent, **judged(truth, exemplar, result.phases, result.soft_fractions)}
 
 
-def goals(truth: Truth, seeds: int) -> None:
+def goals(truth: Truth, seeds: int, results: Results) -> None:
     """The issue's table."""
     runs = []
     for seed in range(seeds):
@@ -131,18 +132,26 @@ def goals(truth: Truth, seeds: int) -> None:
         "D_eff of the matrix / truth": f"0.93 to 1.07 (crops {deviation:.1f} %)",
         "D_eff of the particles / truth": f"<= 1.5 (crops {100 * truth.scatter[4] / truth.conductivity[1]:.0f} %)",
     }
-    print(f"\n| {SIDE}^3, {len(runs)} volumes | mean | worst | goal |\n|---|---|---|---|")
+    title = f"electrode.tif at half resolution, {SIDE}^3 voxels from one slice with the defaults, {len(runs)} volumes"
+    table = results.table("goals", title, {"figure": "", "mean": ".3g", "worst": ".3g", "goal": ""})
     for key, goal in wanted.items():
         values = np.array([run[key] for run in runs])
         center = 1.0 if "truth" in key and "/" in key else 0.0
         worst = values[np.abs(values - center).argmax()] if center == 0 or "matrix" in key else values.max()
-        print(f"| {key} | {values.mean():.3g} | {worst:.3g} | {goal} |")
+        table.add(key, values.mean(), worst, goal)
 
 
-def terms(truth: Truth) -> None:
+def terms(truth: Truth, _: int, results: Results) -> None:
     """Losses, and the terms switched on one after another."""
-    print("\n| loss | terms | CPU s | two-point % | surface in slices % | spread % | D matrix | D particles |")
-    print("|---|---|---|---|---|---|---|---|")
+    table = results.table(
+        "terms",
+        f"What each part of the loss is for: slice {SLICES[0]}, one seed",
+        {"loss": "", "terms": "", "CPU s": ".0f", "two-point, %": ".1f", "surface in slices, %": ".1f",
+         "axes, %": ".1f", "D_eff matrix": ".2f", "D_eff particles": ".2f"},
+    )  # fmt: skip
+    shown = ("CPU s", "two-point correlation (%)", "surface in slices, against the slice (%)",
+             "spread of the axes, correlation (%)", "D_eff of the matrix / truth",
+             "D_eff of the particles / truth")  # fmt: skip
     for loss in ("patches", "vgg19", "both"):
         settings = replace(ReconstructionSettings(), loss=loss, **BARE)
         for name, change in TERMS:
@@ -150,24 +159,26 @@ def terms(truth: Truth) -> None:
             if loss != "patches" and name not in (TERMS[0][0], TERMS[-2][0], TERMS[-1][0]):
                 continue
             run = made(truth, SLICES[0], settings)
-            print(
-                f"| {loss} | {name} | {run['CPU s']:.0f} | {run['two-point correlation (%)']:.1f} "
-                f"| {run['surface in slices, against the slice (%)']:.1f} "
-                f"| {run['spread of the axes, correlation (%)']:.1f} | {run['D_eff of the matrix / truth']:.2f} "
-                f"| {run['D_eff of the particles / truth']:.2f} |",
-                flush=True,
-            )
+            table.add(loss, name, *(run[key] for key in shown))
 
 
-def large(truth: Truth) -> None:
+def large(truth: Truth, _: int, results: Results) -> None:
     """128^3 with VGG19 within 8 GiB."""
     run = made(truth, SLICES[1], ReconstructionSettings(), side=128)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"\n128^3: peak memory of the process {peak:.2f} GiB (goal <= 8)")
-    print("\n".join(f"| {key} | {value:.3g} |" for key, value in run.items()), flush=True)
+    add_figures(results.table("large", "128^3 voxels", FIGURES), {"peak memory, GiB (goal 8)": peak, **run})
 
 
-def peer(truth: Truth) -> None:
+FIGURES = {"figure": "", "measured": ".3g"}
+
+
+def add_figures(table: Table, figures: dict[str, float]) -> None:
+    """A row each."""
+    for key, value in figures.items():
+        table.add(key, value)
+
+
+def peer(truth: Truth, _: int, results: Results) -> None:
     """MCRpy on the same slice."""
     python = os.environ.get("FIJIBRIDGE_MCRPY")
     if not python:
@@ -186,8 +197,8 @@ def peer(truth: Truth) -> None:
     exemplar = as_phases(truth.volume[SLICES[1]], class_names=NAMES)
     names = [NAMES[value] for value in np.unique(volume)]
     run = judged(truth, exemplar, as_phases(volume, class_names=names), None)
-    print(f"\nMCRpy {about['version']}, {about['settings']}: {about['cpu_s']:.0f} CPU s")
-    print("\n".join(f"| {key} | {value:.3g} |" for key, value in run.items()), flush=True)
+    title = f"MCRpy {about['version']} on slice {SLICES[1]}, {about['settings']}"
+    add_figures(results.table("peer", title, FIGURES), {"CPU s": about["cpu_s"], **run})
 
 
 def main() -> None:
@@ -195,13 +206,14 @@ def main() -> None:
     parts = {"goals": goals, "terms": terms, "large": large, "peer": peer}
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--seeds", type=int, default=3)
+    add_json(parser)
     arguments = parser.parse_args()
-    print(describe())
+    results = Results("reconstruction", arguments.json)
     truth = Truth(data_folder())
     told = ", ".join(f"{name} {value:.4f}" for name, value in zip(NAMES, truth.conductivity, strict=False))
     print(f"truth: D_eff {told}")
     for part in arguments.part:
-        parts[part](truth, *([arguments.seeds] if part == "goals" else []))
+        parts[part](truth, arguments.seeds, results)
 
 
 if __name__ == "__main__":

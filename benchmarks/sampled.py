@@ -1,4 +1,4 @@
-"""Labelled micrographs, their classical features made once, scored at sampled pixels: for trying many ways quickly."""
+"""Labelled micrographs, their classical features made once, scored at sampled pixels: to try many settings quickly."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ import numpy as np
 from segmentation import Micrograph, images, is_tuning, mean_iou
 
 import fijibridge as fb
-from fijibridge.features.classical import CLASSICAL_NAMES
-from fijibridge.features.recipe import FeatureRecipe
-from fijibridge.features.stack import ArrayPart, FeatureStack, TokensPart, extract_features
+from fijibridge.features.extract import extract_features
+from fijibridge.features.stack import ArrayFeatures, FeatureStack
+from fijibridge.features.tws.default_features import CLASSICAL_NAMES
 
 PIXELS = 40_000  # of an image that are scored, drawn once
 
 
 class Sampled(Micrograph):
-    """An image with labels, truth and classical features; the ViT's come by recipe."""
+    """An image with labels, truth and classical features; the ViT's are made when asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.image = path, fb.read_image(path)
         self.labels = fb.read_labels(path.with_name(f"{path.stem}_labels.png"), shape=self.image.shape).data
         self.truth = iio.imread(path.with_name(f"{path.stem}_truth.png"))
-        classical = extract_features(self.image, FeatureRecipe(encoder="none"))
-        self.classical = ArrayPart(np.asarray(classical), CLASSICAL_NAMES)
+        classical = extract_features(self.image, "tws")
+        self.classical = ArrayFeatures(np.asarray(classical), CLASSICAL_NAMES)
         self.scored = np.zeros(self.truth.shape, bool)
         self.scored.flat[np.random.default_rng(0).choice(self.truth.size, PIXELS, replace=False)] = True
 
-    def features(self, recipe: FeatureRecipe) -> FeatureStack:
+    def features(self, settings: fb.VitSettings) -> FeatureStack:
         """All features; `cost` becomes the ViT's CPU seconds a megapixel of the image."""
         cpu = time.process_time()
-        vit = extract_features(self.image, recipe)
+        vit = extract_features(self.image, (fb.TwsSettings(), settings))
         self.cost = (time.process_time() - cpu) / self.truth.size * 1e6
-        tokens = [part for part in vit.parts if isinstance(part, TokensPart)]
-        return FeatureStack(self.truth.shape, [self.classical, *tokens], vit.recipe)
+        return FeatureStack(self.truth.shape, [self.classical, *vit.parts[1:]], vit.extractor)
 
     def score(self, predicted: np.ndarray) -> float:
         """Mean IoU of classes, from 0, predicted at the scored pixels."""
@@ -43,8 +42,8 @@ class Sampled(Micrograph):
 
     def segmented(self, stack: FeatureStack, labels: np.ndarray, trees: int, **options) -> float:
         """Mean IoU of a segmenter trained on the stack."""
-        segmenter = fb.PixelSegmenter(recipe=stack.recipe, n_trees=trees, **options).fit(stack, labels)
-        seen = segmenter._read_out(stack).at(self.scored)
+        segmenter = fb.PixelSegmenter(stack.extractor, n_trees=trees, **options).fit(stack, labels)
+        seen = segmenter.extractor_.with_linear_head(stack).at(self.scored)
         return self.score(segmenter.forest_.predict_proba(seen).argmax(1))
 
 

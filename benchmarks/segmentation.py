@@ -1,7 +1,7 @@
 """Mean IoU on real micrographs: sparse labels train, whole images are scored.
 
     python benchmarks/segmentation.py [--part own transfer third few] [--presets fast default best]
-        [--reader linear forest] [--position preset keep mean] [--engines sklearn weka] [--seeds 3] [--data DIR]
+        [--head linear none] [--debiasing preset none mean] [--engines sklearn weka] [--seeds 3] [--data DIR]
 
 own: each image's labels train, the image is scored. transfer: two images train, the others of their set are scored.
 third: labels of one third of the image alone (every third that has all classes). few: a tenth of the strokes.
@@ -18,14 +18,15 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from machine import data_folder, describe
+from machine import data_folder
+from results import Results, Table, add_json
 from scipy import ndimage
 
 import fijibridge as fb
-from fijibridge.features.position import positional_probe
-from fijibridge.features.presets import PRESETS, preset_recipe
-from fijibridge.features.stack import FeatureStack, TokensPart
-from fijibridge.features.vit import latest_tokens
+from fijibridge.features.presets import PRESETS
+from fijibridge.features.stack import FeatureStack
+from fijibridge.features.vit.encoder import token_cache
+from fijibridge.features.vit.probe import positional_probe
 
 SETS = ("superalloy", "coating", "interactive")
 TWS = {"superalloy": 0.637, "coating": 0.598, "interactive": 0.752}
@@ -64,20 +65,20 @@ class Micrograph:
         image = fb.read_image(path)
         self.labels = fb.read_labels(path.with_name(f"{path.stem}_labels.png"), shape=image.shape).data
         self.truth = iio.imread(path.with_name(f"{path.stem}_truth.png"))
-        latest_tokens.clear()
+        token_cache.clear()
         cpu = time.process_time()
-        self.stack: FeatureStack = maker.features(image)
+        self.stack: FeatureStack = maker.extract(image)
         self.cost = (time.process_time() - cpu) / self.truth.size * 1e6
         blocks = []
         for part in self.stack.parts:
-            if isinstance(part, TokensPart):
-                blocks += np.split(part.tokens, len({name[:7] for name in part.names}), axis=2)
+            if (found := part.grid_tokens()) is not None:
+                blocks += np.split(found, len(set(part.groups)), axis=2)
         self.probe = [positional_probe(tokens, split="random") for tokens in blocks]
         self.seen_probe: tuple[float, float] | None = None
 
     def probe_seen(self, segmenter: fb.PixelSegmenter) -> None:
         """R^2 of what the forest sees, and of TWS's features among it, at means over 7 x 7 pixels, a patch at 2 x."""
-        seen = np.asarray(segmenter._read_out(self.stack))
+        seen = np.asarray(segmenter.extractor_.with_linear_head(self.stack))
         rows, cols = (length // 7 for length in seen.shape[:2])
         cells = seen[: rows * 7, : cols * 7].reshape(rows, 7, cols, 7, -1).mean((1, 3))
         self.seen_probe = tuple(positional_probe(part, split="random") for part in (cells, cells[..., :76]))
@@ -119,8 +120,8 @@ class Trial:
     def score(self, train: list[tuple[FeatureStack, np.ndarray]], tests: list[Micrograph], seed: int) -> list[float]:
         stacks, labels = zip(*train, strict=True)
         segmenter = fb.PixelSegmenter(seed=seed, **self.maker).fit(list(stacks), list(labels))
-        # with reader forest it sees all channels, whose probe is there, and which would take gigabytes
-        if segmenter.reader == "linear" and tests[0].stack in stacks and tests[0].seen_probe is None:
+        # without a head it sees all channels, whose probe is there, and which would take gigabytes
+        if segmenter.head == "linear" and tests[0].stack in stacks and tests[0].seen_probe is None:
             tests[0].probe_seen(segmenter)
         return [mean_iou(segmenter.predict(test.stack), test.truth) for test in tests]
 
@@ -150,20 +151,27 @@ class Trial:
         return np.mean(scores, axis=1).tolist()
 
 
-def row(name: str, found: dict[Path, list[float]], goal: str) -> None:
+def row(table: Table, names: tuple[str, ...], found: dict[Path, list[float]], goal: str | None) -> None:
     """Mean over images and seeds, spread of the seeds, tuning images, others."""
     scores = {path: values for path, values in found.items() if values}
     if not scores:
         return
-    table = np.array(list(scores.values()))
+    values = np.array(list(scores.values()))
     tuning = np.array([is_tuning(path) for path in scores])
-    part = [f"{table[chosen].mean():.3f}" if chosen.any() else "-" for chosen in (tuning, ~tuning)]
-    print(f"| {name} | {table.mean():.3f} ± {table.mean(0).std():.3f} | {part[0]} | {part[1]} | {goal} |", flush=True)
+    parts = [values[chosen].mean() if chosen.any() else None for chosen in (tuning, ~tuning)]
+    table.add(*names, values.mean(), values.mean(0).std(), *parts, goal)
 
 
-def measure(paths: list[Path], maker: dict, name: str, arguments: argparse.Namespace) -> None:
-    """All parts for one recipe, one reader and one engine."""
-    costs, probes, seen = [], [], []
+def measure(
+    paths: list[Path],
+    maker: dict,
+    name: str,
+    shown: tuple[str, ...],
+    tables: dict[str, Table],
+    arguments: argparse.Namespace,
+) -> None:
+    """All parts for one preset, one head and one engine."""
+    costs, probes = [], []
     for group in SETS:
         own = [path for path in paths if path.parent.name == group]
         trial, shared = Trial(maker, arguments.seeds), fb.PixelSegmenter(**maker)
@@ -176,22 +184,49 @@ def measure(paths: list[Path], maker: dict, name: str, arguments: argparse.Names
             values = [np.mean(v) for v in found.values() if v]
             means[part] = np.mean(values) if values else np.nan
             goal = {
-                "own": f">= {GOALS[name][group]} (TWS {TWS[group]})",
+                "own": f"{GOALS[name][group] or ''} (TWS 4.0: {TWS[group]})",
                 "third": f">= {means['own'] - 0.04:.3f}" if "own" in means else "own - 0.04",
                 "transfer": f">= {means['own'] - 0.03:.3f}" if "own" in means else "own - 0.03",
-                "few": "",
+                "few": None,
             }[part]
-            row(f"{group}, {part}", found, "tuning images only" if arguments.tuning_only else goal)
+            table = tables["own" if part == "own" else "harder"]
+            names = (*shown, group) if part == "own" else (*shown, group, part)
+            row(table, names, found, "tuning images only" if arguments.tuning_only else goal)
             if part == "own":
                 each = " ".join(f"{path.stem} {np.mean(v):.3f}" for path, v in found.items())
                 print(f"<!-- {each} -->")
         if found := [one.seen_probe for one in micrographs if one.seen_probe]:
-            seen.append(f"{group} {np.mean(found, axis=0).round(2)}")
+            tables["probe"].add(*shown, group, *np.mean(found, axis=0), "0.1")
     if probes:
-        told = " ".join(f"{value:.2f}" for value in np.mean(probes, axis=0))
-        print(f"\nPositional probe of each block and scale, R^2: {told}")
-        print(f"of what the forest sees, and of TWS's features alone: {', '.join(seen) or '-'} (goal <= 0.1)")
-    print(f"ViT features: {np.median(costs):.1f} CPU s a megapixel of the image (median; goal <= {COST[name]})")
+        blocks = "; ".join(f"{value:.2f}" for value in np.mean(probes, axis=0))
+        tables["blocks"].add(*shown, blocks)
+    tables["cost"].add(*shown, np.median(costs), str(COST[name]) if np.isfinite(COST[name]) else None)
+
+
+def begun(results: Results, seeds: int) -> dict[str, Table]:
+    """The tables of a run."""
+    trial = dict.fromkeys(("preset", "debiasing", "head", "engine"), "")
+    scores = {"mean IoU": ".3f", "spread of seeds": ".3f", "tuning images": ".3f", "other images": ".3f", "goal": ""}
+    own = (
+        f"Mean intersection over union: the sparse labels of each image train, the whole image is scored; {seeds} seeds"
+    )
+    return {
+        "own": results.table("own", own, {**trial, "data set": "", **scores}),
+        "harder": results.table(
+            "harder", "The same with harder trainings", {**trial, "data set": "", "labels": "", **scores}
+        ),
+        "probe": results.table(
+            "probe",
+            "Positional probe, R², of what the forest sees (0: a linear probe cannot tell the place)",
+            {**trial, "data set": "", "what the forest sees": ".2f", "TWS's features alone": ".2f", "goal": ""},
+        ),
+        "blocks": results.table(
+            "blocks", "Positional probe, R², of the ViT's channels", {**trial, "each block and scale": ""}
+        ),
+        "cost": results.table(
+            "cost", "CPU seconds of the ViT a megapixel of the image", {**trial, "CPU s/megapixel": ".1f", "goal": ""}
+        ),
+    }
 
 
 def main() -> None:
@@ -199,27 +234,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--part", nargs="+", default=["own"], choices=["own", "transfer", "third", "few"])
     parser.add_argument("--presets", nargs="+", default=["default"], choices=list(PRESETS))
-    parser.add_argument("--reader", nargs="+", default=["linear"], choices=["linear", "forest"])
+    parser.add_argument("--head", nargs="+", default=["linear"], choices=["linear", "none"])
     parser.add_argument("--engines", nargs="+", default=["sklearn"], choices=["sklearn", "weka"])
-    parser.add_argument("--position", nargs="+", default=["preset"])
+    parser.add_argument("--debiasing", nargs="+", default=["preset"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tuning-only", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     data = arguments.data or data_folder()
     paths = [p for p in images(data) if is_tuning(p) or not arguments.tuning_only]
-    print(describe(), flush=True)
-    ways = product(arguments.presets, arguments.position, arguments.reader, arguments.engines)
-    for name, position, reader, engine in ways:
-        print(f"\n## {name}, position {position}, reader {reader}, {engine}, {arguments.seeds} seeds\n")
-        print(
-            "| | mean IoU ± spread of seeds | tuning images | other images | goal |\n|---|---|---|---|---|", flush=True
-        )
+    tables = begun(Results("segmentation", arguments.json), arguments.seeds)
+    trials = product(arguments.presets, arguments.debiasing, arguments.head, arguments.engines)
+    for name, debiasing, head, engine in trials:
+        vit = fb.preset_settings(name, debiasing=None if debiasing == "preset" else debiasing)
         maker = {
-            "recipe": preset_recipe(name, position=None if position == "preset" else position),
-            "reader": reader,
+            "features": (fb.TwsSettings(), vit),
+            "head": head,
             "engine": engine,
         }
-        measure(paths, maker, name, arguments)
+        measure(paths, maker, name, (name, debiasing, head, engine), tables, arguments)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from machine import describe
+from results import Results, add_json, met
 from scipy import ndimage as ndi
 
 from fijibridge.forest import Forest, forest_from_sklearn
@@ -45,11 +45,12 @@ def labelled_image(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, st
 def features(image: np.ndarray, n: int) -> tuple[np.ndarray, str]:
     """A (Y, X, n) float32 stack and its name: TWS's 76 filters, and for more channels ViT features before them."""
     import fijibridge as fb
-    from fijibridge.errors import WeightsError
+    from fijibridge.core.errors import WeightsError
 
     try:
-        recipe = fb.FeatureRecipe(encoder="none") if n <= 76 else fb.FeatureRecipe()
-        stack = np.asarray(fb.extract_features(image, recipe))
+        vit = fb.VitSettings(blocks=(6,), coarse_blocks=(), upsampler="bilinear")
+        features = "tws" if n <= 76 else (fb.TwsSettings(), vit)
+        stack = np.asarray(fb.extract_features(image, features))
     except WeightsError as error:
         print(f"(simulated channels instead of the ViT's: {error.found})\n")
         return simulated_features(image, n), "simulated"
@@ -78,21 +79,16 @@ def seconds(work: Callable[[], object], repeats: int) -> tuple[float, float]:
     return min(cpu for cpu, _ in times), min(wall for _, wall in times)
 
 
-def verdict(ratio: float, goal: float) -> str:
-    return f"{ratio:.1f} x | >= {goal} x {'met' if ratio >= goal else 'MISSED'}"
-
-
-def at_most(ratio: float) -> str:
-    return f"<= {GOAL_TRANSFER} x {'met' if ratio <= GOAL_TRANSFER else 'MISSED'}"
-
-
-def prediction(arguments: argparse.Namespace) -> None:
+def prediction(arguments: argparse.Namespace, results: Results) -> None:
     from sklearn.ensemble import RandomForestClassifier
 
     image, labels, source = labelled_image(arguments.size)
-    print(f"## Forest prediction, CPU s a megapixel ({source}, {arguments.trees} trees, 1 thread)\n")
-    print("| features | nodes | mean depth | fijibridge | peer | peer's figure | ratio | goal |")
-    print("|---|---|---|---|---|---|---|---|")
+    table = results.table(
+        "prediction",
+        f"CPU seconds a megapixel to predict {arguments.trees} trees, one thread ({source})",
+        {"features": "", "nodes": ",d", "mean depth": ".1f", "fijibridge": ".2f", "peer": "", "the peer": ".2f",
+         "ratio": ".1f", "goal": ""},
+    )  # fmt: skip
     for n in arguments.features:
         stack, made = features(image, n)
         clf = RandomForestClassifier(arguments.trees, random_state=0, n_jobs=1)
@@ -104,11 +100,12 @@ def prediction(arguments: argparse.Namespace) -> None:
         peer, _ = seconds(lambda c=clf, X=X: c.predict_proba(X), 1)
         peer *= 1e6 / len(X)
         depth = forest.depth()[forest.apply(X[:: max(1, len(X) // 2000)])].mean()
-        start = f"| {n} ({made}) | {forest.n_nodes} | {depth:.1f} | {ours:.2f} |"
-        print(f"{start} scikit-learn | {peer:.2f} | {verdict(peer / ours, GOALS.get(n, 2))} |", flush=True)
+        start, goal = (f"{n} ({made})", int(forest.n_nodes), depth, ours), GOALS.get(n, 2)
+        table.add(*start, "scikit-learn", peer, peer / ours, f"{goal} x: {met(peer / ours >= goal)}")
         if not arguments.skip_java:
             peer = java_seconds(forest, X[len(X) // 2 :][: arguments.java_pixels], arguments.repeats)
-            print(f"{start} FastRandomForest | {peer:.2f} | {verdict(peer / ours, GOAL_JAVA)} |", flush=True)
+            goal = f"{GOAL_JAVA} x: {met(peer / ours >= GOAL_JAVA)}"
+            table.add(*start, "FastRandomForest in Java", peer, peer / ours, goal)
 
 
 def java_seconds(forest: Forest, X: np.ndarray, repeats: int) -> float:
@@ -120,7 +117,7 @@ def java_seconds(forest: Forest, X: np.ndarray, repeats: int) -> float:
     return seconds(lambda: predict_weka(pair, X, n_threads=1), repeats)[0] / len(X) * 1e6
 
 
-def transfer(arguments: argparse.Namespace) -> None:
+def transfer(arguments: argparse.Namespace, results: Results) -> None:
     from fijibridge.jvm import start
     from fijibridge.jvm.transfer import to_imagestack
 
@@ -134,15 +131,17 @@ def transfer(arguments: argparse.Namespace) -> None:
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
             del made
     shape = " x ".join(map(str, array.shape))
-    print("## numpy to ImageStack, seconds\n")
-    print(f"| {shape} float32, {array.nbytes / 1e6:.0f} MB | to_imagestack | numpy copy | ratio | goal |")
-    print("|---|---|---|---|---|")
+    table = results.table(
+        "transfer",
+        f"numpy to an ImageStack: {shape} float32, {array.nbytes / 1e6:.0f} MB, seconds",
+        {"time": "", "to_imagestack": ".3f", "a numpy copy": ".3f", "ratio": ".1f", "goal": ""},
+    )
     for i, unit in enumerate(("wall", "CPU")):
         ours, copy = (np.array(found)[:, i] for found in times.values())
         for when, a, b in ((f"median of {TRANSFERS}", *map(np.median, (ours, copy))), ("the first", ours[0], copy[0])):
-            goal = at_most(a / b) if unit == "wall" and when != "the first" else ""
-            print(f"| {unit}, {when} | {a:.3f} | {b:.3f} | {a / b:.1f} x | {goal} |", flush=True)
-    print()
+            judged = unit == "wall" and when != "the first"
+            goal = f"{GOAL_TRANSFER} x: {met(a / b <= GOAL_TRANSFER)}" if judged else None
+            table.add(f"{unit}, {when}", a, b, a / b, goal)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -154,11 +153,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--java-pixels", type=int, default=8000, help="pixels that Java predicts, scaled up")
     parser.add_argument("--transfer-shape", type=int, nargs=3, default=[384, 512, 512])
     parser.add_argument("--skip-java", action="store_true", help="only scikit-learn as peer, no transfer")
+    add_json(parser)
     arguments = parser.parse_args(argv)
-    print(f"{describe()}\n")
+    results = Results("speed", arguments.json)
     if not arguments.skip_java:
-        transfer(arguments)  # first, while Java's heap is fresh, as a user's is
-    prediction(arguments)
+        transfer(arguments, results)  # first, while Java's heap is fresh, as a user's is
+    prediction(arguments, results)
     return 0
 
 

@@ -22,12 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from machine import data_folder, describe
-from reconstruction import NAMES, SIDE, Truth, conductivity, surfaces
+from machine import data_folder
+from reconstruction import FIGURES, NAMES, SIDE, Truth, add_figures, conductivity, surfaces
+from results import Results, Table, add_json
 from scipy import ndimage
 
 from fijibridge.metrology import two_point_correlation
-from fijibridge.metrology.phases import Phases, as_phases
+from fijibridge.phases.phases import Phases, as_phases
 from fijibridge.reconstruction import check_exemplars, compare
 from fijibridge.superresolution import SuperresolutionSettings, coarse_labels, superresolve, tied
 from fijibridge.superresolution.samples import generated_samples
@@ -116,7 +117,7 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
     }  # fmt: skip
 
 
-def electrode(folder: Path, arguments: argparse.Namespace) -> None:
+def electrode(folder: Path, arguments: argparse.Namespace, results: Results) -> None:
     """The issue's table."""
     known = Truth(folder)
     scatter = {name: known.scatter[k] / known.surface[k] for k, name in enumerate(NAMES)}
@@ -147,20 +148,23 @@ def electrode(folder: Path, arguments: argparse.Namespace) -> None:
         "D_eff of the matrix / truth": f"0.96 to 1.04 (crops {deviation:.1f} %)",
         "D_eff of the particles / truth": "<= 1.3",
     }
-    print(f"\n| 16^3 -> 64^3, {len(found)} volumes | mean | smallest | largest | goal |\n|---|---|---|---|---|")
+    columns = {"figure": "", "mean": ".3g", "smallest": ".3g", "largest": ".3g", "goal": ""}
+    table = results.table(
+        "electrode", f"Particles of the electrode from 16^3 to 64^3 voxels, {len(found)} volumes", columns
+    )
     for key in found[0]:
         values = np.array([run[key] for run in found])
-        print(f"| {key} | {values.mean():.3g} | {values.min():.3g} | {values.max():.3g} | {goals.get(key, '')} |")
+        table.add(key, values.mean(), values.min(), values.max(), goals.get(key))
 
 
-def pair_figures(made, exemplars) -> None:
+def pair_figures(made, exemplars, table: Table) -> None:
     """What is known without a truth: against the slice."""
     table = compare(exemplars.planes, made.phases).table
     fractions, lines = (table[table.metric == metric] for metric in ("fraction", "perimeter"))
-    print(f"| fractions, mean relative difference from the slice (%) | {fractions.error.abs().mean():.2f} | < 1 |")
-    print(f"| fractions, mean difference (points) | {fractions.difference.abs().mean():.2f} | |")
-    print(f"| surface in slices, mean relative difference (%) | {lines.error.abs().mean():.2f} | < 1 |")
-    print(f"| agreement with the coarse volume (%) | {100 * made.agreement:.2f} | |")
+    table.add("fractions, mean relative difference from the slice (%)", fractions.error.abs().mean(), "1")
+    table.add("fractions, mean difference (points)", fractions.difference.abs().mean(), None)
+    table.add("surface in slices, mean relative difference (%)", lines.error.abs().mean(), "1")
+    table.add("agreement with the coarse volume (%)", 100 * made.agreement, None)
     for note in made.notes:
         print(f"  note: {note}")
 
@@ -172,18 +176,21 @@ def keep(out: Path | None, name: str, made) -> None:
         tifffile.imwrite(out / f"{name}.tif", made.phases.index)
 
 
-def measured(name: str, coarse, exemplars, factor: int, settings: SuperresolutionSettings, out: Path | None) -> None:
-    """Make a volume and print what is known of it without a truth."""
+def measured(
+    name: str, coarse, exemplars, factor: int, settings: SuperresolutionSettings, out: Path | None, results: Results
+) -> None:
+    """Make a volume and report what is known of it without a truth."""
     cpu = time.process_time()
     made = superresolve(coarse, exemplars, factor, settings)
     spent = time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     keep(out, name, made)
-    told = " x ".join(map(str, coarse.shape)), " x ".join(map(str, made.phases.index.shape))
-    print(f"\n{name}, {told[0]} -> {told[1]}, blocks of {settings.block}: {spent:.0f} CPU s")
-    print(f"peak {peak:.2f} GiB (goal <= 8)")
-    print("| | found | goal |\n|---|---|---|")
-    pair_figures(made, exemplars)
+    sizes = " to ".join(" x ".join(map(str, shape)) for shape in (coarse.shape, made.phases.index.shape))
+    title = f"{name}, {sizes} voxels, chunks of {settings.chunk}"
+    table = results.table(name, title, {"figure": "", "measured": ".2f", "goal": ""})
+    table.add("CPU s", spent, None)
+    table.add("peak memory, GiB", peak, "8")
+    pair_figures(made, exemplars, table)
 
 
 def interfaces(index: np.ndarray) -> np.ndarray:
@@ -196,23 +203,24 @@ def interfaces(index: np.ndarray) -> np.ndarray:
     return (found + found.T)[np.triu_indices(number, 1)]
 
 
-def sofc(folder: Path, arguments: argparse.Namespace) -> None:
+def sofc(folder: Path, arguments: argparse.Namespace, results: Results) -> None:
     """All phases visible, factor 4."""
     names = ["phase 0", "phase 1", "phase 2"]
     fine = as_phases(tifffile.imread(folder / "volumes" / "sofc_slice.tif"), class_names=names)
     volume = tifffile.imread(folder / "volumes" / "sofc_coarse.tif")
     part = volume if arguments.whole else volume[SOFC_PART]
     coarse = as_phases(part, class_names=names)
-    settings = SuperresolutionSettings(trust="slices", block=136 if arguments.whole else 0, **QUICK)
-    measured("sofc", coarse_labels(coarse, fine, names), check_exemplars({"xy": fine}), 4, settings, arguments.out)
+    settings = SuperresolutionSettings(trust="slices", chunk=136 if arguments.whole else 0, **QUICK)
+    exemplars = check_exemplars({"xy": fine})
+    measured("sofc", coarse_labels(coarse, fine, names), exemplars, 4, settings, arguments.out, results)
     if not arguments.whole:
         apart = 100 * (interfaces(part) / interfaces(volume) - 1)
         told = ", ".join(f"{value:+.1f} %" for value in apart)
         print(f"  interfaces 0/1, 0/2, 1/2 of this part of the coarse volume, less those of all of it: {told}")
 
 
-def cathode(folder: Path, arguments: argparse.Namespace) -> None:
-    """A CT without pores, factor 8: who is right is asked, then told."""
+def cathode(folder: Path, arguments: argparse.Namespace, results: Results) -> None:
+    """A CT without pores, factor 8: who is right is asked, then said."""
     names = ["pore", "particles", "binder"]
     fine = as_phases(tifffile.imread(folder / "volumes" / "cathode_sem_slice.tif"), class_names=names)
     volume = tifffile.imread(folder / "volumes" / "cathode_ct_coarse.tif")
@@ -223,11 +231,11 @@ def cathode(folder: Path, arguments: argparse.Namespace) -> None:
     except ValueError as error:
         print(f"\ncathode: {error}")
     part = replace(whole, values=whole.values[PART], labels=whole.labels[PART])
-    settings = SuperresolutionSettings(trust="coarse", block=128, **QUICK)
-    measured("cathode", part, exemplars, 8, settings, arguments.out)
+    settings = SuperresolutionSettings(trust="coarse", chunk=128, **QUICK)
+    measured("cathode", part, exemplars, 8, settings, arguments.out, results)
 
 
-def gan(folder: Path, arguments: argparse.Namespace) -> None:
+def gan(folder: Path, arguments: argparse.Namespace, results: Results) -> None:
     """A short training."""
     truth, coarse, exemplars = electrode_case(
         tifffile.imread(folder / "volumes" / "electrode.tif")[::2, ::2, ::2], *CASES[0]
@@ -244,8 +252,8 @@ def gan(folder: Path, arguments: argparse.Namespace) -> None:
     cpu = time.process_time()
     made = generated_samples(model, tie, 0, 1)[0]
     keep(arguments.out, "gan", made)
-    print(f"applied: {time.process_time() - cpu:.1f} CPU s")
-    print("\n".join(f"| {key} | {value:.3g} |" for key, value in judged(truth, exemplars, made).items()))
+    figures = {"CPU s to apply it": time.process_time() - cpu, **judged(truth, exemplars, made)}
+    add_figures(results.table("gan_short", "A GAN after a short training on the CPU", FIGURES), figures)
 
 
 def main() -> None:
@@ -255,10 +263,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--whole", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
-    print(describe())
+    results = Results("superresolution", arguments.json)
     for part in arguments.part:
-        parts[part](data_folder(), arguments)
+        parts[part](data_folder(), arguments, results)
 
 
 if __name__ == "__main__":

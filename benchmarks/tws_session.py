@@ -11,7 +11,7 @@ import argparse
 import time
 
 import numpy as np
-from machine import describe
+from results import Results, add_json
 
 import fijibridge as fb
 from fijibridge.features import FeatureStack
@@ -22,8 +22,9 @@ def main() -> None:
     parser.add_argument("fiji")
     parser.add_argument("--shape", type=int, nargs=3, default=[1024, 1024, 384], help="height, width, features")
     parser.add_argument("--heap", default="6g")
+    add_json(parser)
     arguments = parser.parse_args()
-    print(describe(), flush=True)
+    results = Results("tws_session", arguments.json)
     fiji = fb.start(fiji=arguments.fiji, heap=arguments.heap)
     beans = fiji.gateway.jclass("java.lang.management.ManagementFactory")
     pools = [pool for pool in beans.getMemoryPoolMXBeans() if str(pool.getType().name()) == "HEAP"]
@@ -49,12 +50,18 @@ def main() -> None:
         session.train()
         trained = time.perf_counter() - started
     size = array.nbytes
-    print("\n| features | size | wall | CPU | held in Java | peak in Java | training (1600 pixels) |")
-    print("|---|---|---|---|---|---|---|")
-    print(
-        f"| {count} x {height} x {width} float32 | {size / 2**20:.0f} MiB | {wall:.2f} s | {cpu:.2f} s "
-        f"| {held / size:.2f} x | {peak / size:.2f} x | {trained:.1f} s |"
-    )
+    about = f"{count} features of {height} x {width} pixels ({size / 2**20:.0f} MiB)"
+    title = f"{about} into a Trainable Weka Segmentation session of a real Fiji"
+    table = results.table("session", title, {"what": "", "measured": ".2f", "unit": ""})
+    figures = {
+        "wall time": (wall, "s"),
+        "CPU time": (cpu, "s"),
+        "held in Java's heap": (held / size, "times their size"),
+        "greatest in Java's heap": (peak / size, "times their size"),
+        "training, 1600 pixels": (trained, "s"),
+    }
+    for name, (value, unit) in figures.items():
+        table.add(name, value, unit)
 
 
 if __name__ == "__main__":

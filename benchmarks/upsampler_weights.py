@@ -18,10 +18,10 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import skimage
-from machine import describe
+from results import Results, add_json
 from skimage import data
 
-from fijibridge.features.learned import PACKAGED
+from fijibridge.features.upsampling.weights_file import PACKAGED
 from fijibridge.operations.train_upsampler import WEIGHTS, train_upsampler
 from fijibridge.synthesis.config import load_preset
 from fijibridge.synthesis.dataset import simulated_pairs
@@ -47,8 +47,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--target", default="enlarged")
     parser.add_argument("--keep", action="store_true", help="put the weights into the package")
+    add_json(parser)
     arguments = parser.parse_args()
-    print(describe(), flush=True)
+    results = Results("upsampler_weights", arguments.json)
     with tempfile.TemporaryDirectory() as place:
         material, out = Path(place) / "material", Path(place) / "out"
         material.mkdir()
@@ -56,7 +57,10 @@ def main() -> None:
         settings = {"crops": arguments.crops, "steps": arguments.steps, "seed": arguments.seed}
         settings["target"] = arguments.target
         report = train_upsampler(material, out=out, databar="0", threads=1, **settings)
-        print(f"loss {report['loss']} (bilinear {report['bilinear_loss']}) of the tokens' variance")
+        title = f"The network of the upsampler `learned` after {arguments.steps} steps, on pieces kept apart"
+        table = results.table("training", title, {"upsampler": "", "share of the tokens' variance left": ".2f"})
+        table.add("`learned`", report["loss"])
+        table.add("`bilinear`, for comparison", report["bilinear_loss"])
         if arguments.keep:
             shutil.copy(out / WEIGHTS, PACKAGED)
             names = ("settings", "images", "loss", "bilinear_loss", "sha256")

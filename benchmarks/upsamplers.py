@@ -2,7 +2,7 @@
 
     python benchmarks/upsamplers.py [--tuning-only] [--upsamplers bilinear guided learned strided scale] [--data DIR]
 
-The preset ``default`` with the linear reader, one seed; labels of each image train, the image is scored. Each upsampler
+The preset ``default`` with the linear head, one seed; labels of each image train, the image is scored. Each upsampler
 runs in a process of its own, whose peak memory the operating system tells: it holds image, features' grids and forest.
 """
 
@@ -18,17 +18,17 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from machine import data_folder, describe
+from machine import data_folder
+from results import Results, add_json
 from segmentation import SETS, images, is_tuning, mean_iou
 
 import fijibridge as fb
-from fijibridge.features.presets import preset_recipe
 
 NAMES = ("bilinear", "guided", "learned", "strided", "scale")
 
 
 def segmenter_of(name: str) -> fb.PixelSegmenter:
-    return fb.PixelSegmenter(recipe=preset_recipe("default", upsampler=name))
+    return fb.PixelSegmenter((fb.TwsSettings(), fb.preset_settings("default", upsampler=name)))
 
 
 def measure(name: str, path: Path) -> dict[str, float]:
@@ -37,7 +37,7 @@ def measure(name: str, path: Path) -> dict[str, float]:
     labels = fb.read_labels(path.with_name(f"{path.stem}_labels.png"), shape=image.shape)
     segmenter, truth = segmenter_of(name), iio.imread(path.with_name(f"{path.stem}_truth.png"))
     cpu = time.process_time()
-    stack = segmenter.features(image)
+    stack = segmenter.extract(image)
     tokens = time.process_time() - cpu
     upsampler = stack.parts[-1].upsampler
     maps = np.random.default_rng(0).normal(size=(2, *stack.parts[-1].tokens.shape[:2], 3)).astype(np.float32)
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--upsamplers", nargs="+", default=list(NAMES), choices=NAMES)
     parser.add_argument("--tuning-only", action="store_true")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # the process of one upsampler
+    add_json(parser)
     arguments = parser.parse_args()
     paths = [p for p in images(arguments.data or data_folder()) if is_tuning(p) or not arguments.tuning_only]
     if arguments.one:
@@ -67,10 +68,14 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({"peak": peak / (2**20 if sys.platform == "darwin" else 2**10)}))
         return
-    print(describe(), flush=True)
     sets = [name for name in SETS if any(path.parent.name == name for path in paths)]
-    print(f"\n| upsampler | {' | '.join(sets)} | mean of tuning images | tokens, CPU s/Mpx | to pixels | peak, MiB |")
-    print(f"|---|{'---|' * len(sets)}---|---|---|---|", flush=True)
+    table = Results("upsamplers", arguments.json).table(
+        "upsamplers",
+        "Upsamplers: mean intersection over union (preset `default`, one seed), CPU seconds a megapixel of the ViT and "
+        "of bringing two maps of three channels to pixels, peak memory",
+        {"upsampler": "", **dict.fromkeys(sets, ".3f"), "tuning images": ".3f", "ViT, CPU s/megapixel": ".1f",
+         "to pixels, CPU s/megapixel": ".2f", "peak, MiB": ".0f"},
+    )  # fmt: skip
     own = [argument for argument in sys.argv[1:] if argument == "--tuning-only"]
     for name in arguments.upsamplers:
         command = [sys.executable, __file__, "--one", "--upsamplers", name, *own]
@@ -80,8 +85,7 @@ def main() -> None:
         means = [np.mean([row["score"] for row in rows if Path(row["path"]).parent.name == one]) for one in sets]
         tuning = np.mean([row["score"] for row in rows if is_tuning(Path(row["path"]))])
         tokens, pixels = (np.median([row[kind] for row in rows]) for kind in ("tokens", "pixels"))
-        scores = " | ".join(f"{value:.3f}" for value in means)
-        print(f"| {name} | {scores} | {tuning:.3f} | {tokens:.1f} | {pixels:.2f} | {last['peak']:.0f} |")
+        table.add(f"`{name}`", *means, tuning, tokens, pixels, last["peak"])
         print("<!-- " + " ".join(f"{Path(row['path']).stem} {row['score']:.3f}" for row in rows) + " -->", flush=True)
 
 

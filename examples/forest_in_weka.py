@@ -14,12 +14,12 @@ from fijibridge.synthesis.demo import demo_image
 image, labels, truth = demo_image(192)
 fb.start(heap="1g")  # the embedded ImageJ and Weka; needs Java 11 or newer
 
-recipe = fb.FeatureRecipe(encoder="none")  # TWS's 76 default features: what a TWS window computes itself
-segmenter = fb.PixelSegmenter(engine="sklearn", recipe=recipe).fit(image, labels)
+features = "tws"  # TWS's 76 default features: what a TWS window computes itself
+segmenter = fb.PixelSegmenter(engine="sklearn", features=features).fit(image, labels)
 segmenter.save("tws_phases", overwrite=True)
 
 model = read_model(Path("tws_phases") / "classifier.model")  # the file that Fiji loads
-stack = np.asarray(segmenter.features(image)).reshape(-1, 76)
+stack = np.asarray(segmenter.extract(image)).reshape(-1, 76)
 in_java = predict_weka(model, stack)
 in_sklearn = to_sklearn(model).predict_proba(stack)
 by_kernel = segmenter.forest_.predict_proba(stack)

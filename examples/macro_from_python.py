@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 
 import fijibridge as fb
-from fijibridge.errors import MacroError
+from fijibridge.core.errors import MacroError
 
 fiji = fb.start(heap="1g")  # or fb.start(fiji="Fiji.app")
 out = Path(tempfile.mkdtemp()) / "demo"
 
 MACRO = """
 run("fijibridge");
-result = Ext.demo(getArgument(), "encoder=none size=128");
+result = Ext.demo(getArgument(), "features=tws size=128");
 open(getArgument() + "/segmentation/labels.tif");
 return "" + fbValue(result, "mean_iou") + " " + getTitle();
 """

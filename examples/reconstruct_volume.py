@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import tifffile
 
-from fijibridge.metrology import as_phases
+from fijibridge.phases.phases import as_phases
 from fijibridge.reconstruction import ReconstructionSettings, check_exemplars, compare, reconstruct
 
 size = int(sys.argv[1]) if len(sys.argv) > 1 else 32

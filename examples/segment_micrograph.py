@@ -6,7 +6,8 @@ python examples/segment_micrograph.py [IMAGE LABELS]
 import sys
 
 import fijibridge as fb
-from fijibridge.image_output import write_labels, write_overlay
+from fijibridge.images.overlay import write_overlay
+from fijibridge.images.writing import write_labels
 from fijibridge.synthesis.demo import demo_image
 
 if len(sys.argv) == 3:

@@ -9,7 +9,7 @@ def labels = WindowManager.getImage("strokes") // 0: unlabelled, 1, 2, ...: clas
 if (labels == null)
     throw new IllegalStateException("open the labels as an image named strokes")
 
-IJ.run(image, "FB Segment", "labels=strokes classes=[matrix, particle] encoder=none trees=50 show")
+IJ.run(image, "FB Segment", "labels=strokes classes=[matrix, particle] features=tws trees=50 show")
 
 def result = IJ.getImage() // NAME_labels
 def count = result.getProcessor().getHistogram()

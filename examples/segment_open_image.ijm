@@ -17,6 +17,6 @@ makeRectangle(100, 100, 40, 12);
 run("Set...", "value=2");
 run("Select None");
 
-result = fbSegment("micrograph", "strokes", "", "classes=[matrix,particle] encoder=none trees=50");
+result = fbSegment("micrograph", "strokes", "", "classes=[matrix,particle] features=tws trees=50");
 print("particle: " + fbValue(result, "class_fractions.particle"));
 print("images open: " + nImages); // the result's images are open beside the two

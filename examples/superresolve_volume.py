@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import tifffile
 
-from fijibridge.metrology import as_phases
+from fijibridge.phases.phases import as_phases
 from fijibridge.reconstruction import check_exemplars
 from fijibridge.superresolution import SuperresolutionSettings, coarse_labels, superresolve
 

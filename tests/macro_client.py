@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fijibridge.doors.service import Running, ask
+from fijibridge.frontends.arguments import parameters_of
+from fijibridge.frontends.service.client import Running, ask
 
 _numbers = itertools.count()
 
@@ -50,3 +51,23 @@ def call(service: Running, folder: Path, operation: str, arguments: dict[str, An
 def values(answer: str) -> dict[str, str]:
     """The ``key=value`` lines of an answer."""
     return dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+
+
+def small_options(name: str, sample: Path) -> str:
+    """Options that keep an operation small, for macros; `sample` holds what write_sample and write_phases wrote."""
+    wanted = {"features": "tws", "threads": "1", "trees": "8", "size": "96"}
+    if name in ("reconstruct", "superresolve"):
+        wanted |= {"volume_size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
+        wanted |= {"trust": "coarse", "micrographs": str(sample / "phases.tif"), "visible": "ISE"}
+    if "network" in name:
+        wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
+        wanted["unet_encoder"] = "plain"
+    if name in ("bias", "train_upsampler"):
+        wanted |= {"encoder": "test_vit", "weights": str(sample / "vit.safetensors")}
+    if name == "train_upsampler":
+        wanted |= {"crops": "2", "crop": "64", "steps": "2"}
+    if name == "simulate":
+        wanted |= {"count": "2", "workers": "1"}
+    if name in ("segment", "features"):
+        wanted["detectors"] = f"SE={(sample / 'image.tif').as_posix()}"
+    return " ".join(f"{key}=[{value}]" for key, value in wanted.items() if key in parameters_of(name))

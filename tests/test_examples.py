@@ -1,7 +1,8 @@
-"""The README's and the examples' code runs, and so do the benchmarks at small sizes."""
+"""The examples run, and so do the benchmarks at small sizes. The code of README and documentation: test_docs.py."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import roifile
 import tifffile
 
-from fijibridge.synthesis.demo import demo_image
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,49 +28,6 @@ def run(script: str | Path, folder: Path, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def strokes_as_rois(path: Path, labels: np.ndarray, names: tuple[str, ...]) -> None:
-    """Each class as two rectangles inside its strokes."""
-    rois = []
-    for value, name in enumerate(names, start=1):
-        for number, (y, x) in enumerate(np.argwhere(labels == value)[[0, -1]]):
-            corners = [[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]]
-            rois.append(roifile.ImagejRoi.frompoints(np.array(corners, float), name=f"{name}-{number}"))
-    roifile.roiwrite(path, rois, mode="w")
-
-
-@pytest.mark.weights
-def test_readme_python(tmp_path):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S).group(1)
-    image, labels, _ = demo_image(260)
-    for name in ("micrograph.tif", "next.tif"):
-        tifffile.imwrite(tmp_path / name, image.data)
-    strokes_as_rois(tmp_path / "strokes.zip", labels.data, labels.class_names)
-    script = tmp_path / "readme.py"
-    script.write_text(
-        code + "\nassert crop.shape == (256, 256, 76 + 2 * 384), crop.shape\n"
-        "assert set(result.ravel()) <= {1, 2, 3} and probabilities.shape == (260, 260, 3)\n"
-        "assert (next_result == result).all()\n",
-        encoding="utf-8",
-    )
-    run(script, tmp_path)
-
-
-@pytest.mark.weights
-def test_readme_macro(tmp_path, java):
-    code = re.search(
-        r"```javascript\n(run\(\"fijibridge\"\).*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
-    )
-    image, labels, _ = demo_image(140)
-    tifffile.imwrite(tmp_path / "micrograph.tif", image.data)
-    strokes_as_rois(tmp_path / "strokes.zip", labels.data, labels.class_names)
-    (tmp_path / "readme.ijm").write_text(code.group(1), encoding="utf-8")
-    command = [sys.executable, "-W", "error", "-m", "fijibridge", "macro", "readme.ijm"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert 0 <= float(done.stdout) <= 1  # of a few labelled pixels
-    assert (tmp_path / "out" / "labels.tif").is_file()
 
 
 @pytest.mark.weights
@@ -131,39 +88,8 @@ def test_superresolve_volume(tmp_path):
     assert float(re.search(r"union\): ([\d.]+)", out).group(1)) > 0.6
 
 
-def test_readme_superresolution(tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"## A coarse volume made fine.*?```python\n(.*?)```", text, re.S).group(1)
-    ball = np.square(np.mgrid[:8, :8, :8] - 3.5).sum(0) < 9
-    tifffile.imwrite(tmp_path / "coarse.tif", ball.astype(np.uint8))
-    blobs = np.kron(np.random.default_rng(0).integers(1, 4, (12, 12), np.uint8), np.ones((4, 4), np.uint8))
-    tifffile.imwrite(tmp_path / "labels.tif", blobs)
-    script = tmp_path / "readme.py"
-    script.write_text(code.replace("()", '(loss="patches", steps=3, trust="coarse")', 1), encoding="utf-8")
-    run(script, tmp_path)
-
-
-def test_readme_reconstruction(tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"## A volume from one micrograph.*?```python\n(.*?)```", text, re.S).group(1)
-    blobs = np.kron(np.random.default_rng(0).integers(1, 4, (12, 12), np.uint8), np.ones((4, 4), np.uint8))
-    tifffile.imwrite(tmp_path / "labels.tif", blobs)
-    script = tmp_path / "readme.py"
-    script.write_text(code.replace("128", "16").replace("()", '(loss="patches", steps=4)', 1), encoding="utf-8")
-    run(script, tmp_path)
-
-
-def test_readme_metrology(tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"## Numbers of a volume.*?```python\n(.*?)```", text, re.S).group(1)
-    tifffile.imwrite(tmp_path / "volume.tif", np.random.default_rng(0).integers(0, 3, (8, 9, 10), np.uint8))
-    script = tmp_path / "readme.py"
-    script.write_text(code + "\nassert len(found.table) > 50\n", encoding="utf-8")
-    run(script, tmp_path)
-
-
 def test_metrology_benchmark_runs(tmp_path):
-    out = run(ROOT / "benchmarks" / "metrology.py", tmp_path, "--small")
+    out = run(ROOT / "benchmarks" / "metrology.py", tmp_path, "--small", "--json", "found.json")
     assert len(re.findall(r"^\|.*\|$", out, re.M)) > 12
     assert "MISSED" not in out
 
@@ -173,12 +99,14 @@ def test_metrology_benchmark_runs(tmp_path):
     [
         ("interchange.py", ["--pixels", "4000", "--trees", "40"]),
         ("speed.py", ["--features", "8", "--trees", "20", "--size", "96", "--repeats", "1", "--java-pixels", "200"]),
-        ("memory.py", ["--size", "300", "--encoder", "none"]),
-        ("doors.py", ["--size", "96", "--encoder", "none", "--calls", "5", "--stack", "3", "40", "50"]),
+        ("memory.py", ["--size", "300", "--features", "tws"]),
+        ("frontends.py", ["--size", "96", "--features", "tws", "--calls", "5", "--stack", "3", "40", "50"]),
     ],
 )
 def test_benchmarks_run(tmp_path, java, name, arguments):
-    out = run(ROOT / "benchmarks" / name, tmp_path, *arguments)
+    out = run(ROOT / "benchmarks" / name, tmp_path, *arguments, "--json", "found.json")
+    tables = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["tables"]
+    assert all(table["rows"] and table["date"] and table["machine"]["cores"] for table in tables.values())
     assert "| goal |" in out or "goal" in out.lower()
     assert len(re.findall(r"^\|.*\|$", out, re.M)) >= 3
 
@@ -196,5 +124,12 @@ def test_two_detectors(tmp_path):
 
 
 def test_detectors_benchmark_runs(tmp_path):
-    printed = run(ROOT / "benchmarks" / "detectors.py", tmp_path, "--pairs", "1", "--size", "128", "--encoder", "none")
-    assert "both above the better one alone" in printed
+    small = ["--pairs", "1", "--size", "128", "--features", "tws", "--json", "found.json"]
+    printed = run(ROOT / "benchmarks" / "detectors.py", tmp_path, *small)
+    assert "above the better one alone" in printed
+
+
+def test_labels_on_slices(tmp_path):
+    printed = run(ROOT / "examples" / "segment_stack.py", tmp_path)
+    assert "labels on slices [1, 3], segmented [1, 2, 3]" in printed
+    assert min(map(float, re.findall(r"([0-9.]+) % of the pixels", printed))) > 70

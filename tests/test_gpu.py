@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fijibridge.metrology.phases import as_phases
+from fijibridge.phases.phases import as_phases
 from fijibridge.reconstruction import ReconstructionSettings, check_exemplars, reconstruct
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -1,23 +1,8 @@
-"""image -> FeatureStack: TWS's classical filters and upsampled ViT tokens, under one recipe.
+"""Image -> features: sources (TWS's filters, ViT tokens, a network), side by side in a stack, and a linear head.
 
-Names load on first use: a recipe alone needs neither numpy nor torch.
+Names load on first use: settings alone need neither numpy nor torch.
 """
 
-from __future__ import annotations
+from fijibridge.core.lazy import attach_stub
 
-from importlib import import_module
-from typing import Any
-
-_WHERE = {
-    "FeatureRecipe": "fijibridge.features.recipe",
-    "FeatureStack": "fijibridge.features.stack",
-    "extract_features": "fijibridge.features.stack",
-}
-
-__all__ = list(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'fijibridge.features' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

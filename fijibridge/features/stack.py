@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from fijibridge.errors import FeatureMismatchError, SettingsError
-from fijibridge.features.recipe import FeatureRecipe
-
-if TYPE_CHECKING:
-    from fijibridge.features.upsample import Upsampler
-    from fijibridge.features.vit import ViTEncoder
-    from fijibridge.images import Image
+from fijibridge.core.errors import FeatureMismatchError, SettingsError
+from fijibridge.features.source import ImageFeatures
 
 # bytes of features held at a time by FeatureStack.blocks
 BLOCK_BYTES = 256 * 2**20
@@ -24,57 +17,39 @@ BLOCK_BYTES = 256 * 2**20
 _DRAWN_ANYWHERE, _WINDOWS, _WINDOW = 2**19, 6, 64
 
 
-class Part(Protocol):
-    """Some channels of a stack."""
+class MadeBy(Protocol):
+    """What made a stack's features: a :class:`fijibridge.features.extract.FeatureExtractor`."""
 
-    names: tuple[str, ...]
-
-    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
-        """Write the block's channels into ``out``, float32 (h, w, len(names)); ``before``: channels so far."""
+    def differences(self, other: Any) -> list[str]:
+        """What makes another's features differ, in words; empty if nothing does."""
 
 
-@dataclass(frozen=True, eq=False)
-class ArrayPart:
-    """Channels that are already there: (Y, X, F) float32."""
+class ArrayFeatures(ImageFeatures):
+    """Features that are already there.
 
-    array: np.ndarray
-    names: tuple[str, ...]
+    Parameters
+    ----------
+    array : ndarray, float32, shape (Y, X, F)
+    names : sequence of str
+    """
 
-    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
+    picks_pixels = True
+
+    def __init__(self, array: np.ndarray, names: Sequence[str]) -> None:
+        self.array, self.names = array, tuple(names)
+        self.groups = ("",) * len(self.names)
+
+    def block(self, rows: slice, cols: slice, out: np.ndarray) -> None:
+        """See :class:`fijibridge.features.source.ImageFeatures`."""
         out[:] = self.array[rows, cols]
 
-
-@dataclass(frozen=True, eq=False)
-class ClassicalPart:
-    """TWS's filters of a grey image, (Y, X) float32 in the image's own units."""
-
-    grey: np.ndarray
-    names: tuple[str, ...]
-
-    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
-        from fijibridge.features.classical import classical_features
-
-        classical_features(self.grey, rows, cols, out=out)
-
-
-@dataclass(frozen=True, eq=False)
-class TokensPart:
-    """Tokens of a ViT, or components of them, on its patch grid, upsampled where they are wanted."""
-
-    tokens: np.ndarray
-    upsampler: Upsampler
-    names: tuple[str, ...]
-
-    def fill(self, rows: slice, cols: slice, out: np.ndarray, before: np.ndarray) -> None:
-        self.upsampler.block(self.tokens, rows, cols, out)
-
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Channels of single pixels, float32 (n, C): the same values as in a block."""
-        return self.upsampler.at(self.tokens, y, x)
+        """See :class:`fijibridge.features.source.ImageFeatures`."""
+        return self.array[y, x]
 
 
 class FeatureStack:
-    """Features of an image, (Y, X, F) float32, with their names and their recipe.
+    """Features of an image, (Y, X, F) float32, with their names and what made them.
 
     A stack holds the image and the ViT's tokens; the channels themselves (460 of them for a 4096 x 4096 image would
     take 31 GB) are made when asked for: :meth:`block`, :meth:`at`, or all at once with
@@ -84,21 +59,35 @@ class FeatureStack:
     ----------
     shape : (int, int)
         Height and width in pixels; the data bar of an SEM image is not part of it.
-    parts : sequence of Part
+    parts : sequence of ImageFeatures
         Whose channels follow one another.
-    recipe : FeatureRecipe or None
-        How the features were made; None for features from elsewhere.
+    extractor : FeatureExtractor or None
+        What made the features; None for features from elsewhere.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One a channel, each once.
+    groups : tuple of str
+        One a channel, see :class:`fijibridge.features.source.ImageFeatures`.
     """
 
-    def __init__(self, shape: tuple[int, int], parts: Sequence[Part], recipe: FeatureRecipe | None = None) -> None:
+    def __init__(self, shape: tuple[int, int], parts: Sequence[ImageFeatures], extractor: Any = None) -> None:
         self.parts = tuple(parts)
         self.names: tuple[str, ...] = tuple(name for part in self.parts for name in part.names)
+        self.groups: tuple[str, ...] = tuple(group for part in self.parts for group in part.groups)
         self.shape = (int(shape[0]), int(shape[1]), len(self.names))
-        self.recipe = recipe
+        self.extractor = extractor
 
     @classmethod
     def from_array(cls, array: np.ndarray, names: Sequence[str] | None = None) -> FeatureStack:
         """A stack of features made elsewhere, (Y, X, F); kept as float32.
+
+        Parameters
+        ----------
+        array : ndarray, shape (Y, X, F)
+        names : sequence of str, optional
+            One a channel; ``feature_000``, ... otherwise.
 
         Raises
         ------
@@ -126,20 +115,26 @@ class FeatureStack:
                 expected=f"{array.shape[2]}, one a channel",
                 remedy="give every channel a name of its own",
             )
-        return cls(array.shape[:2], [ArrayPart(array, names)])
+        return cls((array.shape[0], array.shape[1]), [ArrayFeatures(array, names)])
 
     def __repr__(self) -> str:
-        return f"FeatureStack(shape={self.shape}, recipe={self.recipe})"
+        return f"FeatureStack(shape={self.shape}, extractor={self.extractor})"
 
     def block(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray:
-        """Features of a block, float32 (h, w, F), equal to the same block of the whole."""
+        """Features of a block, float32 (h, w, F), equal to the same block of the whole.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            With step 1, as of an array.
+        """
         rows, cols = (plain_slice(span, length) for span, length in zip((rows, cols), self.shape[:2], strict=True))
         out = np.empty((rows.stop - rows.start, cols.stop - cols.start, self.shape[2]), np.float32)
         for part, own in self._columns():
-            part.fill(rows, cols, out[:, :, own], out[:, :, : own.start])
+            part.block(rows, cols, out[:, :, own])
         return out
 
-    def _columns(self) -> Iterator[tuple[Part, slice]]:
+    def _columns(self) -> Iterator[tuple[ImageFeatures, slice]]:
         """Each part, and where its channels stand."""
         first = 0
         for part in self.parts:
@@ -154,8 +149,8 @@ class FeatureStack:
         """
         height, width, channels = self.shape
         pixels = max(1, max_bytes // (channels * 4))
-        across = min(width, max(1, math.isqrt(pixels)))
-        down = max(1, pixels // across)
+        across = min(width, _even(math.isqrt(pixels)))
+        down = _even(pixels // across)
         for top in range(0, height, down):
             for left in range(0, width, across):
                 yield slice(top, min(height, top + down)), slice(left, min(width, left + across))
@@ -170,42 +165,43 @@ class FeatureStack:
                 remedy="use the image's own size",
             )
         samples = np.empty((int(mask.sum()), self.shape[2]), np.float32)
-        rest = []
-        for part, own in self._columns():
-            if isinstance(part, TokensPart) and not part.upsampler.linear:
-                samples[:, own] = part.at(*mask.nonzero())  # all at once: a network's pieces are larger than blocks
-            else:
-                rest.append((part, own))
-        if len(rest) < len(self.parts):
-            if rest:
-                others = FeatureStack(self.shape[:2], [part for part, _ in rest])
-                samples[:, np.r_[tuple(own for _, own in rest)]] = others.at(mask)
+        others = self._picked_into(samples, *mask.nonzero())
+        if not others:
             return samples
+        stack = FeatureStack(self._plane, [part for part, _ in others])
+        columns = np.r_[tuple(own for _, own in others)]
         place = np.cumsum(mask).reshape(mask.shape) - 1
-        for rows, cols in self.blocks(BLOCK_BYTES // 4):
+        for rows, cols in stack.blocks(BLOCK_BYTES // 4):
             wanted = mask[rows, cols]
             down, across = wanted.any(axis=1).nonzero()[0], wanted.any(axis=0).nonzero()[0]
             if down.size:
                 inner = slice(rows.start + down[0], rows.start + down[-1] + 1)
                 beside = slice(cols.start + across[0], cols.start + across[-1] + 1)
                 chosen = mask[inner, beside]
-                samples[place[inner, beside][chosen]] = self._picked(inner, beside, chosen)
+                samples[place[inner, beside][chosen][:, None], columns] = stack.block(inner, beside)[chosen]
         return samples
 
+    @property
+    def _plane(self) -> tuple[int, int]:
+        return self.shape[0], self.shape[1]
+
+    def _picked_into(self, samples: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[tuple[ImageFeatures, slice]]:
+        """Fill the columns of features that make single pixels; the others are returned with their columns."""
+        others = []
+        for part, own in self._columns():
+            if part.picks_pixels:
+                samples[:, own] = part.at(y, x)
+            else:
+                others.append((part, own))
+        return others
+
     def _picked(self, rows: slice, cols: slice, chosen: np.ndarray) -> np.ndarray:
-        """Features of chosen pixels of a block; of a ViT's hundreds of channels no others are made."""
+        """Features of chosen pixels of a block."""
         y, x = chosen.nonzero()
         samples = np.empty((len(y), self.shape[2]), np.float32)
-        if any(isinstance(part, TokensPart) for part in self.parts):
-            others = [part for part in self.parts if not isinstance(part, TokensPart)]
-            columns = np.ones(self.shape[2], bool)
-            for part, own in self._columns():
-                if isinstance(part, TokensPart):
-                    samples[:, own], columns[own] = part.at(y + rows.start, x + cols.start), False
-            if others:
-                samples[:, columns] = FeatureStack(self.shape[:2], others).block(rows, cols)[y, x]
-        else:
-            samples[:] = self.block(rows, cols)[y, x]
+        if others := self._picked_into(samples, y + rows.start, x + cols.start):
+            found = FeatureStack(self._plane, [part for part, _ in others]).block(rows, cols)[y, x]
+            samples[:, np.r_[tuple(own for _, own in others)]] = found
         return samples
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
@@ -235,7 +231,7 @@ class FeatureStack:
             chosen = np.zeros([span.stop - span.start for span in spans], bool)
             share = min(-(-count // _WINDOWS**2), chosen.size)
             chosen.ravel()[rng.choice(chosen.size, share, replace=False)] = True
-            parts.append(self._picked(*spans, chosen))
+            parts.append(self._picked(spans[0], spans[1], chosen))
         return np.concatenate(parts)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -244,110 +240,24 @@ class FeatureStack:
 
     def tokens(self) -> np.ndarray | None:
         """The ViT's tokens on the patch grid of the (finer) scale, or their components, float32 (gy, gx, C); None
-        without a ViT, or where a linear model has read them."""
-        return next((part.tokens for part in self.parts if isinstance(part, TokensPart)), None)
+        without a ViT, or where a linear head has read them."""
+        return next((tokens for part in self.parts if (tokens := part.grid_tokens()) is not None), None)
+
+
+def _even(length: int) -> int:
+    """A multiple of 64 where it is long, so that stacks of nearly as many channels have the same blocks."""
+    return length // 64 * 64 if length >= 512 else max(1, length)
 
 
 def plain_slice(span: slice, length: int) -> slice:
-    """A slice with start <= stop inside ``length``."""
+    """A slice with start <= stop inside ``length``.
+
+    Parameters
+    ----------
+    span : slice
+    length : int
+    """
     start, stop, step = span.indices(length)
     if step != 1:
         raise SettingsError(f"a block with step {step}", expected="step 1", remedy="take every n-th pixel afterwards")
     return slice(start, max(start, stop))
-
-
-def extract_features(
-    image: Image | np.ndarray,
-    recipe: FeatureRecipe | None = None,
-    *,
-    encoder: ViTEncoder | None = None,
-    checkpoint: str | Path | None = None,
-) -> FeatureStack:
-    """Features of an image: TWS's filters, then upsampled ViT tokens (Docherty et al. 2025, arXiv 2508.21529).
-
-    With ``channels`` in the recipe the tokens are projected on that many of their principal components, which are
-    unsupervised: those of this image, or those in the recipe's basis. Take the recipe of the first stack for further
-    images (``extract_features(other, stack.recipe)``), so that all have the same.
-
-    Of an image by several detectors (:func:`fijibridge.detectors.join_detectors`) each goes through filters and ViT,
-    scaled by its own percentiles; the filters' channels of all come first. One basis serves all detectors.
-
-    Parameters
-    ----------
-    image : Image or ndarray
-        (Y, X) or (Y, X, 3), 8-, 16- or 32-bit. The data bar is left out.
-    recipe : FeatureRecipe, optional
-        The default is ``FeatureRecipe()``.
-    encoder : ViTEncoder, optional
-        A loaded encoder of the same recipe, to be reused over many images.
-    checkpoint : path, optional
-        Weights' file for the encoder.
-
-    Returns
-    -------
-    FeatureStack
-        (Y, X, F) float32; its recipe carries the weights' SHA-256 and the basis of the principal components.
-
-    Raises
-    ------
-    ImageError
-        NaN, or an array that is no image.
-    FeatureMismatchError
-        ``encoder`` is of another recipe, the recipe's basis is one of another encoder, or the image lacks a detector
-        that the recipe names.
-    SettingsError, WeightsError
-        See :class:`fijibridge.features.vit.ViTEncoder`.
-    """
-    from fijibridge.features.detectors import channels_of, feature_names, recipe_for
-    from fijibridge.images import Image, image_from_array
-
-    if not isinstance(image, Image):
-        image = image_from_array(image)
-    recipe = recipe_for(recipe or (encoder.recipe if encoder else FeatureRecipe()), image)
-    shape, seen = (image.field.stop, image.shape[1]), channels_of(image, recipe)
-    parts: list[Part] = []
-    if recipe.classical == "tws":
-        from fijibridge.features.classical import CLASSICAL_NAMES
-
-        for detector, own in seen:
-            grey = np.ascontiguousarray(own.grey[own.field])
-            parts.append(ClassicalPart(grey, feature_names(detector, CLASSICAL_NAMES)))
-    if recipe.has_vit:
-        from fijibridge.features.upsample import upsampler_of
-        from fijibridge.features.vit import ViTEncoder, check_fits
-
-        if encoder is None:
-            encoder = ViTEncoder(recipe, checkpoint=checkpoint)
-        if differences := recipe.differences(encoder.recipe, as_request=True):
-            raise FeatureMismatchError(
-                "an encoder of another recipe: " + "; ".join(differences) + " (recipe against encoder)",
-                expected="an encoder made with the recipe",
-                remedy="use ViTEncoder(recipe), or leave the encoder out",
-            )
-        found, learnt = encoder.recipe, ("basis", "readout", "readout_classes", "detector", "detectors")
-        learnt += ("upsampler_weights",)
-        recipe = replace(found, **{name: getattr(recipe, name) or getattr(found, name) for name in learnt})
-        check_fits(recipe, encoder.model)  # with the upsampler's weights
-        maps = [(detector, *scale) for detector, own in seen for scale in encoder.scales(own)]
-        if recipe.channels:
-            from fijibridge.features.pca import component_names, fit_basis, project
-
-            if not recipe.basis:
-                tokens = [tokens for _, tokens, _ in maps]
-                basis = fit_basis(np.concatenate(tokens) if len(tokens) > 1 else tokens[0], recipe.channels)
-                recipe = replace(recipe, basis=basis)
-            names = component_names(recipe.channels)
-            maps = [(detector, project(tokens, recipe.basis, recipe.channels), names) for detector, tokens, _ in maps]
-        if recipe.upsampler == "learned" and not recipe.upsampler_weights:
-            from fijibridge.features.learned import read_weights
-
-            recipe = replace(recipe, upsampler_weights=read_weights())
-        upsamplers = {detector: upsampler_of(recipe, own.grey[own.field]) for detector, own in seen}
-        for detector, tokens, names in maps:
-            parts.append(TokensPart(tokens, upsamplers[detector], feature_names(detector, names)))
-    stack = FeatureStack(shape, parts, recipe)
-    if recipe.readout and not recipe.network:  # a network's channels come first, from a room above
-        from fijibridge.features.readout import read_out
-
-        stack = read_out(stack, recipe)
-    return stack

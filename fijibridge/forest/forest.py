@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from fijibridge.errors import FeatureMismatchError, ModelFileError, SettingsError
-from fijibridge.output import output_file
+from fijibridge.core.atomic_output import output_file
+from fijibridge.core.errors import FeatureMismatchError, ModelFileError, SettingsError
+from fijibridge.core.names import LONGEST_FEATURE, check_names
+from fijibridge.core.records import parse_json, texts
 
 _KIND = "fijibridge.forest"
+_HIGHEST = 1e100  # of a leaf value: the sum over the trees is finite
 _VERSION = 1
 _ARRAYS = ("feature", "threshold", "left", "right", "value", "left_fraction", "roots")
 _DTYPES = dict(zip(_ARRAYS, ("i4", "f8", "i4", "i4", "f8", "f8", "i8"), strict=True))
@@ -26,23 +29,12 @@ def _bad(found: str, expected: str) -> SettingsError:
     )
 
 
-def float32_at_least(values: np.ndarray) -> np.ndarray:
-    """Smallest float32 that is not below each value: ``x < value`` and ``x < result`` agree for every float32 x.
-
-    Parameters
-    ----------
-    values : ndarray of float64
-        Without NaN.
-
-    Returns
-    -------
-    ndarray of float32, same shape
-        +inf above the range of float32; its lowest finite number for finite values below the range.
-    """
-    values = np.asarray(values, np.float64)
-    with np.errstate(over="ignore", under="ignore"):
-        near = values.astype(np.float32)
-        return np.where(near < values, np.nextafter(near, np.float32(np.inf)), near)
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file whose metadata are in one order: the library writes them in another at every run."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,6 +97,8 @@ class Forest:
         put("n_features", int(self.n_features))
         try:
             put("settings", json.loads(json.dumps(self.settings, allow_nan=False)))
+            if not isinstance(self.settings, dict):
+                raise TypeError("no dict")
         except (TypeError, ValueError) as error:
             raise _bad(f"settings that are not plain JSON ({error})", "str, int, finite float, list, dict") from error
         self._check_shapes(arrays)
@@ -156,8 +150,8 @@ class Forest:
             if children.min() < 0 or children.max() >= len(leaf):
                 raise _bad("a child outside the node arrays", f"indices 0 to {len(leaf) - 1}")
         value = arrays["value"][leaf]
-        if not (np.isfinite(value) & (value >= 0)).all():
-            raise _bad("a leaf value that is negative or not finite", "numbers from 0 up")
+        if not ((value >= 0) & (value <= _HIGHEST)).all():
+            raise _bad("a leaf value that is negative or not finite", f"numbers of 0 to {_HIGHEST:g}")
         if arrays["roots"].min() < 0 or arrays["roots"].max() >= len(leaf):
             raise _bad("a root outside the node arrays", f"indices 0 to {len(leaf) - 1}")
 
@@ -224,14 +218,19 @@ class Forest:
             If `n_threads` is below 1 or `X` is not numeric.
         """
         rows = self._rows(X)
-        from fijibridge.forest import kernel  # compiles with numba
+        from fijibridge.forest.kernel import predict_proba  # loads numba
 
-        return kernel.predict_proba(self, rows, n_threads).reshape(*np.shape(X)[:-1], self.n_classes)
+        return predict_proba(self, rows, n_threads).reshape(*np.shape(X)[:-1], self.n_classes)
 
     def predict(self, X: np.ndarray, *, n_threads: int | None = None) -> np.ndarray:
         """Index into `class_names` of the most probable class; of equals the first one, as in Weka and scikit-learn.
 
-        Parameters and errors are those of `predict_proba`.
+        Parameters
+        ----------
+        X : ndarray, shape (..., n_features)
+            As for `predict_proba`, with its errors.
+        n_threads : int, optional
+            As for `predict_proba`.
 
         Returns
         -------
@@ -242,16 +241,21 @@ class Forest:
     def apply(self, X: np.ndarray, *, n_threads: int | None = None) -> np.ndarray:
         """Leaf that each sample reaches in each tree, as absolute node index.
 
-        Parameters and errors are those of `predict_proba`, but NaN is refused (it has no single leaf).
+        Parameters
+        ----------
+        X : ndarray, shape (..., n_features)
+            As for `predict_proba`, with its errors; NaN is refused (it has no single leaf).
+        n_threads : int, optional
+            As for `predict_proba`.
 
         Returns
         -------
         ndarray of int32, shape (..., n_trees)
         """
         rows = self._rows(X)
-        from fijibridge.forest import kernel
+        from fijibridge.forest.kernel import apply
 
-        return kernel.apply(self, rows, n_threads).reshape(*np.shape(X)[:-1], self.n_trees)
+        return apply(self, rows, n_threads).reshape(*np.shape(X)[:-1], self.n_trees)
 
     def _rows(self, X: np.ndarray) -> np.ndarray:
         X = np.asarray(X)
@@ -259,7 +263,7 @@ class Forest:
             raise FeatureMismatchError(
                 f"samples of shape {X.shape}",
                 expected=f"(..., {self.n_features}), one column a feature of the forest",
-                remedy="compute the features with the recipe that the forest was trained on",
+                remedy="compute the features as for the forest's training",
             )
         if X.dtype.kind not in "fiub":
             raise SettingsError(f"samples of dtype {X.dtype}", expected="real numbers", remedy="give float32 features")
@@ -340,6 +344,30 @@ class Forest:
         table = table[sums > 0] / sums[sums > 0, None]
         return table.mean(axis=0) if len(table) else np.zeros(self.n_features)
 
+    def depth_first(self) -> np.ndarray:
+        """All nodes in depth-first order: tree after tree, a node before its branches, left before right.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_nodes,)
+            Node indices.
+        """
+        levels = self._levels()
+        size = np.ones(self.n_nodes, np.int64)  # of the branch that begins at the node
+        for level in reversed(levels):
+            inner = level[self.feature[level] >= 0]
+            size[inner] += size[self.left[inner]] + size[self.right[inner]]
+        place = np.zeros(self.n_nodes, np.int64)
+        place[self.roots] = np.cumsum(size[self.roots]) - size[self.roots]
+        for level in levels:
+            inner = level[self.feature[level] >= 0]
+            left, right = self.left[inner], self.right[inner]
+            place[left] = place[inner] + 1
+            place[right] = place[left] + size[left]
+        order = np.empty(self.n_nodes, np.int64)
+        order[place] = np.arange(self.n_nodes)
+        return order
+
     def tree_of_node(self) -> np.ndarray:
         """Number of the tree that each node belongs to.
 
@@ -404,7 +432,7 @@ class Forest:
             "sha256": self.sha256(),
         }
         metadata = {"kind": _KIND, "version": str(_VERSION), "about": json.dumps(about)}
-        data = save({name: getattr(self, name) for name in _ARRAYS}, metadata)
+        data = _in_order(save({name: getattr(self, name) for name in _ARRAYS}, metadata))
         path = Path(path)
         with output_file(path) as part:
             part.write_bytes(data)
@@ -426,6 +454,8 @@ class Forest:
             remedy="save the forest again; for a Weka .model use read_model",
         )
         try:
+            if path.exists() and not path.is_file():
+                raise OSError(0, "no file")
             data = path.read_bytes()
         except OSError as error:
             raise ModelFileError(
@@ -436,21 +466,24 @@ class Forest:
 
         try:
             arrays = load(data)
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+            header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
             if (header["kind"], header["version"]) != (_KIND, str(_VERSION)) or set(arrays) != set(_ARRAYS):
                 raise bad
-            about = json.loads(header["about"])
+            about = parse_json(header["about"])
+            features, classes = (texts(about[key], key) for key in ("feature_names", "class_names"))
+            check_names(features, "feature", where=path, error=ModelFileError, longest=LONGEST_FEATURE)
+            check_names(classes, where=path, error=ModelFileError)
             forest = cls(
                 **arrays,
-                n_features=len(about["feature_names"]),
-                feature_names=about["feature_names"],
-                class_names=about["class_names"],
+                n_features=len(features),
+                feature_names=features,
+                class_names=classes,
                 settings=about["settings"],
             )
             intact = forest.sha256() == about["sha256"]
         except ModelFileError:
             raise
-        except (SafetensorError, SettingsError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise bad from error
         if not intact:
             raise bad

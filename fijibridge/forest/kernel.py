@@ -15,25 +15,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
 
-from fijibridge.errors import SettingsError
-from fijibridge.forest.forest import Forest, float32_at_least
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.parallel import compiled
+from fijibridge.forest.rounding import float32_at_least
 
 _BLOCK = 64  # rows a block; a multiple of the eight that descend together
 _CHUNK = 256 * _BLOCK  # rows a call: long enough to hide Python, short enough to answer Ctrl-C
 _U8, _ONE = np.uint64(8), np.uint32(1)
 
 
-def _compiled(function: Callable) -> Callable:
-    """Compile without the interpreter lock, so that plain threads serve: numba's own pool has one caller at a time."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to cache in is writable
-        return numba.njit(nogil=True)(function)
+class Nodes(Protocol):
+    """What the kernel takes of a forest: the node arrays of `fijibridge.forest.Forest`, which never change."""
+
+    @property
+    def feature(self) -> np.ndarray: ...
+    @property
+    def threshold(self) -> np.ndarray: ...
+    @property
+    def left(self) -> np.ndarray: ...
+    @property
+    def right(self) -> np.ndarray: ...
+    @property
+    def value(self) -> np.ndarray: ...
+    @property
+    def left_fraction(self) -> np.ndarray: ...
+    @property
+    def roots(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -51,15 +64,15 @@ class _Packed:
     depth: int
 
 
-_PACKED: WeakKeyDictionary[Forest, dict[str, _Packed]] = WeakKeyDictionary()
+_PACKED: WeakKeyDictionary[Nodes, dict[str, _Packed]] = WeakKeyDictionary()
 
 
-def _pack(forest: Forest, dtype: np.dtype) -> _Packed:
+def _pack(forest: Nodes, dtype: np.dtype) -> _Packed:
     kept = _PACKED.setdefault(forest, {})
     if dtype.str in kept:
         return kept[dtype.str]
     levels, trees = [], []
-    level, tree = forest.roots, np.arange(forest.n_trees)
+    level, tree = forest.roots, np.arange(len(forest.roots))
     while len(level):
         levels.append(level)
         trees.append(tree)
@@ -68,8 +81,8 @@ def _pack(forest: Forest, dtype: np.dtype) -> _Packed:
         tree = np.repeat(tree[inner], 2)
     by_tree = np.argsort(np.concatenate(trees), kind="stable")  # keeps siblings side by side
     node = np.concatenate(levels)[by_tree]
-    place = np.empty(forest.n_nodes, np.int64)
-    place[node] = np.arange(forest.n_nodes)
+    place = np.empty(len(forest.feature), np.int64)
+    place[node] = np.arange(len(forest.feature))
     feature = forest.feature[node]
     leaf = feature < 0
     used = np.unique(feature[~leaf]).astype(np.int64)
@@ -91,7 +104,7 @@ def _pack(forest: Forest, dtype: np.dtype) -> _Packed:
     return packed
 
 
-@_compiled
+@compiled
 def _fill(X, first, rows, used, block, has_nan):
     """Copy rows of X feature by feature; say which hold a NaN."""
     for r in range(np.uint64(rows)):
@@ -103,7 +116,7 @@ def _fill(X, first, rows, used, block, has_nan):
         has_nan[r] = found
 
 
-@_compiled
+@compiled
 def _descend(block, root, offset, threshold, child, leaf):
     """Find the leaf of every row of a block in one tree."""
     r1, r2, r3, r4, r5, r6, r7 = (
@@ -135,7 +148,7 @@ def _descend(block, root, offset, threshold, child, leaf):
         leaf[r + r4], leaf[r + r5], leaf[r + r6], leaf[r + r7] = e, f, g, h
 
 
-@_compiled
+@compiled
 def _both_ways(block, r, offset, threshold, child, left_fraction, value, roots, nodes, weights, total):
     """Sum the trees for one row with NaN: a split on a NaN takes both branches, weighted by left_fraction."""
     total[:, r] = 0
@@ -159,7 +172,7 @@ def _both_ways(block, r, offset, threshold, child, left_fraction, value, roots, 
                 total[c, r] += weight * value[c, i]
 
 
-@_compiled
+@compiled
 def _predict_rows(X, offset, threshold, child, left_fraction, value, roots, used, depth, out):
     n_classes = np.uint64(len(value))
     block = np.zeros(max(len(used), 1) * _BLOCK, X.dtype)
@@ -186,7 +199,7 @@ def _predict_rows(X, offset, threshold, child, left_fraction, value, roots, used
                 out[first + r, c] = total[c, r] / mass if mass > 0 else 1 / n_classes
 
 
-@_compiled
+@compiled
 def _apply_rows(X, offset, threshold, child, roots, node, used, out):
     """Write the leaves; return whether a NaN was met."""
     block = np.zeros(max(len(used), 1) * _BLOCK, X.dtype)
@@ -196,7 +209,7 @@ def _apply_rows(X, offset, threshold, child, roots, node, used, out):
     for first in range(0, len(X), _BLOCK):
         rows = min(_BLOCK, len(X) - first)
         _fill(X, first, rows, used, block, has_nan)
-        any_nan |= has_nan[:rows].any()
+        any_nan |= bool(has_nan[:rows].any())
         for t in range(np.uint64(len(roots))):
             _descend(block, roots[t], offset, threshold, child, leaf)
             for r in range(np.uint64(rows)):
@@ -205,7 +218,8 @@ def _apply_rows(X, offset, threshold, child, roots, node, used, out):
 
 
 def _in_chunks(work: Callable[[slice], bool | None], n_rows: int, n_threads: int | None) -> list[bool | None]:
-    n_threads = numba.config.NUMBA_NUM_THREADS if n_threads is None else n_threads
+    config: Any = numba.config  # its attributes are made of the environment
+    n_threads = config.NUMBA_NUM_THREADS if n_threads is None else n_threads
     if n_threads < 1:
         raise SettingsError(f"n_threads={n_threads}", expected="1 or more", remedy="leave it out to use all cores")
     size = min(_CHUNK, max(_BLOCK, -(-n_rows // (_BLOCK * n_threads)) * _BLOCK))
@@ -219,12 +233,13 @@ def _in_chunks(work: Callable[[slice], bool | None], n_rows: int, n_threads: int
         pool.shutdown(cancel_futures=True)
 
 
-def predict_proba(forest: Forest, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+def predict_proba(forest: Nodes, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """Class probabilities; the work behind `Forest.predict_proba`.
 
     Parameters
     ----------
     forest : Forest
+        Its node arrays are brought into the kernel's order once, and kept as long as the forest lives.
     X : ndarray of float32 or float64, shape (n, n_features)
         In any memory order.
     n_threads : int, optional
@@ -235,7 +250,7 @@ def predict_proba(forest: Forest, X: np.ndarray, n_threads: int | None = None) -
     ndarray of float64, shape (n, n_classes)
     """
     p = _pack(forest, X.dtype)
-    out = np.empty((len(X), forest.n_classes))
+    out = np.empty((len(X), forest.value.shape[1]))
 
     def work(rows: slice) -> None:
         _predict_rows(
@@ -246,10 +261,17 @@ def predict_proba(forest: Forest, X: np.ndarray, n_threads: int | None = None) -
     return out
 
 
-def apply(forest: Forest, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+def apply(forest: Nodes, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """Leaves as node indices of `forest`; the work behind `Forest.apply`.
 
-    Parameters are those of `predict_proba`.
+    Parameters
+    ----------
+    forest : Forest
+        As for `predict_proba`.
+    X : ndarray of float32 or float64, shape (n, n_features)
+        In any memory order, without NaN.
+    n_threads : int, optional
+        As for `predict_proba`.
 
     Returns
     -------
@@ -261,7 +283,7 @@ def apply(forest: Forest, X: np.ndarray, n_threads: int | None = None) -> np.nda
         If `X` holds NaN.
     """
     p = _pack(forest, X.dtype)
-    out = np.empty((len(X), forest.n_trees), np.int32)
+    out = np.empty((len(X), len(forest.roots)), np.int32)
 
     def work(rows: slice) -> bool:
         return _apply_rows(X[rows], p.offset, p.threshold, p.child, p.roots, p.node, p.used, out[rows])

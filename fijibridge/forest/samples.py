@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fijibridge.errors import LabelsError, SettingsError
+from fijibridge.core.errors import LabelsError, SettingsError
 
 
 def class_indices(y: np.ndarray, class_names: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
@@ -48,7 +48,18 @@ def class_indices(y: np.ndarray, class_names: Sequence[str] | None) -> tuple[tup
 
 
 def features_tried(max_features: str | int | float | None, n_features: int) -> int:
-    """Features tried at a split, by scikit-learn's rules: sqrt, log2, a number, a share, or None for all.
+    """Features tried at a split, by scikit-learn's rules.
+
+    Parameters
+    ----------
+    max_features : str, int, float or None
+        ``sqrt``, ``log2``, a number, a share, or None for all.
+    n_features : int
+        Features that there are.
+
+    Returns
+    -------
+    int
 
     Raises
     ------

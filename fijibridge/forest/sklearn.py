@@ -18,9 +18,10 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import TREE_LEAF, TREE_UNDEFINED, Tree
 
-from fijibridge.errors import SettingsError
-from fijibridge.forest.forest import Forest, float32_at_least
+from fijibridge.core.errors import SettingsError
+from fijibridge.forest.forest import Forest
 from fijibridge.forest.out_of_bag import confusion
+from fijibridge.forest.rounding import float32_at_least
 from fijibridge.forest.samples import class_indices, features_tried
 
 
@@ -36,10 +37,21 @@ class ForestClassifier(RandomForestClassifier):
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ForestClassifier:
-        """Train anew, as `RandomForestClassifier.fit` does."""
+        """See :class:`sklearn.ensemble.RandomForestClassifier`: trains anew."""
+        shape = getattr(y, "shape", None) or np.asarray(y).shape
+        if len(shape) > 1 and shape[1] > 1:
+            raise SettingsError(
+                f"y of shape {shape}", expected="one label a sample", remedy="train a forest for each output"
+            )
         for stale in ("feature_names_", "settings_"):
             self.__dict__.pop(stale, None)
         return super().fit(X, y, sample_weight)
+
+    def __sklearn_tags__(self) -> Any:
+        """A random forest's, of one output."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = tags.classifier_tags.multi_label = False
+        return tags
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities, normalised once over the summed trees.
@@ -284,7 +296,6 @@ def train_sklearn(
     max_depth: int | None = None,
     feature_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
-    class_weight: str | dict[Any, float] | None = None,
     out_of_bag: bool = True,
 ) -> tuple[Forest, float | None]:
     """Train a random forest with scikit-learn, by the same criterion as Weka's FastRandomForest: information gain.
@@ -307,8 +318,6 @@ def train_sklearn(
         None or 0: unlimited.
     feature_names, class_names : sequence of str, optional
         A class that no sample has gets probability 0.
-    class_weight : "balanced", "balanced_subsample" or dict, optional
-        Weight by class name or index; 1 where the dict has none.
     out_of_bag : bool
         Whether the trees vote on samples that they did not see, which takes time.
 
@@ -337,14 +346,11 @@ def train_sklearn(
     if not np.isfinite(X).all():
         raise SettingsError("features with NaN or infinity", expected="finite ones", remedy="repair the image first")
     names, index = class_indices(y, class_names)
-    if isinstance(class_weight, dict):
-        class_weight = {c: float(class_weight.get(names[c], class_weight.get(c, 1))) for c in np.unique(index).tolist()}
     clf = RandomForestClassifier(
         n_trees,
         criterion="entropy",  # FastRandomForest's information gain; Gini's mean IoU is 0.01 lower on micrographs
         max_features=features_tried(max_features, X.shape[1]),
         max_depth=max_depth or None,
-        class_weight=class_weight,
         random_state=seed,
         n_jobs=-1 if n_threads is None else n_threads,
         oob_score=out_of_bag,

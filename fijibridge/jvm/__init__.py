@@ -3,16 +3,11 @@
 Importing this package loads neither jpype nor a JVM; `start` (or the first call that needs Java) does.
 """
 
+from fijibridge.jvm.gateway import Gateway
 from fijibridge.jvm.java import JavaInfo, find_java
-from fijibridge.jvm.lifecycle import Gateway, gateway, start
+from fijibridge.jvm.lifecycle import gateway, start
 from fijibridge.jvm.maven import jars
-from fijibridge.jvm.transfer import (
-    features_to_imagestack,
-    from_imageplus,
-    from_imagestack,
-    to_imageplus,
-    to_imagestack,
-)
+from fijibridge.jvm.transfer import features_to_imagestack, from_imageplus, from_imagestack, to_imageplus, to_imagestack
 
 __all__ = [
     "Gateway",

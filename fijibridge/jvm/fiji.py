@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fijibridge.errors import JavaError
+from fijibridge.core.errors import JavaError
+from fijibridge.jvm.gateway import Gateway, java_version, jvm_options, this_java
 from fijibridge.jvm.java import OLDEST_JAVA, JavaInfo, ask_java, require_java
-from fijibridge.jvm.lifecycle import Gateway, java_version, jvm_options, this_java
 
 _log = logging.getLogger(__name__)
 

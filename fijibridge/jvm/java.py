@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from fijibridge.errors import JavaError, SettingsError
+from fijibridge.core.errors import JavaError, SettingsError
+from fijibridge.core.machine import machine_memory
 
 OLDEST_JAVA = 11  # jpype 1.6 and scyjava 1.12 need it; weka and ij would run on 8
 _MEBIBYTE = 2**20
@@ -69,7 +70,7 @@ def find_java() -> JavaInfo | None:
     """
     found = [info for info in map(ask_java, _candidates()) if info is not None]
     usable = [info for info in found if info.major >= OLDEST_JAVA]
-    return (usable or found or [None])[0]
+    return next(iter(usable or found), None)
 
 
 def require_java() -> JavaInfo:
@@ -113,35 +114,6 @@ def ask_java(path: Path) -> JavaInfo | None:
     home = re.search(r"^\s*java\.home = (.+?)\s*$", text, re.MULTILINE)
     folder = Path(home.group(1)) if home else path.resolve().parent.parent
     return JavaInfo(home=folder, version=version.group(1), path=path)
-
-
-def machine_memory() -> int:
-    """Memory of the machine, or of the container where one limits it.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
-    if sys.platform == "win32":
-        import ctypes
-
-        class Status(ctypes.Structure):
-            _fields_ = [  # the layout of MEMORYSTATUSEX
-                ("length", ctypes.c_ulong), ("load", ctypes.c_ulong), ("total", ctypes.c_ulonglong),
-                *((name, ctypes.c_ulonglong) for name in ("a", "b", "c", "d", "e", "f")),
-            ]  # fmt: skip
-
-        status = Status(length=ctypes.sizeof(Status))
-        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-        return int(status.total)
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int(Path(limit).read_text()))
-        except (OSError, ValueError):  # not Linux, not in a container, or "max"
-            continue
-    return total
 
 
 def heap_bytes(heap: str | None) -> int:

@@ -16,7 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from fijibridge.errors import JavaError
+from fijibridge.core.errors import JavaError
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,25 @@ def jars(*, offline: bool = False) -> list[Path]:
 
 
 def fetched(jar: Jar, *, offline: bool = False) -> Path:
-    """A jar in the local Maven repository, fetched where it lacks; checked, with the errors of `jars`."""
+    """A jar in the local Maven repository, fetched where it lacks, and checked.
+
+    Parameters
+    ----------
+    jar : Jar
+        The pinned artifact.
+    offline : bool
+        Whether to refuse a download.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    JavaError
+        As `jars`.
+    """
     path = repository() / Path(jar.path)
     if path.is_file():
         found = hashlib.sha256(path.read_bytes()).hexdigest()

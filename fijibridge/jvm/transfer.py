@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import ImageError, SettingsError
+from fijibridge.core.errors import ImageError, SettingsError
+from fijibridge.images.palette import brightness
 
 if TYPE_CHECKING:
-    from fijibridge.images import PixelSize
+    from fijibridge.images.image import PixelSize
 
 # Elements a transfer step: a Java buffer counts its bytes in an int, so one view may not pass 2 GiB.
 _STEP = 2**27
@@ -22,6 +23,7 @@ _STEP = 2**27
 _GATHER = 16
 _ROWS = 8
 _UNSCALED = {"pixel", "pixels", ""}
+_COLOR8, _RGB48 = 5, 12  # of ij.io.FileInfo
 
 _LOSSLESS = {
     "bool": "array.astype(np.uint8)",
@@ -89,15 +91,16 @@ def from_imageplus(image: Any) -> tuple[np.ndarray, PixelSize | None]:
     Parameters
     ----------
     image : ij.ImagePlus
-        8, 16 or 32 bit, RGB or 8-bit colour (which becomes RGB); a single image, or a stack along one axis (slices,
-        frames or channels).
+        8, 16 or 32 bit, RGB or 8-bit colour; a single image, or a stack along one axis (slices, frames or channels).
 
     Returns
     -------
     array : ndarray of uint8, uint16 or float32
-        (Y, X), (Z, Y, X), (Y, X, 3) or (Z, Y, X, 3): pixels as stored, without ImageJ's density calibration.
+        (Y, X), (Z, Y, X), (Y, X, 3) or (Z, Y, X, 3): as `read_image` gives them of the file: without ImageJ's density
+        calibration, but for what it adds to values below 0 (float32 then); inverted greys as they are seen; a palette
+        of colours as RGB.
     pixel_size : PixelSize or None
-        None if the image is unscaled.
+        Of an image that ImageJ knows no scale of, what the file says that it was opened from; None if that neither.
 
     Raises
     ------
@@ -112,20 +115,62 @@ def from_imageplus(image: Any) -> tuple[np.ndarray, PixelSize | None]:
             expected="a stack along one axis",
             remedy="take one channel or frame first (Image > Duplicate... or Image > Hyperstacks > Reduce...)",
         )
-    array = from_imagestack(image.getStack())
+    # the contrast of an 8-bit image is a look-up table too, and only display: what ImageJ would save is the image's own
+    kind = int(image.getFileInfo().fileType)
+    array = _planes_of(image.getStack(), palette=kind == _COLOR8)
+    if kind == _RGB48:  # as ImageJ opens 16 bits a channel, and saves them
+        return np.ascontiguousarray(np.moveaxis(array, 0, -1)), _pixel_size(image)
+    if array.dtype == np.uint16 and image.getCalibration().isSigned16Bit():
+        array = (array ^ np.uint16(0x8000)).view(np.int16).astype(np.float32)
     return (array if image.getStackSize() > 1 else array[0]), _pixel_size(image)
 
 
 def _pixel_size(image: Any) -> PixelSize | None:
-    calibration = image.getCalibration()
-    unit = str(calibration.getUnit())
-    if unit in _UNSCALED or not calibration.scaled():
-        return None
-    from fijibridge.images import PixelSize
+    """The calibration in ImageJ; of an image that has none, what the file that it was opened from says."""
+    from fijibridge.images.pixel_size import PixelSize, believed, normalise_unit
 
-    # A single image has ImageJ's default depth of 1, which says nothing.
-    depth = float(calibration.pixelDepth) if image.getStackSize() > 1 else None
-    return PixelSize(y=float(calibration.pixelHeight), x=float(calibration.pixelWidth), unit=unit, z=depth)
+    calibration = image.getCalibration()
+    unit = normalise_unit(str(calibration.getUnit() or ""))
+    if unit not in _UNSCALED and calibration.scaled():
+        # A single image has ImageJ's default depth of 1, which says nothing; frames have none.
+        depth = float(calibration.pixelDepth) if image.getNSlices() > 1 else None
+        # Each axis may have a unit of its own.
+        y, z = (_factor(str(text), unit) for text in (calibration.getYUnit(), calibration.getZUnit()))
+        if y is None:
+            return None
+        depth = None if depth is None or z is None else float(f"{depth * z:.9g}")
+        height = float(calibration.pixelHeight) if y == 1 else float(f"{calibration.pixelHeight * y:.9g}")
+        size = believed(PixelSize(y=height, x=float(calibration.pixelWidth), unit=unit, z=depth))
+        if size is not None:
+            return size
+    return _original_size(image)
+
+
+def _factor(unit: str, of: str) -> float | None:
+    from fijibridge.images.pixel_size import METRES, normalise_unit
+
+    unit = normalise_unit(unit)
+    if unit in _UNSCALED or unit == of:
+        return 1.0
+    return METRES[unit] / METRES[of] if unit in METRES and of in METRES else None
+
+
+def _original_size(image: Any) -> PixelSize | None:
+    from pathlib import Path
+
+    from fijibridge.core.errors import BridgeError
+    from fijibridge.images.reading import open_planes
+
+    info = image.getOriginalFileInfo()
+    path = str(info.getFilePath() or "") if info is not None else ""
+    try:
+        if not path or not Path(path).is_file():
+            return None
+        with open_planes(path) as planes:
+            shape = planes.plane(0, raw=True).shape[:2]
+            return planes.pixel_size if shape == (int(image.getHeight()), int(image.getWidth())) else None
+    except (BridgeError, OSError):
+        return None
 
 
 def to_imagestack(array_zyx: np.ndarray, labels: Sequence[str] | None = None) -> Any:
@@ -216,18 +261,36 @@ def from_imagestack(stack: Any) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, uint16 or float32, shape (Z, Y, X), or uint8 of shape (Z, Y, X, 3)
+
+    Raises
+    ------
+    ImageError
+        If it has no slices.
     """
+    return _planes_of(stack, palette=False)
+
+
+def _planes_of(stack: Any, *, palette: bool) -> np.ndarray:
+    """As `from_imagestack`; `palette`: a look-up table of greys counts too."""
     from fijibridge.jvm.lifecycle import gateway
 
     gateway()
     depth, height, width = int(stack.size()), int(stack.getHeight()), int(stack.getWidth())
-    out = None
+    out: np.ndarray | None = None
     for z in range(depth):
         processor = stack.getProcessor(z + 1)  # not getPixels: a virtual stack reads the plane here
-        if processor.isColorLut():
-            processor = processor.convertToRGB()
+        colours = _palette(processor) if palette or processor.isColorLut() or processor.isInvertedLut() else None
         pixels = processor.getPixels()
         name = pixels.getClass().getSimpleName()
+        if colours is not None:
+            plane = np.empty((height, width), np.uint8)
+            _from_java(pixels, plane)
+            seen = brightness(plane, colours)
+            if out is None or (out.ndim == 3 and seen.ndim == 3):
+                # greys before colours: all become colours
+                out = np.empty((depth, *seen.shape), np.uint8) if out is None else np.repeat(out[..., None], 3, axis=3)
+            out[z] = seen if seen.ndim == out.ndim - 1 else seen[..., None]
+            continue
         if out is None:
             if name == "int[]":
                 out = np.empty((depth, height, width, 3), np.uint8)
@@ -242,7 +305,26 @@ def from_imagestack(stack: Any) -> np.ndarray:
                 out[z, ..., channel] = (packed >> shift) & 0xFF
         else:
             _from_java(pixels, out[z])
+            if out.dtype == np.uint16 and processor.isInvertedLut():
+                out[z] ^= np.uint16(0xFFFF)
+    if out is None:
+        raise ImageError("a stack without slices", expected="at least one slice", remedy="give the image its slices")
     return out
+
+
+def _palette(processor: Any) -> np.ndarray | None:
+    """(256, 3) colours of an 8-bit image's look-up table."""
+    if str(processor.getPixels().getClass().getSimpleName()) != "byte[]":
+        return None
+    import jpype
+
+    model = processor.getColorModel()
+    colours = np.zeros((256, 3), np.uint8)
+    for channel, get in enumerate((model.getReds, model.getGreens, model.getBlues)):
+        values = jpype.JArray(jpype.JByte)(int(model.getMapSize()))
+        get(values)
+        colours[: len(values), channel] = np.asarray(values, np.int8).view(np.uint8)[:256]
+    return colours
 
 
 def _checked(array: Any) -> tuple[np.ndarray, bool]:

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.metrology.multigrid import compiled
-from fijibridge.metrology.phases import OUTSIDE, as_phases
+from fijibridge.core.parallel import compiled
+from fijibridge.metrology import plots
+from fijibridge.metrology.metric import Context, Measurement, Metric
+from fijibridge.phases.phases import OUTSIDE, as_phases
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from fijibridge.phases.phases import PhasesOptions
 
 
 @compiled
@@ -41,19 +47,19 @@ def _runs(lines, complete, voxels, ends):
     return neighbours
 
 
-def chord_lengths(labels: Any, **about: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+def chord_lengths(labels: Any, **options: Unpack[PhasesOptions]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Chord-length distribution of each phase along each axis.
 
     Chords cut by the border of the image are left out of the distribution, and each length is weighted by the number of
     places where the image would hold it whole (Miles and Lantuejoul's correction: long chords are cut more often); the
-    mean length is that of all chords, cut ones too: length in the phase over half the number of ends (Torquato 2002,
-    Random Heterogeneous Materials, ch. 2.5; Serra 1982).
+    mean length is that of all chords, including cut ones: length in the phase over half the number of ends (Torquato
+    2002, Random Heterogeneous Materials, ch. 2.5; Serra 1982).
 
     Parameters
     ----------
     labels : array_like or Phases
         (Y, X) or (Z, Y, X) labels.
-    **about
+    **options
         Spacing, unit, background and names as `as_phases` takes them.
 
     Returns
@@ -72,7 +78,7 @@ def chord_lengths(labels: Any, **about: Any) -> tuple[pd.DataFrame, pd.DataFrame
     """
     import pandas as pd
 
-    phases = as_phases(labels, **about)
+    phases = as_phases(labels, **options)
     means, curves = [], []
     for axis in phases.axes:
         place = phases.axis(axis)
@@ -106,3 +112,28 @@ def chord_lengths(labels: Any, **about: Any) -> tuple[pd.DataFrame, pd.DataFrame
             )
     empty = pd.DataFrame(columns=["phase", "axis", "length", "probability", "density"])
     return pd.DataFrame(means), pd.concat(curves, ignore_index=True) if curves else empty
+
+
+def _measure(context: Context) -> None:
+    means, context.curves["chords"] = chord_lengths(context.phases)
+    for row in means.itertuples():
+        context.add("mean_chord", row.mean_chord, context.length_unit(1), row.phase, axis=row.axis)
+
+
+def _draw(found: Measurement) -> Figure:
+    figure, axes = plots.figure(len(found.phases.axes))
+    curves = found.curves["chords"]
+    for axis, direction in zip(axes, found.phases.axes, strict=True):
+        for phase, name in found.phases:
+            curve = curves[(curves.phase == name) & (curves.axis == direction)]
+            axis.plot(curve.length, curve.density, color=plots.colour(phase), label=name)
+        axis.set_title(f"along {direction}", fontsize=9)
+        axis.set(xlabel=f"chord length ({found.phases.unit})", ylabel=f"density (1/{found.phases.unit})")
+    limit = curves.length[curves.probability > 1e-3].max() if len(curves) else 1
+    for axis in axes:
+        axis.set_xlim(0, limit)
+    axes[-1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+CHORDS = Metric(_measure, _draw)

@@ -7,28 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
-from fijibridge.metrology.multigrid import thread_count
-from fijibridge.metrology.phases import Phases, as_phases
+from fijibridge.core.parallel import thread_count
+from fijibridge.metrology import plots
+from fijibridge.metrology.metric import Context, Measurement, Metric
+from fijibridge.phases.phases import Phases, as_phases
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
-_EXACT = 2**21  # voxels up to which double precision costs next to nothing
+    from fijibridge.phases.phases import PhasesOptions
+
+SHARED = "correlations"  # name among the results that metrics share
+_EXACT = 2**21  # voxels up to which double precision is cheap
 
 
 class Correlations:
-    """Correlations of the phases of one image for all lags up to half its size, each made when it is asked for.
+    """Correlations of the phases of one image for all lags up to half its size, each computed on first use.
 
-    Only half of the lags is held (z >= 0): what is held is even in the lag, ``(S_ij(h) + S_ij(-h)) / 2``.
+    Only lags with z >= 0 are stored, since the mean ``(S_ij(h) + S_ij(-h)) / 2`` is even in the lag.
 
     Parameters
     ----------
     phases : Phases
         The image.
     periodic : bool
-        Whether the image repeats itself at its borders (a simulated one); else a pair of points counts where both lie
-        inside, and lags are normalised by the number of such pairs.
+        Whether the image is periodic (a simulated one); else a pair of points counts where both lie inside, and lags
+        are normalised by the number of such pairs.
     threads : int
         0: all cores.
     """
@@ -47,7 +53,7 @@ class Correlations:
             else tuple(fft.next_fast_len(n + r, real=True) for n, r in zip(shape, self.reach, strict=True))
         )
         self._spectra = [self._spectrum(phases.mask(phase)) for phase, _ in phases]
-        self._held: dict[int, np.ndarray] = {}
+        self._auto: dict[int, np.ndarray] = {}
         inside = phases.inside
         if inside is not None:
             spectrum = self._spectrum(inside)
@@ -61,13 +67,13 @@ class Correlations:
 
     @property
     def lags(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Lags held along z (0, 1, ...), y and x (-reach ... reach), in voxels."""
+        """Stored lags along z (0, 1, ...), y and x (-reach ... reach), in voxels."""
         z, y, x = self.reach
         return np.arange(z + 1), np.arange(-y, y + 1), np.arange(-x, x + 1)
 
     @property
     def weights(self) -> np.ndarray:
-        """(Z, 1, 1): how many lags of the full space each held one stands for."""
+        """(Z, 1, 1): how many lags of the full space each stored one stands for."""
         return np.where(self.lags[0] > 0, 2.0, 1.0)[:, None, None]
 
     def _spectrum(self, mask: np.ndarray) -> np.ndarray:
@@ -84,15 +90,26 @@ class Correlations:
         return np.ascontiguousarray(full[: len(z)][:, y][:, :, x])
 
     def counts(self, a: int, b: int) -> np.ndarray:
-        """Number of pairs of voxels, the first in phase a and the second in phase b, for each held lag."""
+        """Number of pairs of voxels with the first in one phase and the second in another.
+
+        Parameters
+        ----------
+        a, b : int
+            Indices of the two phases, which may be the same.
+
+        Returns
+        -------
+        np.ndarray
+            (Z, Y, X) float, for each stored lag.
+        """
         if a != b:
             return self._back(self._spectra[a], self._spectra[b])
-        if a not in self._held:
-            self._held[a] = self._back(self._spectra[a], self._spectra[a])
-        return self._held[a]
+        if a not in self._auto:
+            self._auto[a] = self._back(self._spectra[a], self._spectra[a])
+        return self._auto[a]
 
     def distances(self) -> np.ndarray:
-        """Length of each held lag, in the unit of the spacing; float32."""
+        """Length of each stored lag, in the unit of the spacing; float32."""
         z, y, x = (
             (lags * step).astype(np.float32) ** 2 for lags, step in zip(self.lags, self.phases.spacing, strict=True)
         )
@@ -100,7 +117,12 @@ class Correlations:
 
 
 def two_point_correlation(
-    labels: Any, *, periodic: bool = False, threads: int = 0, correlations: Correlations | None = None, **about: Any
+    labels: Any,
+    *,
+    periodic: bool = False,
+    threads: int = 0,
+    correlations: Correlations | None = None,
+    **options: Unpack[PhasesOptions],
 ) -> pd.DataFrame:
     """Two-point probability functions of all pairs of phases.
 
@@ -119,7 +141,7 @@ def two_point_correlation(
         0: all cores.
     correlations : Correlations, optional
         Of this image, to share the work with `phase_fractions`.
-    **about
+    **options
         Spacing, unit, background and names as `as_phases` takes them.
 
     Returns
@@ -136,7 +158,7 @@ def two_point_correlation(
     """
     import pandas as pd
 
-    phases = correlations.phases if correlations else as_phases(labels, **about)
+    phases = correlations.phases if correlations is not None else as_phases(labels, **options)
     found = correlations or Correlations(phases, periodic=periodic, threads=threads)
     width = min(phases.spacing[3 - phases.ndim :])
     bins = np.rint(found.distances() / np.float32(width)).astype(np.int32)
@@ -181,7 +203,36 @@ def _along(found: Correlations, counts: np.ndarray, axis: int) -> tuple[np.ndarr
     return lags * found.phases.spacing[axis], counts[tuple(places)][pairs > 0] / pairs[pairs > 0]
 
 
-def check_confidence(confidence: float) -> None:
-    """SettingsError unless a level of confidence lies between 0 and 1."""
-    if not 0 < confidence < 1:
-        raise SettingsError(f"confidence = {confidence}", expected="more than 0, less than 1", remedy="such as 0.95")
+def shared_correlations(context: Context) -> Correlations:
+    """The correlations of the image being measured, which `CORRELATION` and the phase fractions share."""
+    return context.shared(
+        SHARED, lambda: Correlations(context.phases, periodic=context.periodic, threads=context.threads)
+    )
+
+
+def _measure(context: Context) -> None:
+    context.curves["correlation"] = two_point_correlation(context.phases, correlations=shared_correlations(context))
+
+
+def _draw(found: Measurement) -> Figure:
+    pairs = list(dict.fromkeys(zip(*(found.curves["correlation"][name] for name in ("phase", "other")), strict=True)))
+    figure, axes = plots.figure(len(pairs))
+    shares = {name: found.phases.counts[phase] / sum(found.phases.counts) for phase, name in found.phases}
+    colours = {name: plots.colour(phase) for phase, name in found.phases}
+    for axis, (first, other) in zip(axes, pairs, strict=True):
+        curves = found.curves["correlation"]
+        curves = curves[(curves.phase == first) & (curves.other == other)]
+        for direction, curve in curves.groupby("direction", sort=False):
+            colour = colours[first] if direction == "radial" else "0.35"
+            axis.plot(
+                curve.distance, curve.probability, plots.AXIS_STYLES[str(direction)], color=colour, label=direction,
+                lw=2 if direction == "radial" else 0.9,
+            )  # fmt: skip
+        axis.axhline(shares[first] * shares[other], color="0.7", lw=0.8, zorder=0)
+        axis.set_title(first if first == other else f"{first} / {other}", fontsize=9)
+        axis.set(xlabel=f"distance ({found.phases.unit})", ylabel="probability")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+CORRELATION = Metric(_measure, _draw, uses=(SHARED,))

@@ -1,4 +1,4 @@
-"""Phase fractions, and how far one image can be trusted with them."""
+"""Phase fractions with confidence intervals from a single image."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.metrology.correlation import Correlations, check_confidence
-from fijibridge.metrology.phases import as_phases
+from fijibridge.core.errors import SettingsError
+from fijibridge.metrology import plots
+from fijibridge.metrology.correlation import SHARED, Correlations, shared_correlations
+from fijibridge.metrology.metric import Context, Measurement, Metric
+from fijibridge.phases.phases import as_phases
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
-_CORE = 0.3  # of the variance: correlations above it tell the shape of the correlated neighbourhood
+    from fijibridge.phases.phases import PhasesOptions
+
+_CORE = 0.3  # share of the variance: covariances above it define the shape of the correlated neighbourhood
 
 
 def phase_fractions(
@@ -23,11 +30,11 @@ def phase_fractions(
     periodic: bool = False,
     threads: int = 0,
     correlations: Correlations | None = None,
-    **about: Any,
+    **options: Unpack[PhasesOptions],
 ) -> pd.DataFrame:
     """Volume (area) fraction of each phase with a confidence interval from the image's own correlation.
 
-    The image is one sample of a material that is alike everywhere. The variance of a fraction measured in it is
+    The image is one sample of a statistically homogeneous material. The variance of a fraction measured in it is
     ``1/V^2 * integral of K(h) C(h)``, C being the phase's covariance and K the overlap of the image with itself moved
     by h; for large images ``fraction (1 - fraction) A / V`` with the integral range A (Matheron 1971; Lantuejoul 1991,
     J. Microsc. 161:387; from a single image: Dahari et al. 2025, Adv. Sci.). The measured covariance is integrated out
@@ -40,23 +47,23 @@ def phase_fractions(
     labels : array_like or Phases
         (Y, X) or (Z, Y, X) labels.
     confidence : float
-        Of the interval.
+        Confidence level of the interval.
     periodic : bool
         As for `Correlations`.
     threads : int
         0: all cores.
     correlations : Correlations, optional
         Of this image, to share the work with `two_point_correlation`.
-    **about
+    **options
         Spacing, unit, background and names as `as_phases` takes them.
 
     Returns
     -------
     pandas.DataFrame
         One row a phase: ``phase``, ``value`` (its label), ``voxels``, ``fraction``, ``low``, ``high``,
-        ``standard_error``, ``integral_range`` (volume, or area, in the spacing's unit), ``effective_samples`` (the
-        image tells as much as that many independent points), ``settled`` (False: the correlation does not fall to zero
-        within half the image: the image is too small to trust the interval).
+        ``standard_error``, ``integral_range`` (volume, or area, in the spacing's unit), ``effective_samples`` (number
+        of independent points with the same variance), ``settled`` (False: the correlation does not fall to zero within
+        half the image, which is too small for a trustworthy interval).
 
     Raises
     ------
@@ -67,14 +74,14 @@ def phase_fractions(
     from scipy import stats
 
     check_confidence(confidence)
-    phases = correlations.phases if correlations else as_phases(labels, **about)
+    phases = correlations.phases if correlations is not None else as_phases(labels, **options)
     found = correlations or Correlations(phases, periodic=periodic, threads=threads)
     total = sum(phases.counts)
     rows = []
     for phase, name in phases:
         share = phases.counts[phase] / total
         row = {"phase": name, "value": phases.values[phase], "voxels": phases.counts[phase], "fraction": share}
-        if share == 1:  # no correlation to learn from
+        if share == 1:  # no correlation to estimate it from
             row |= {"low": math.nan, "high": 1.0, "standard_error": math.nan, "integral_range": math.nan}
             rows.append(row | {"effective_samples": math.nan, "settled": False})
             continue
@@ -96,7 +103,7 @@ def phase_fractions(
 
 
 def _variance(found: Correlations, phase: int, share: float) -> tuple[float, bool]:
-    """Variance of a phase's fraction, and whether its correlation falls to zero within the lags held."""
+    """Variance of a phase's fraction, and whether its correlation falls to zero within the stored lags."""
     counts = found.counts(phase, phase)
     pairs = found.pairs
     excess = counts - pairs * share**2  # K C
@@ -146,10 +153,50 @@ def _elliptic(found: Correlations, core: np.ndarray) -> np.ndarray:
 
 
 def _complete(found: Correlations, distance: np.ndarray) -> float:
-    """The largest distance whose ellipsoid lies within the lags held."""
+    """The largest distance whose ellipsoid lies within the stored lags."""
     faces = []
     for axis, size in enumerate(found.phases.index.shape):
         if size > 1:
             moved = np.moveaxis(distance, axis, 0)
             faces.append(moved[-1].min())
     return float(min(faces)) if faces else 0.0
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse (SettingsError) a confidence level that is not between 0 and 1."""
+    if not 0 < confidence < 1:
+        raise SettingsError(f"confidence = {confidence}", expected="more than 0, less than 1", remedy="such as 0.95")
+
+
+def _measure(context: Context) -> None:
+    found = phase_fractions(context.phases, confidence=context.confidence, correlations=shared_correlations(context))
+    for row in found.itertuples():
+        context.add("fraction", row.fraction, phase=row.phase, low=row.low, high=row.high)
+        context.add("integral_range", row.integral_range, context.length_unit(context.phases.ndim), row.phase)
+        context.add("effective_samples", row.effective_samples, phase=row.phase)
+        if not row.settled:
+            context.notes.append(
+                f"{row.phase}: its correlation reaches across half the image, which is too small for a trustworthy "
+                "confidence interval of the fraction"
+            )
+
+
+def _draw(found: Measurement) -> Figure:
+    figure, (axis,) = plots.figure()
+    rows = found.rows("fraction")
+    for phase, row in enumerate(rows.itertuples()):
+        axis.bar(phase, row.value, 0.65, color=plots.colour(phase))
+        if np.isfinite(row.low):
+            low, high = max(row.value - row.low, 0), max(row.high - row.value, 0)
+            axis.errorbar(phase, row.value, [[low], [high]], color="black", capsize=4)
+        top = row.high if np.isfinite(row.high) else row.value
+        axis.annotate(
+            f"{100 * row.value:.1f} %", (phase, top), (0, 3), textcoords="offset points", ha="center", fontsize=8
+        )
+    axis.set_xticks(range(len(rows)), list(rows.phase))
+    axis.margins(y=0.12)
+    axis.set(ylabel="fraction, with confidence interval")
+    return figure
+
+
+FRACTIONS = Metric(_measure, _draw, uses=(SHARED,))

@@ -1,4 +1,4 @@
-"""Interface areas from intercepts: how often lines in 13 directions pass from one phase into another."""
+"""Interface areas from intercepts: how often lines in 13 directions cross from one phase into another."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from itertools import product
 
 import numpy as np
 
-from fijibridge.metrology.multigrid import compiled
-from fijibridge.metrology.phases import OUTSIDE, Phases
+from fijibridge.core.parallel import compiled
+from fijibridge.phases.phases import OUTSIDE, Phases
 
-_POINTS = 40_000  # on the half sphere, for the weights of the directions: right to a part in a thousand
+_POINTS = 40_000  # on the half sphere, for the weights of the directions: exact to one part in a thousand
 
 
 @compiled
@@ -40,16 +40,16 @@ def _directions(phases: Phases) -> list[tuple[int, int, int]]:
 
 def _weights(vectors: np.ndarray, ndim: int) -> np.ndarray:
     """The share of all directions that lie nearest to each of these (and their opposites)."""
-    number = np.arange(_POINTS) + 0.5
+    number: np.ndarray = np.arange(_POINTS) + 0.5
     if ndim == 2:
         angle = np.pi * number / _POINTS
-        points = np.stack([np.zeros(_POINTS), np.sin(angle), np.cos(angle)], axis=1)
+        points = [np.zeros(_POINTS), np.sin(angle), np.cos(angle)]
     else:  # equal areas on a spiral
         height, angle = number / _POINTS, np.pi * (1 + 5**0.5) * number
         flat = np.sqrt(1 - height**2)
-        points = np.stack([height, flat * np.sin(angle), flat * np.cos(angle)], axis=1)
+        points = [height, flat * np.sin(angle), flat * np.cos(angle)]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    nearest = np.abs(points @ unit.T).argmax(axis=1)
+    nearest = np.abs(np.stack(points, axis=1) @ unit.T).argmax(axis=1)
     return np.bincount(nearest, minlength=len(vectors)) / _POINTS
 
 
@@ -71,7 +71,7 @@ def interface_areas(phases: Phases) -> np.ndarray:
     weights = _weights(vectors, phases.ndim)
     factor = 2 if phases.ndim == 3 else np.pi / 2
     density = np.zeros((len(phases), len(phases)))
-    padded = np.pad(phases.index, 1, mode="edge")  # the image goes on as its own mirror image
+    padded = np.pad(phases.index, 1, mode="edge")  # mirrored at its faces
     for step, vector, weight in zip(steps, vectors, weights, strict=True):
         counts = np.zeros((len(phases), len(phases)), np.int64)
         _passes(padded, *step, counts)

@@ -4,33 +4,20 @@ The unknowns are the potentials of the voxels, the coefficients the conductances
 grid joins 2 x 2 x 2 voxels to one and adds up the conductances of the faces that stay (Galerkin's product for piecewise
 constant interpolation), so that every grid has the same seven-point form. Smoothing is red-black Gauss-Seidel, forwards
 before and backwards after the coarser grids, so that the preconditioner is symmetric; coarse corrections are
-over-weighted (Braess 1995, Computing 55:379). Arrays have a margin of one empty voxel: no kernel asks where it is.
+over-weighted (Braess 1995, Computing 55:379). Arrays have a halo of one empty voxel, so
+that kernels need no tests for borders.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
 
-import numba
 import numpy as np
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.parallel import Workers, compiled
 
 _OVERWEIGHT = 1.6
-_SMALL = 40_000  # voxels of a grid that one thread does: handing out work would take longer
-
-
-def compiled(function: Callable) -> Callable:
-    """Compile without the interpreter lock, so that plain threads serve."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to cache in is writable
-        return numba.njit(nogil=True)(function)
 
 
 @compiled
@@ -178,35 +165,6 @@ def _direction(p, s, beta, z0, z1):
                 p[z, y, x] = s[z, y, x] + beta * p[z, y, x]
 
 
-def thread_count(threads: int) -> int:
-    """Number of threads for 0 (all cores) or a number asked for."""
-    return threads or os.cpu_count() or 1
-
-
-class Workers:
-    """Plain threads over the slices of a grid; kernels take the slices they do as their last two arguments."""
-
-    def __init__(self, threads: int = 0) -> None:
-        self.count = thread_count(threads)
-        self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool:
-            self._pool.shutdown()
-
-    def __call__(self, kernel: Callable, *arrays: Any, slices: tuple[int, int], size: int) -> float:
-        """Run the kernel over ``slices``; the sum of what the calls return."""
-        low, high = slices
-        if self._pool is None or size < _SMALL:
-            return kernel(*arrays, low, high) or 0.0
-        cuts = np.linspace(low, high, self.count + 1).astype(int)
-        jobs = [self._pool.submit(kernel, *arrays, int(a), int(b)) for a, b in pairwise(cuts)]
-        return sum(job.result() or 0.0 for job in jobs)
-
-
 @dataclass(eq=False)
 class _Grid:
     """One level: face conductances, conductance to the electrodes, diagonal, right side and correction."""
@@ -232,6 +190,11 @@ class _Grid:
         return 1, self.g.shape[0] - 1
 
 
+def _plane(axis: int, place: int) -> tuple[slice | int, ...]:
+    """Index of the plane at a place along an axis of (Z, Y, X)."""
+    return (*[slice(None)] * axis, place)
+
+
 def _coarser(grid: _Grid, run: Workers) -> _Grid:
     shape = tuple((size - 2 + 1) // 2 + 2 for size in grid.g.shape)
     coarse = _Grid(*(np.zeros(shape, np.float32) for _ in range(4)))
@@ -243,25 +206,25 @@ def _coarser(grid: _Grid, run: Workers) -> _Grid:
 def _cycle(grids: list[_Grid], level: int, run: Workers) -> None:
     """A W-cycle: grids[level].v becomes about A^-1 b."""
     grid = grids[level]
-    about = {"slices": grid.slices, "size": grid.g.size}
+    slices, size = grid.slices, grid.g.size
     last = level == len(grids) - 1
     for _ in range(8 if last else 1):
         for colour in (0, 1):
-            run(_sweep, *grid.faces, grid.d, grid.b, grid.v, colour, **about)
+            run(_sweep, *grid.faces, grid.d, grid.b, grid.v, colour, slices=slices, size=size)
         if last:
             for colour in (1, 0):
-                run(_sweep, *grid.faces, grid.d, grid.b, grid.v, colour, **about)
+                run(_sweep, *grid.faces, grid.d, grid.b, grid.v, colour, slices=slices, size=size)
     if last:
         return
     coarse = grids[level + 1]
-    run(_restrict, *grid.faces, grid.d, grid.b, grid.v, coarse.b, slices=coarse.slices, size=grid.g.size)
+    run(_restrict, *grid.faces, grid.d, grid.b, grid.v, coarse.b, slices=coarse.slices, size=size)
     coarse.v[:] = 0
     # twice below the second grid, where it costs next to nothing
     for _ in range(2 if level else 1):
         _cycle(grids, level + 1, run)
-    run(_prolong, grid.d, grid.v, coarse.v, np.float32(_OVERWEIGHT), **about)
+    run(_prolong, grid.d, grid.v, coarse.v, np.float32(_OVERWEIGHT), slices=slices, size=size)
     for colour in (1, 0):
-        run(_sweep, *grid.faces, grid.d, grid.b, grid.v, colour, **about)
+        run(_sweep, *grid.faces, grid.d, grid.b, grid.v, colour, slices=slices, size=size)
 
 
 @dataclass(frozen=True)
@@ -275,7 +238,7 @@ class Conduction:
     imbalance : float
         Relative difference between what flows in and out.
     iterations : int
-        Of the conjugate gradients.
+        Iterations of the conjugate gradients.
     """
 
     conductance: float
@@ -303,7 +266,7 @@ def solve_conduction(
     threads : int
         0: all cores.
     max_iterations : int
-        Bound of the conjugate gradients.
+        Most iterations of the conjugate gradients.
 
     Returns
     -------
@@ -323,9 +286,7 @@ def solve_conduction(
     with Workers(threads) as run:
         fine = _Grid(*(np.zeros(padded.shape, np.float32) for _ in range(4)))
         run(_conductances, padded, ratio, *fine.faces, slices=fine.slices, size=padded.size)
-        first, last = ([slice(None)] * 3 for _ in range(2))
-        first[axis], last[axis] = 1, -2
-        first, last = tuple(first), tuple(last)
+        first, last = (_plane(axis, place) for place in (1, -2))
         fine.g[first] += 2 * ratio[axis] * padded[first]
         fine.g[last] += 2 * ratio[axis] * padded[last]
         source = 2 * ratio[axis] * padded[first].astype(np.float64)
@@ -339,16 +300,16 @@ def solve_conduction(
         r[first] = source
         fine.b[:] = r
         start = float((source**2).sum())
-        about = {"slices": fine.slices, "size": fine.g.size}
+        slices, size = fine.slices, fine.g.size
         rz, iterations = 0.0, 0
         for _ in range(max_iterations):
             iterations += 1
             fine.v[:] = 0
             _cycle(grids, 0, run)
-            before, rz = rz, run(_dot, r, fine.v, **about)
-            run(_direction, p, fine.v, rz / before if before else 0.0, **about)
-            alpha = rz / run(_apply, *fine.faces, fine.g, fine.d, p, q, **about)
-            rest = run(_step, v, r, p, q, fine.b, alpha, **about)
+            before, rz = rz, run(_dot, r, fine.v, slices=slices, size=size)
+            run(_direction, p, fine.v, rz / before if before else 0.0, slices=slices, size=size)
+            alpha = rz / run(_apply, *fine.faces, fine.g, fine.d, p, q, slices=slices, size=size)
+            rest = run(_step, v, r, p, q, fine.b, alpha, slices=slices, size=size)
             if rest <= tolerance**2 * start:
                 break
         else:

@@ -1,4 +1,4 @@
-"""A measurement as files: tables for programs, pictures for people."""
+"""A measurement as files: tables and plots."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fijibridge.metrology.measurement import Measurement
-from fijibridge.metrology.plots import write_pictures
+from fijibridge.metrology.metric import Measurement
+from fijibridge.metrology.plots import write_plots
 
 TABLE = "metrics.csv"
 
@@ -32,7 +32,7 @@ def write_measurement(found: Measurement, folder: Path) -> list[str]:
     for name, curve in found.curves.items():
         names.append(f"{name}.csv")
         curve.to_csv(folder / names[-1], index=False, encoding="utf-8", float_format="%.9g")
-    return names + write_pictures(found, folder)
+    return names + write_plots(found, folder)
 
 
 def number(value: float) -> float | str | None:

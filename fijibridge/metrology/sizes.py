@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import ImageError
-from fijibridge.metrology.multigrid import Workers, compiled
-from fijibridge.metrology.phases import as_phases, check_spacing
+from fijibridge.core.parallel import Workers, compiled
+from fijibridge.metrology import plots
+from fijibridge.metrology.metric import Context, Measurement, Metric
+from fijibridge.phases.phases import as_phases, check_mask, check_spacing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from fijibridge.phases.phases import PhasesOptions
 
 _VISITS = 2_000_000_000  # voxels of balls painted one by one: some seconds
 _LEVEL = 1.04  # ratio of the radii of balls that are painted together, where there are too many
@@ -113,7 +119,7 @@ def _is_ridge(square, spacing, out, z0, z1):
 
 @compiled
 def _paint(places, radii, spacing, out, z0, z1):
-    """out = the largest radius of the balls that hold a voxel, in these slices."""
+    """out = the largest radius of the balls that contain a voxel, in these slices."""
     _, ny, nx = out.shape
     for i in range(len(places)):
         z, y, x = places[i]
@@ -135,7 +141,22 @@ def _paint(places, radii, spacing, out, z0, z1):
 
 
 def squared_distance(mask: np.ndarray, spacing: tuple[float, float, float], run: Workers) -> np.ndarray:
-    """(Z, Y, X) float32 squared distance to the nearest voxel outside a mask; infinite where there is none."""
+    """Squared distance to the nearest voxel outside a mask.
+
+    Parameters
+    ----------
+    mask : np.ndarray
+        (Z, Y, X) bool.
+    spacing : tuple of float
+        (z, y, x) size of a voxel.
+    run : Workers
+        Threads.
+
+    Returns
+    -------
+    np.ndarray
+        (Z, Y, X) float32; infinite where no voxel is outside.
+    """
     # scipy's distance_transform_edt gives the same to 1e-6, but in 5.0 s and float64 where this takes 0.7 s (256^3, 2
     # cores); coarse painting asks for it dozens of times a phase
     nz, ny, _ = mask.shape
@@ -146,11 +167,11 @@ def squared_distance(mask: np.ndarray, spacing: tuple[float, float, float], run:
     return field
 
 
-def local_thickness(mask: Any, spacing: Any = None, *, threads: int = 0) -> np.ndarray:
-    """Diameter of the largest ball inside a phase that holds a voxel, for each of its voxels.
+def local_thickness(mask: Any, spacing: float | Sequence[float] | None = None, *, threads: int = 0) -> np.ndarray:
+    """Diameter of the largest ball inside a phase that contains a voxel, for each of its voxels.
 
     Hildebrand and Rueegsegger 1997 (J. Microsc. 185:67), as ImageJ's Local Thickness: the balls of the distance ridge
-    are painted, their radius being the distance to the nearest voxel of another phase. The phase goes on behind the
+    are painted, their radius being the distance to the nearest voxel of another phase. The phase continues beyond the
     image's faces. Where exact painting would take minutes, large balls of radii within 4 % are painted together, with
     the smallest radius of them. In 2D: circles.
 
@@ -176,11 +197,7 @@ def local_thickness(mask: Any, spacing: Any = None, *, threads: int = 0) -> np.n
     SettingsError
         A malformed spacing.
     """
-    given = np.asarray(mask) != 0
-    if given.ndim not in (2, 3) or given.size == 0:
-        raise ImageError(
-            f"a mask of shape {given.shape}", expected="(Y, X) or (Z, Y, X)", remedy="give one phase of an image"
-        )
+    given = check_mask(mask)
     steps = check_spacing(spacing, given.ndim)
     inside = np.ascontiguousarray(given.reshape((1,) * (3 - given.ndim) + given.shape))
     if inside.all():
@@ -188,7 +205,7 @@ def local_thickness(mask: Any, spacing: Any = None, *, threads: int = 0) -> np.n
     scale = min(steps[3 - given.ndim :])
     unit = np.array([step / scale for step in steps])
     if given.ndim == 2 or given.shape[0] == 1:
-        unit[0] = 1e6  # one slice: nothing lies above it
+        unit[0] = 1e6  # one slice: there is nothing above it
     with Workers(threads) as run:
         out = _thickness(inside, unit, run)
     return (out * np.float32(2 * scale)).reshape(given.shape)
@@ -196,22 +213,22 @@ def local_thickness(mask: Any, spacing: Any = None, *, threads: int = 0) -> np.n
 
 def _thickness(inside: np.ndarray, unit: np.ndarray, run: Workers) -> np.ndarray:
     """Radii, in units of the smallest side of a voxel."""
-    about = {"slices": (0, inside.shape[0]), "size": inside.size}
+    slices, size = (0, inside.shape[0]), inside.size
     square = squared_distance(inside, tuple(unit), run)
     ridge = np.zeros(inside.shape, bool)
-    run(_is_ridge, square, unit, ridge, **about)
+    run(_is_ridge, square, unit, ridge, slices=slices, size=size)
     places = np.argwhere(ridge)
     radii = np.sqrt(square[ridge])
     del ridge
     order = np.argsort(radii, kind="stable")
     places, radii = places[order], radii[order]
     wide = np.prod(
-        [np.minimum(2 * radii / step + 1, size) for step, size in zip(unit, inside.shape, strict=True)], axis=0
+        [np.minimum(2 * radii / step + 1, side) for step, side in zip(unit, inside.shape, strict=True)], axis=0
     )
     one_by_one = int(np.searchsorted(np.cumsum(0.5 * wide), _VISITS))
     out = np.zeros(inside.shape, np.float32)
     # largest first: what they cover is not written again
-    run(_paint, places[:one_by_one][::-1].copy(), radii[:one_by_one][::-1].copy(), unit, out, **about)
+    run(_paint, places[:one_by_one][::-1].copy(), radii[:one_by_one][::-1].copy(), unit, out, slices=slices, size=size)
     if one_by_one < len(radii):
         radius, low = float(radii[-1]), float(radii[one_by_one])
         while True:
@@ -225,7 +242,9 @@ def _thickness(inside: np.ndarray, unit: np.ndarray, run: Workers) -> np.ndarray
     return out
 
 
-def phase_sizes(labels: Any, *, threads: int = 0, **about: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+def phase_sizes(
+    labels: Any, *, threads: int = 0, **options: Unpack[PhasesOptions]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Local thickness of each phase: particle sizes of the solids, pore sizes of the pores.
 
     Parameters
@@ -234,7 +253,7 @@ def phase_sizes(labels: Any, *, threads: int = 0, **about: Any) -> tuple[pd.Data
         (Y, X) or (Z, Y, X) labels.
     threads : int
         0: all cores.
-    **about
+    **options
         Spacing, unit, background and names as `as_phases` takes them; background bounds a phase as another phase does.
 
     Returns
@@ -253,7 +272,7 @@ def phase_sizes(labels: Any, *, threads: int = 0, **about: Any) -> tuple[pd.Data
     """
     import pandas as pd
 
-    phases = as_phases(labels, **about)
+    phases = as_phases(labels, **options)
     width = min(phases.spacing[3 - phases.ndim :])
     rows, curves = [], []
     for phase, name in phases:
@@ -290,3 +309,26 @@ def phase_sizes(labels: Any, *, threads: int = 0, **about: Any) -> tuple[pd.Data
         )
     empty = pd.DataFrame(columns=["phase", "diameter", "fraction", "cumulative"])
     return pd.DataFrame(rows), pd.concat(curves, ignore_index=True) if curves else empty
+
+
+def _measure(context: Context) -> None:
+    found, context.curves["sizes"] = phase_sizes(context.phases, threads=context.threads)
+    for row in found.itertuples():
+        for name in ("mean", "standard_deviation", "d10", "d50", "d90"):
+            context.add(f"local_thickness_{name}", getattr(row, name), context.length_unit(1), row.phase)
+
+
+def _draw(found: Measurement) -> Figure:
+    figure, axes = plots.figure(2)
+    curves = found.curves["sizes"]
+    for phase, name in found.phases:
+        curve = curves[curves.phase == name]
+        axes[0].plot(curve.diameter, curve.fraction, color=plots.colour(phase), label=name, drawstyle="steps-pre")
+        axes[1].plot(curve.diameter, curve.cumulative, color=plots.colour(phase), label=name)
+    for axis, label in zip(axes, ("share of the phase", "cumulative share"), strict=True):
+        axis.set(xlabel=f"local thickness ({found.phases.unit})", ylabel=label, ylim=(0, None))
+    axes[1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+SIZES = Metric(_measure, _draw)

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import ImageError, SettingsError
+from fijibridge.core.errors import SettingsError
+from fijibridge.metrology import plots
 from fijibridge.metrology.components import percolating
-from fijibridge.metrology.phases import Phases, as_phases, check_spacing
+from fijibridge.metrology.metric import Context, Measurement, Metric
+from fijibridge.phases.phases import Phases, as_phases, check_mask, check_spacing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from fijibridge.phases.phases import PhasesOptions
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Tortuosity:
     fraction : float
         Volume fraction of the phase in the box, dead ends and isolated parts included.
     imbalance : float
-        Relative difference of the flows in and out: how far the solver came.
+        Relative difference of the flows in and out: a measure of the solver's error.
     iterations : int
         Of the solver.
     """
@@ -74,18 +80,14 @@ def tortuosity(
     SettingsError
         An axis that it does not have, or a malformed spacing.
     """
-    mask = np.asarray(mask)
-    if mask.ndim not in (2, 3) or mask.size == 0:
-        raise ImageError(
-            f"a mask of shape {mask.shape}", expected="(Y, X) or (Z, Y, X)", remedy="give one phase of an image"
-        )
+    mask = check_mask(mask)
     if not -mask.ndim <= axis < mask.ndim:
         raise SettingsError(
             f"axis = {axis} of a mask in {mask.ndim}D", expected=f"0 to {mask.ndim - 1}", remedy="choose another axis"
         )
     steps = check_spacing(spacing, mask.ndim)
     axis = axis % mask.ndim + 3 - mask.ndim
-    mask = (mask != 0).reshape((1,) * (3 - mask.ndim) + mask.shape)
+    mask = mask.reshape((1,) * (3 - mask.ndim) + mask.shape)
     fraction = float(mask.mean())
     relative, imbalance, iterations = _relative(mask.astype(np.float32), axis, steps, tolerance, threads)
     tau = fraction / relative if relative else float("inf")
@@ -116,7 +118,7 @@ def effective_conductivity(
     *,
     tolerance: float = 1e-6,
     threads: int = 0,
-    **about: Any,
+    **options: Unpack[PhasesOptions],
 ) -> dict[str, float]:
     """Effective conductivity of a composite along an axis, with the bounds that its fractions alone give.
 
@@ -132,7 +134,7 @@ def effective_conductivity(
         Along which it flows.
     tolerance, threads
         As for `tortuosity`.
-    **about
+    **options
         As `as_phases` takes it.
 
     Returns
@@ -147,12 +149,12 @@ def effective_conductivity(
     ImageError, LabelsError, SettingsError
         As `as_phases`; conductivities that are negative, or not one a phase.
     """
-    phases = as_phases(labels, **about)
+    phases = as_phases(labels, **options)
     values = check_conductivities(phases, conductivities)
     place = phases.axis(axis)
     table = np.zeros(256, np.float32)
     top = float(values.max())
-    # relative to the best conductor, which keeps single precision away from its ends
+    # relative to the best conductor, which keeps single precision away from its limits
     table[: len(values)] = values / top if top else 0
     relative, imbalance, _ = _relative(table[phases.index], place, phases.spacing, tolerance, threads)
     shares, conducting = np.array(phases.counts) / phases.index.size, values
@@ -163,7 +165,25 @@ def effective_conductivity(
 
 
 def check_conductivities(phases: Phases, given: Mapping[str, float] | Sequence[float]) -> np.ndarray:
-    """(phases,) float64 conductivities in the order of the phases; SettingsError where they do not fit."""
+    """Check the conductivities of the phases.
+
+    Parameters
+    ----------
+    phases : Phases
+        The image.
+    given : mapping or sequence of float
+        Of each phase, by name or in the order of the label values.
+
+    Returns
+    -------
+    np.ndarray
+        (P,) float64 in the order of the phases.
+
+    Raises
+    ------
+    SettingsError
+        Negative, not finite, or not one a phase.
+    """
     if isinstance(given, Mapping):
         if set(given) != set(phases.names):
             raise SettingsError(
@@ -186,7 +206,24 @@ def check_conductivities(phases: Phases, given: Mapping[str, float] | Sequence[f
 
 
 def conductivity_bounds(fractions: np.ndarray, conductivities: np.ndarray, ndim: int) -> dict[str, float]:
-    """Bounds of Wiener (any composite) and of Hashin and Shtrikman (isotropic ones, in 2D or 3D)."""
+    """Bounds on the effective conductivity that the fractions alone give.
+
+    Those of Wiener (1912) hold for any composite, those of Hashin and Shtrikman (1962) for isotropic ones.
+
+    Parameters
+    ----------
+    fractions : np.ndarray
+        (P,) float64 that sum to 1.
+    conductivities : np.ndarray
+        (P,) float64, from 0 up.
+    ndim : int
+        2 or 3.
+
+    Returns
+    -------
+    dict
+        ``wiener_low``, ``wiener_high``, ``hashin_low``, ``hashin_high``, in the unit of the conductivities.
+    """
     low, high = float(conductivities.min()), float(conductivities.max())
 
     def mean(weight: float) -> float:
@@ -205,7 +242,12 @@ def conductivity_bounds(fractions: np.ndarray, conductivities: np.ndarray, ndim:
 
 
 def tortuosities(
-    labels: Any, *, axes: Sequence[str] | None = None, tolerance: float = 1e-6, threads: int = 0, **about: Any
+    labels: Any,
+    *,
+    axes: Sequence[str] | None = None,
+    tolerance: float = 1e-6,
+    threads: int = 0,
+    **options: Unpack[PhasesOptions],
 ) -> pd.DataFrame:
     """Tortuosity factor of each phase along each axis.
 
@@ -217,7 +259,7 @@ def tortuosities(
         All there are by default.
     tolerance, threads
         As for `tortuosity`.
-    **about
+    **options
         As `as_phases` takes it.
 
     Returns
@@ -232,9 +274,9 @@ def tortuosities(
     """
     import pandas as pd
 
-    from fijibridge.progress import bar
+    from fijibridge.core.progress import bar
 
-    phases = as_phases(labels, **about)
+    phases = as_phases(labels, **options)
     wanted = [(phase, name, axis) for phase, name in phases for axis in axes or phases.axes]
     for axis in axes or ():
         phases.axis(axis)
@@ -256,3 +298,53 @@ def tortuosities(
             )
             steps.update()
     return pd.DataFrame(rows)
+
+
+def _measure_tortuosity(context: Context) -> None:
+    found = tortuosities(context.phases, axes=context.axes, tolerance=context.tolerance, threads=context.threads)
+    for row in found.itertuples():
+        context.add("tortuosity_factor", row.tortuosity_factor, phase=row.phase, axis=row.axis)
+        context.add("relative_conductivity", row.relative_conductivity, phase=row.phase, axis=row.axis)
+
+
+def _draw_tortuosity(found: Measurement) -> Figure:
+    figure, axes = plots.figure(2)
+    plots.grouped_bars(axes[0], found, "tortuosity_factor", "tortuosity factor", legend=False)
+    plots.grouped_bars(axes[1], found, "relative_conductivity", "effective / own conductivity")
+    return figure
+
+
+TORTUOSITY = Metric(_measure_tortuosity, _draw_tortuosity, follows_paths=True)
+
+
+def _measure_conductivity(context: Context) -> None:
+    assert context.conductivities is not None  # as `needs_conductivities` says
+    for axis in context.axes:
+        found = effective_conductivity(
+            context.phases, context.conductivities, axis, tolerance=context.tolerance, threads=context.threads
+        )
+        context.add(
+            "effective_conductivity",
+            found["conductivity"],
+            axis=axis,
+            low=found["wiener_low"],
+            high=found["wiener_high"],
+        )
+    context.add("hashin_shtrikman_low", found["hashin_low"])
+    context.add("hashin_shtrikman_high", found["hashin_high"])
+
+
+def _draw_conductivity(found: Measurement) -> Figure:
+    figure, (axis,) = plots.figure()
+    rows = found.rows("effective_conductivity")
+    plots.bars(axis, list(rows.axis), rows.value, "0.5")
+    hashin = found.table[found.table.metric.str.startswith("hashin")].value
+    axis.axhspan(*hashin, color=plots.colour(1), alpha=0.25, lw=0, label="Hashin-Shtrikman bounds", zorder=0)
+    for value, label in ((rows.low.iloc[0], "Wiener bounds"), (rows.high.iloc[0], None)):
+        axis.axhline(value, color=plots.colour(5), lw=1, ls="--", label=label)
+    axis.set(xlabel="axis", ylabel="effective conductivity", ylim=(0, 1.15 * max(rows.high.iloc[0], 1e-300)))
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+CONDUCTIVITY = Metric(_measure_conductivity, _draw_conductivity, needs_conductivities=True, follows_paths=True)

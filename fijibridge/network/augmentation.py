@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from fijibridge.errors import ImageError, SettingsError
+from fijibridge.core.errors import ImageError, SettingsError
+from fijibridge.core.params import Param
 from fijibridge.network.images import LabelledImages
 from fijibridge.network.settings import NetworkSettings
 
+SMALLEST = 32  # px, the least side of an image
 IGNORED = -1  # class index of a pixel with no known class
 _HALF = 0.5  # share of the crops that each kind of change is applied to
 _REACH = 3.0  # normalised grey values beyond it are clipped: hot pixels, charging
@@ -33,13 +35,25 @@ class Normalisation:
         a phase has about the same normalised grey value in a clean and in a noisy image.
     """
 
-    low: float = 1.0
-    high: float = 99.0
-    reach: float = _REACH
-    block: int = 4
+    low: Annotated[float, Param("", low=0, high=50)] = 1.0
+    high: Annotated[float, Param("", low=50, high=100)] = 99.0
+    reach: Annotated[float, Param("", low=0.1, high=1000)] = _REACH
+    block: Annotated[int, Param("", low=1, high=SMALLEST)] = 4
 
     def range_of(self, plane: np.ndarray, what: str) -> tuple[float, float]:
         """Grey values that become -1 and 1.
+
+        Parameters
+        ----------
+        plane : np.ndarray
+            (Y, X), any real dtype.
+        what : str
+            The image's name in messages.
+
+        Returns
+        -------
+        (float, float)
+            The lower and the upper one.
 
         Raises
         ------

@@ -63,7 +63,20 @@ def fitted_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """(M, K) probabilities of logits."""
+    """Probabilities of logits.
+
+    Parameters
+    ----------
+    logits : np.ndarray
+        (M, K).
+    temperature : float
+        The logits are divided by it.
+
+    Returns
+    -------
+    np.ndarray
+        (M, K) float64.
+    """
     scaled = logits.astype(np.float64) / temperature
     scaled = np.exp(scaled - scaled.max(1, keepdims=True))
     return scaled / scaled.sum(1, keepdims=True)

@@ -23,7 +23,11 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from fijibridge.errors import ImageError, ImageNotFoundError
+from fijibridge.core.errors import BridgeError, ImageError, ImageNotFoundError
+from fijibridge.core.names import check_names
+from fijibridge.core.records import check_values, read_json, texts
+from fijibridge.core.records import number as checked_number
+from fijibridge.images.detectors import check_names as check_detector_names
 from fijibridge.network.images import default_reference
 
 log = logging.getLogger(__name__)
@@ -69,7 +73,7 @@ class ShardedImages:
         return shard, index - int(self._starts[shard])
 
     def grey(self, index: int, detector: str) -> np.ndarray | None:
-        """(Y, X), as stored."""
+        """See :class:`fijibridge.network.images.LabelledImages`."""
         shard, page = self.place(index)
         return self._stack(self.shards[shard] / stack_name(detector))[page]
 
@@ -144,11 +148,18 @@ def open_dataset(folder: str | Path) -> ShardedImages:
             f"no data set {folder}", expected=f"a folder with {INDEX}", remedy="make one with: fijibridge simulate"
         )
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        class_names, detectors = tuple(map(str, index["class_names"])), tuple(map(str, index["detectors"]))
-        count, pixel_size = int(index["count"]), index.get("pixel_size")
+        index = read_json(folder / INDEX)
+        class_names, detectors = texts(index["class_names"], "class_names"), texts(index["detectors"], "detectors")
+        check_names(class_names, error=ImageError)
+        check_detector_names(detectors)
+        count, pixel_size = int(checked_number(index["count"], "count", 0, 1e9)), index.get("pixel_size")
+        if pixel_size is not None:
+            for size in pixel_size if isinstance(pixel_size, list) else [pixel_size]:
+                checked_number(size, "pixel_size", 1e-9, 1e6)
         reference = str(index.get("reference") or default_reference(detectors))
     except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        if isinstance(error, BridgeError):
+            raise ImageError(error.found, expected=error.expected, remedy=error.remedy) from error
         raise ImageError(
             f"{folder / INDEX} cannot be read ({type(error).__name__}: {error})",
             expected="class_names, detectors and count",
@@ -198,21 +209,22 @@ def _look_at(
             raise _half_written(folder, f"{shard.name}/{name} {missing}") from error
         shapes[name] = shape if len(shape) == 3 else (1, *shape)
     if len({shape[0] for shape in shapes.values()}) != 1:
-        told = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())
-        raise _half_written(folder, f"numbers of images in {shard.name} differ: {told}")
+        found = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())
+        raise _half_written(folder, f"numbers of images in {shard.name} differ: {found}")
     if len(set(shapes.values())) != 1:
-        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ImageError(
-            f"stacks of different sizes in {shard}: {told}",
+            f"stacks of different sizes in {shard}: {found}",
             expected="as many images of one size for each detector and the labels",
             remedy="make the data set again with: fijibridge simulate",
         )
     length = shapes[LABELS][0]
     try:
         entries = json.loads((shard / PARAMETERS).read_text(encoding="utf-8"))
+        check_values(entries)
         entries = entries["images"] if isinstance(entries, dict) else entries
         entries = [entry if isinstance(entry, dict) else {} for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _half_written(folder, f"{shard.name}/{PARAMETERS} cannot be read") from error
     if len(entries) != length:
         raise _half_written(folder, f"{shard.name}: {len(entries)} entries in {PARAMETERS} for {length} images")
@@ -222,7 +234,7 @@ def _look_at(
 def split(data: ShardedImages, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices for training and for validation; no structure is in both.
 
-    Whole structures are kept for validation where the images tell theirs, else whole shards, or blocks of neighbouring
+    Whole structures are kept for validation where these are known, else whole shards, or blocks of neighbouring
     images where there are few shards.
 
     Parameters
@@ -233,6 +245,11 @@ def split(data: ShardedImages, share: float, seed: int) -> tuple[np.ndarray, np.
         Of validation.
     seed : int
         Of the choice.
+
+    Returns
+    -------
+    training, validation : np.ndarray
+        (N,) int.
 
     Raises
     ------
@@ -250,7 +267,7 @@ def split(data: ShardedImages, share: float, seed: int) -> tuple[np.ndarray, np.
             groups = [str(data.place(index)[0]) for index in range(count)]
         else:
             groups = [str(index * min(count, _BLOCKS) // count) for index in range(count)]
-        log.info("the images tell no structures: %d blocks of images are split", len(set(groups)))
+        log.info("the structures of the images are not known: %d blocks of images are split", len(set(groups)))
     sizes: dict[str, int] = {}
     for group in groups:
         sizes[group] = sizes.get(group, 0) + 1

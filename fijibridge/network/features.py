@@ -1,74 +1,117 @@
-"""A trained network's class probabilities as features of the forest."""
+"""A trained network's class probabilities as a feature source."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fijibridge.errors import FeatureMismatchError
-from fijibridge.features import FeatureStack
-from fijibridge.features.detectors import channels_of
-from fijibridge.features.stack import ArrayPart
+from fijibridge.core.errors import FeatureMismatchError, SettingsError
+from fijibridge.features.source import FeatureSource, ImageFeatures, Provenance, SourceSettings, local
+from fijibridge.features.stack import ArrayFeatures
 from fijibridge.network.file import WEIGHTS
 
 if TYPE_CHECKING:
-    from fijibridge.features import FeatureRecipe
-    from fijibridge.images import Image
+    from fijibridge.features.channels import DetectorImage
     from fijibridge.network.network import Network
 
+_COPY = "network"  # of a saved classifier's folder
 
-def with_network(stack: FeatureStack, image: Image, recipe: FeatureRecipe) -> FeatureStack:
-    """A stack with the probabilities of its recipe's network as further channels.
+
+@dataclass(frozen=True)
+class NetworkFeatureSettings(SourceSettings):
+    """Class probabilities of a trained network.
 
     Parameters
     ----------
-    stack : FeatureStack
-        The image's other features.
-    image : Image
-        Taken by the recipe's detectors; the network sees those that it knows.
-    recipe : FeatureRecipe
-        With a network, and the stack's detectors.
-
-    Returns
-    -------
-    FeatureStack
-        Channels ``net_ISE``, ... follow; its recipe carries the digest of the network's weights.
-
-    Raises
-    ------
-    ImageNotFoundError, ModelFileError
-        No network there, or a damaged one.
-    FeatureMismatchError
-        Another network than the recipe's.
-    ImageError
-        A detector that the network does not know.
+    folder : str
+        Of the network, see :mod:`fijibridge.network.file`. Saved classifiers and features hold a copy.
     """
-    weights = Path(recipe.network) / WEIGHTS
-    network, digest = _loaded(recipe.network, weights.stat().st_mtime_ns if weights.is_file() else 0)
-    if recipe.network_sha256 and recipe.network_sha256 != digest:
-        raise FeatureMismatchError(
-            f"the network {recipe.network} with SHA-256 {digest}",
-            expected=f"SHA-256 {recipe.network_sha256}, the classifier's own",
-            remedy="put the network back that the classifier was trained with, or train the classifier anew",
-        )
-    seen = {name or recipe.detector: own.grey[own.field] for name, own in channels_of(image, recipe)}
-    others = [name for name in recipe.detectors if name not in network.detectors]
-    found = network.predict({name: grey for name, grey in seen.items() if name not in others})
-    names = tuple(f"net_{re.sub('[^A-Za-z0-9]', '_', name)}" for name in network.class_names)
-    part = ArrayPart(np.ascontiguousarray(np.moveaxis(found, 0, -1)), names)
-    return FeatureStack(stack.shape[:2], [*stack.parts, part], replace(stack.recipe, network_sha256=digest))
+
+    kind: ClassVar[str] = "network"
+
+    folder: str = local()
+
+
+class NetworkSource(FeatureSource[NetworkFeatureSettings]):
+    """Channels ``net_ISE``, ...: the network's class probabilities of all detectors together."""
+
+    settings_class = NetworkFeatureSettings
+    needs_detector = True
+
+    def _network(self) -> Network:
+        """The network, loaded again where its file has changed.
+
+        Raises
+        ------
+        ImageNotFoundError, ModelFileError
+            No network there, or a damaged one.
+        FeatureMismatchError
+            Another network than the classifier's.
+        """
+        folder = self.settings.folder
+        if not folder:
+            raise SettingsError(
+                "features of a network without its folder", expected="a folder", remedy="give it with --network"
+            )
+        weights = Path(folder) / WEIGHTS
+        network, digest = _loaded(folder, weights.stat().st_mtime_ns if weights.is_file() else 0)
+        if self.provenance.sha256 and self.provenance.sha256 != digest:
+            raise FeatureMismatchError(
+                f"the network {folder} with SHA-256 {digest}",
+                expected=f"SHA-256 {self.provenance.sha256}, the classifier's own",
+                remedy="put the network back that the classifier was trained with, or train the classifier anew",
+            )
+        self.provenance = Provenance(digest)
+        return network
+
+    def n_features(self, detectors: int) -> int | None:
+        """One a class, however many detectors."""
+        return len(self._network().class_names)
+
+    def transform(self, images: Sequence[DetectorImage]) -> list[ImageFeatures]:
+        """Of those detectors that the network knows.
+
+        Parameters
+        ----------
+        images : sequence of DetectorImage
+            See :meth:`fijibridge.features.source.FeatureSource.transform`.
+
+        Raises
+        ------
+        ImageError
+            A detector that the network does not know.
+        """
+        network = self._network()
+        seen = [one for one in images if not one.label or one.detector in network.detectors]
+        found = network.predict({one.detector: one.image.grey[one.image.field] for one in seen})
+        names = [f"net_{re.sub('[^A-Za-z0-9]', '_', name)}" for name in network.class_names]
+        return [ArrayFeatures(np.ascontiguousarray(np.moveaxis(found, 0, -1)), names)]
+
+    def save_files(self, folder: Path) -> list[str]:
+        """A copy of the network; see :meth:`fijibridge.features.source.FeatureSource.save_files`."""
+        from fijibridge.network.file import load_network, save_network
+
+        save_network(load_network(self.settings.folder), folder / _COPY)
+        return [_COPY]
+
+    def with_files(self, folder: Path) -> NetworkSource:
+        """This source with the copy that :meth:`save_files` wrote."""
+        found = NetworkSource(NetworkFeatureSettings(str(folder / _COPY)))
+        found.provenance = self.provenance
+        return found
 
 
 @lru_cache(maxsize=2)
 def _loaded(folder: str, changed: int) -> tuple[Network, str]:
     """The network of a folder, and its digest; loaded again when the file has changed."""
     from fijibridge.network.file import load_network
-    from fijibridge.weights import state_digest
+    from fijibridge.weights.weights import state_digest
 
     network = load_network(folder)
     return network, state_digest(network.state)

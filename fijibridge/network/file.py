@@ -14,17 +14,25 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fijibridge.errors import ImageNotFoundError, ModelFileError, SettingsError
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import ImageNotFoundError, ModelFileError, SettingsError
+from fijibridge.core.names import check_names
+from fijibridge.core.records import made, number, read_json, texts
+from fijibridge.core.versions import versions
+from fijibridge.images.detectors import check_names as check_detector_names
 from fijibridge.network.augmentation import Normalisation
 from fijibridge.network.network import Network
-from fijibridge.output import output_folder
-from fijibridge.versions import versions
+
+if TYPE_CHECKING:
+    import torch
 
 INDEX = "network.json"
 WEIGHTS = "network.safetensors"
 _FORMAT = "fijibridge-network"
 _VERSION = 1
+_TEMPERATURES = (1e-3, 1e3)  # calibration stays within 0.1 to 10 or so
 
 
 def save_network(
@@ -45,7 +53,7 @@ def save_network(
     overwrite : bool
         Whether an older network there may be replaced.
     more : callable
-        Writes further files into the folder that it is given.
+        Writes more files into the folder that it is given.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def save_network(
     """
     from safetensors.torch import save_file
 
-    from fijibridge.weights import state_digest
+    from fijibridge.weights.weights import state_digest
 
     index = {
         "format": _FORMAT, "version": _VERSION, "architecture": asdict(network.architecture),
@@ -85,7 +93,7 @@ def load_network(
     path : path
         The folder.
     class_names, detectors : sequence of str, optional
-        What it must tell apart, and see; see `Network.check`.
+        That it must have been trained for; see `Network.check`.
 
     Returns
     -------
@@ -100,39 +108,65 @@ def load_network(
     LabelsError, ImageError
         A network of other classes or detectors.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from fijibridge.network.unet import Architecture
-    from fijibridge.weights import state_digest
+    from fijibridge.weights.weights import state_digest
 
     path = Path(path)
     if not path.exists():
         raise ImageNotFoundError(
             f"no network {path}", expected="a folder written by train-network", remedy="check the path"
         )
-    if not (path / INDEX).is_file():
-        raise _not_a_network(path, f"it holds no {INDEX}")
+    for name in (INDEX, WEIGHTS):
+        if not (path / name).is_file():
+            raise _not_a_network(path, f"it holds no {name}")
     try:
-        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        index = read_json(path / INDEX)
         if (index["format"], index["version"]) != (_FORMAT, _VERSION):
             raise _not_a_network(path, f"it says {index['format']!r} version {index['version']!r}")
         state = load_file(path / WEIGHTS)
         if state_digest(state) != index["weights_sha256"]:
-            raise _not_a_network(path, f"{WEIGHTS} is not what {INDEX} tells of")
-        sizes = index["pixel_sizes"]
-        network = Network(
-            Architecture(**index["architecture"]), state, tuple(index["class_names"]), tuple(index["detectors"]),
-            Normalisation(**index["normalisation"]), float(index["temperature"]), tuple(sizes) if sizes else None,
-            index["training"],
-        )  # fmt: skip
+            raise _not_a_network(path, f"{WEIGHTS} has another SHA-256 than {INDEX} says")
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise _not_a_network(path, f"{WEIGHTS} has weights that are no finite numbers")
+        try:
+            network = _described(index, state)
+        except ValueError as error:
+            raise _not_a_network(path, f"{INDEX}: {getattr(error, 'found', error)}") from error
         network.module()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
         if isinstance(error, (ModelFileError, SettingsError)):  # SettingsError: an encoder that is not installed
             raise
-        raise _not_a_network(path, f"{type(error).__name__}: {error}") from error
+        raise _not_a_network(path, f"{type(error).__name__}: {str(error)[:300]}") from error
     network.check(class_names=class_names, detectors=detectors)
     return network
+
+
+def _described(index: dict[str, Any], state: dict[str, torch.Tensor]) -> Network:
+    """The network of an index whose every value is checked."""
+    from fijibridge.network.unet import Architecture
+
+    class_names, detectors = texts(index["class_names"], "class_names"), texts(index["detectors"], "detectors")
+    check_names(class_names)
+    check_detector_names(detectors)
+    architecture = made(Architecture, index["architecture"], "architecture")
+    normalisation = made(Normalisation, index["normalisation"], "normalisation")
+    for what, found, wanted in (
+        ("class_names", class_names, architecture.classes), ("detectors", detectors, architecture.detectors)
+    ):  # fmt: skip
+        if len({name.casefold() for name in found}) != wanted or len(found) != wanted:
+            raise ValueError(f"{len(found)} {what} of a network of {wanted}, or one is there twice")
+    sizes = index["pixel_sizes"]
+    if sizes is not None:
+        if not isinstance(sizes, list) or len(sizes) != 2 or sizes != sorted(sizes):
+            raise ValueError("pixel_sizes that are not two rising numbers")
+        sizes = tuple(number(size, "pixel_sizes", 1e-6, 1e6) for size in sizes)
+    if not isinstance(index["training"], dict):
+        raise ValueError("training is no record")
+    temperature = number(index["temperature"], "temperature", *_TEMPERATURES)
+    return Network(architecture, state, class_names, detectors, normalisation, temperature, sizes, index["training"])
 
 
 def _not_a_network(path: Path, why: str) -> ModelFileError:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fijibridge.errors import ImageError, LabelsError
+from fijibridge.core.errors import ImageError, LabelsError
 
 _LOOKED_AT = 256  # images in which the classes are counted
 
@@ -16,16 +16,39 @@ _LOOKED_AT = 256  # images in which the classes are counted
 class LabelledImages(Protocol):
     """What a training needs of its data."""
 
-    detectors: tuple[str, ...]
-    class_names: tuple[str, ...]
-    pixel_sizes: tuple[float, float] | None
-    reference: str
-    """The detector that the labels lie on; the others may be displaced."""
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """Of all images."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the labels 1, 2, ..."""
+
+    @property
+    def pixel_sizes(self) -> tuple[float, float] | None:
+        """Smallest and largest pixel, in micrometres."""
+
+    @property
+    def reference(self) -> str:
+        """The detector that the labels lie on; the others may be displaced."""
 
     def __len__(self) -> int: ...
 
     def grey(self, index: int, detector: str) -> np.ndarray | None:
-        """(Y, X) of any real dtype; None where this image lacks the detector."""
+        """A detector's image.
+
+        Parameters
+        ----------
+        index : int
+            Of the image.
+        detector : str
+            One of ``detectors``.
+
+        Returns
+        -------
+        np.ndarray or None
+            (Y, X) of any real dtype; None where this image lacks the detector.
+        """
 
     def labels(self, index: int) -> np.ndarray:
         """(Y, X) uint8."""
@@ -100,7 +123,7 @@ class ImageArrays:
         return len(self.images)
 
     def grey(self, index: int, detector: str) -> np.ndarray | None:
-        """(Y, X), or None."""
+        """See :class:`LabelledImages`."""
         return self.images[index].get(detector)
 
     def labels(self, index: int) -> np.ndarray:
@@ -122,7 +145,20 @@ def default_reference(detectors: Sequence[str]) -> str:
 
 
 def check_detectors(image: Mapping[str, Any], detectors: Sequence[str], what: str) -> list[str]:
-    """The names of the detectors that are there, in the order of ``detectors``.
+    """The names of the detectors that an image has, in the order of ``detectors``.
+
+    Parameters
+    ----------
+    image : mapping
+        By detector; None where it lacks one.
+    detectors : sequence of str
+        All that it may have.
+    what : str
+        The image's name in messages.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
@@ -141,12 +177,43 @@ def check_detectors(image: Mapping[str, Any], detectors: Sequence[str], what: st
 
 
 def spread(indices: np.ndarray, count: int) -> np.ndarray:
-    """At most ``count`` of the indices, evenly spread."""
+    """At most so many of the indices, evenly spread.
+
+    Parameters
+    ----------
+    indices : np.ndarray
+        (N,).
+    count : int
+        At least 1.
+
+    Returns
+    -------
+    np.ndarray
+        (min(N, count),).
+    """
     return indices[np.unique(np.linspace(0, len(indices) - 1, min(len(indices), count)).astype(int))]
 
 
 def class_counts(data: LabelledImages, indices: np.ndarray) -> np.ndarray:
-    """(classes + 1,) int64: pixels of each label value in up to 256 of the images, spread evenly."""
+    """Pixels of each label value in up to 256 of the images, evenly spread.
+
+    Parameters
+    ----------
+    data : LabelledImages
+        Where they are.
+    indices : np.ndarray
+        (N,) which images.
+
+    Returns
+    -------
+    np.ndarray
+        (classes + 1,) int64; the first for unlabelled pixels.
+
+    Raises
+    ------
+    LabelsError
+        A value without a name.
+    """
     found = np.zeros(len(data.class_names) + 1, np.int64)
     for index in spread(indices, _LOOKED_AT):
         counts = np.bincount(np.asarray(data.labels(int(index))).ravel(), minlength=len(found))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge import progress
-from fijibridge.errors import ImageError, LabelsError, SettingsError
-from fijibridge.network.augmentation import Normalisation
+from fijibridge.core.errors import ImageError, LabelsError, ModelFileError, SettingsError
+from fijibridge.network.augmentation import SMALLEST, Normalisation
 from fijibridge.network.images import check_detectors
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from fijibridge.network.unet import Architecture, DetectorNetwork
 
-SMALLEST = 32  # px
 TILE = 768
 OVERLAP = 192
 _APART = 1.5  # factor of the pixel size beyond that of the training at which a user is warned
@@ -36,7 +34,7 @@ class Network:
     state : dict of str to torch.Tensor
         Weights.
     class_names : tuple of str
-        What it tells apart, in the order of its probabilities.
+        In the order of its probabilities.
     detectors : tuple of str
         What it can see; each may be missing from an image, not all.
     normalisation : Normalisation
@@ -46,7 +44,7 @@ class Network:
     pixel_sizes : (float, float) or None
         Smallest and largest pixel it was trained on, in micrometres.
     training : dict
-        Data, settings, accuracy: what a reader should know.
+        Data, settings and accuracy of its training.
     """
 
     architecture: Architecture
@@ -69,11 +67,18 @@ class Network:
             with torch.random.fork_rng(devices=[]):  # a user's random numbers stay as they are
                 module = DetectorNetwork(self.architecture)
             module.load_state_dict(self.state)
-            self._modules[device] = module.to(device, memory_format=torch.channels_last).eval()
+            self._modules[device] = module.to(device).to(memory_format=torch.channels_last).eval()
         return self._modules[device]
 
     def check(self, *, class_names: Sequence[str] | None = None, detectors: Sequence[str] | None = None) -> None:
-        """See that it is a network of these classes (in any order) that can see these detectors.
+        """See that it is a network of these classes for these detectors.
+
+        Parameters
+        ----------
+        class_names : sequence of str, optional
+            In any order.
+        detectors : sequence of str, optional
+            Of the images that it is to segment; the network may know more.
 
         Raises
         ------
@@ -90,7 +95,7 @@ class Network:
             check_detectors(dict.fromkeys(detectors, True), self.detectors, "the image")
 
     def pixel_size_warning(self, pixel_size: float | None) -> str | None:
-        """What to tell a user whose pixels differ by more than a factor 1.5 from those of the training; else None.
+        """A warning where an image's pixels differ by more than a factor 1.5 from those of the training; else None.
 
         Parameters
         ----------
@@ -102,9 +107,9 @@ class Network:
         low, high = self.pixel_sizes
         if low / _APART <= pixel_size <= high * _APART:
             return None
-        told = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         return (
-            f"pixels of {pixel_size:g} \u00b5m, and a network trained on {told} \u00b5m: it may mistake one structure "
+            f"pixels of {pixel_size:g} \u00b5m, and a network trained on {known} \u00b5m: it may mistake one structure "
             "for another; rescale the image, or train a network on such pixels"
         )
 
@@ -152,7 +157,7 @@ class Network:
         SettingsError
             Tiles that overlap by half or more, a device that is not there, ``rescale`` without pixel sizes.
         """
-        from fijibridge.devices import torch_device, torch_threads
+        from fijibridge.core.devices import torch_device, torch_threads
 
         grey, present = self.normalised(images)
         shape = grey.shape[1:]
@@ -171,32 +176,13 @@ class Network:
         if found.shape[1:] != shape:
             found = np.maximum(_resampled(found, shape), 0)
             found /= found.sum(0)
+        if not np.isfinite(found).all():
+            raise ModelFileError(
+                "the network gives probabilities that are no numbers",
+                expected="weights as a training wrote them",
+                remedy="give another network, or train again",
+            )
         return found
-
-    def predict_slices(
-        self, slices: Iterable[Mapping[str, np.ndarray | None]], *, count: int | None = None, **options: Any
-    ) -> Iterator[np.ndarray]:
-        """`predict` for a stack, slice by slice: never more than one is held.
-
-        Parameters
-        ----------
-        slices : iterable of mapping
-            An image each, as for `predict`.
-        count : int, optional
-            How many, for the progress bar.
-        **options
-            Of `predict`.
-
-        Yields
-        ------
-        np.ndarray
-            (K, Y, X) float32.
-        """
-        total = count if count is not None else len(slices) if hasattr(slices, "__len__") else 0
-        with progress.bar("segmenting", total) as bar:
-            for images in slices:
-                yield self.predict(images, **options)
-                bar.update(1)
 
     def normalised(self, images: Mapping[str, np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
         """What the network is given: (D, Y, X) float32 grey values, 0 for a missing detector, and (D,) what is there.
@@ -211,9 +197,9 @@ class Network:
         shapes = {name: plane.shape for name, plane in planes.items()}
         first = shapes[there[0]]
         if len(set(shapes.values())) != 1:
-            told = ", ".join(f"{name} {' x '.join(map(str, shape))} px" for name, shape in shapes.items())
+            sizes = ", ".join(f"{name} {' x '.join(map(str, shape))} px" for name, shape in shapes.items())
             raise ImageError(
-                f"images of different sizes: {told}",
+                f"images of different sizes: {sizes}",
                 expected="registered images of one size",
                 remedy="register and crop them first, in Fiji with Plugins > Registration",
             )
@@ -248,7 +234,7 @@ class Network:
     ) -> np.ndarray:
         import torch
 
-        from fijibridge.features.tiles import spans
+        from fijibridge.features.vit.tiles import spans
 
         stride, shape = self.architecture.stride, grey.shape[1:]
         edges = [-size % stride for size in shape]
@@ -276,11 +262,6 @@ class Network:
                     weights[rows, columns] += weight
         total /= weights * np.float32(len(_FLIPS) if flips else 1)
         return np.ascontiguousarray(total[:, : shape[0], : shape[1]])
-
-
-def labels_of(probabilities: np.ndarray) -> np.ndarray:
-    """(K, Y, X) probabilities -> (Y, X) uint8 labels: 1 for the first class."""
-    return (probabilities.argmax(0) + 1).astype(np.uint8)
 
 
 def _hann(span: slice, length: int, overlap: int) -> np.ndarray:

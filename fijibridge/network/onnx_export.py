@@ -8,10 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fijibridge.errors import OutputError, SettingsError
-from fijibridge.output import output_file
+from fijibridge.core.atomic_output import output_file
+from fijibridge.core.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from fijibridge.network.network import Network
@@ -91,6 +89,7 @@ def export_onnx(network: Network, path: str | Path, *, overwrite: bool = False) 
             Calibrated().eval(), example, dynamo=True, dynamic_shapes=shapes, opset_version=_OPSET, verbose=False,
             input_names=["grey", "present"], output_names=["probabilities"],
         )  # fmt: skip
+    assert program is not None
     model = program.model_proto
     normalisation = asdict(network.normalisation)
     about = {"class_names": network.class_names, "detectors": network.detectors, "normalisation": normalisation}
@@ -100,24 +99,3 @@ def export_onnx(network: Network, path: str | Path, *, overwrite: bool = False) 
     with output_file(path) as part:
         part.write_bytes(model.SerializeToString())
     return path
-
-
-def run_onnx(path: str | Path, grey: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Probabilities by onnxruntime, to see that an exported network gives what the original gives.
-
-    Parameters
-    ----------
-    path : path
-        By `export_onnx`.
-    grey, present : np.ndarray
-        (N, D, Y, X) and (N, D) float32.
-
-    Returns
-    -------
-    np.ndarray
-        (N, K, Y, X) float32.
-    """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {"grey": grey, "present": present})[0]

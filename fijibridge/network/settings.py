@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fijibridge.errors import SettingsError
-from fijibridge.params import Param, check
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.options import Device, LearningRate, Seed, Threads
+from fijibridge.core.params import Param, check
 
 PLAIN = "plain"
 
@@ -14,32 +15,50 @@ Encoder = Annotated[
     str,
     Param(
         "plain: a U-Net made for a CPU; or an encoder of segmentation-models-pytorch such as resnet18 or "
-        "efficientnet-b0, or of timm as tu-NAME"
+        "efficientnet-b0, or of timm as tu-NAME",
+        group="Network",
     ),
 ]
 Pretrained = Annotated[
     Literal["auto", "yes", "no"],
-    Param("whether an encoder by name starts from ImageNet weights; auto: where they are in the cache or in reach"),
+    Param(
+        "whether an encoder by name starts from ImageNet weights; auto: where they are in the cache or in reach",
+        group="Network",
+    ),
 ]
 Width = Annotated[
-    int, Param("channels of the finest resolution; doubled with each halving, up to 160", low=4, high=256)
+    int,
+    Param("channels of the finest resolution; doubled with each halving, up to 160", low=4, high=256, group="Network"),
 ]
 Levels = Annotated[int, Param("resolutions of the plain U-Net", low=2, high=6)]
 Stem = Annotated[
     Literal[1, 2, 4], Param("pixels a side that the plain U-Net takes as one: 2 costs about a quarter of 1 a channel")
 ]
 Crop = Annotated[
-    int, Param("side of a training crop, a multiple of the network's stride", low=32, high=1024, unit="px")
+    int,
+    Param(
+        "side of a training crop, a multiple of the network's stride", low=32, high=1024, unit="px", group="Training"
+    ),
 ]
-Batch = Annotated[int, Param("crops a step", low=1, high=256)]
-Minutes = Annotated[float, Param("time to train; the learning rate falls to nothing at its end", low=0.01, unit="min")]
+Batch = Annotated[int, Param("crops a step", low=1, high=256, group="Training")]
+Minutes = Annotated[
+    float,
+    Param(
+        "time to train; the learning rate falls to 0 at its end", low=0.01, unit="min", level="basic", group="Training"
+    ),
+]
 Clock = Annotated[
-    Literal["wall", "cpu"], Param("what minutes are: of the clock on the wall, or of all CPU cores together")
+    Literal["wall", "cpu"],
+    Param("what minutes are: wall-clock time, or time of all CPU cores together", group="Training"),
 ]
 Steps = Annotated[
-    int, Param("number of steps, whatever their time: the result can be made again; 0: by the minutes", low=0)
+    int,
+    Param(
+        "steps of training, whatever their time, which makes the result reproducible; 0: as many as the minutes allow",
+        low=0,
+        group="Training",
+    ),
 ]
-Rate = Annotated[float, Param("highest learning rate", low=1e-6, high=0.1)]
 Checks = Annotated[int, Param("checks on the validation images, and checkpoints, over the whole training", low=1)]
 Patience = Annotated[int, Param("checks without a better mean IoU after which training stops", low=1)]
 ValidationShare = Annotated[float, Param("share of the structures that are kept for validation", low=0.01, high=0.5)]
@@ -62,9 +81,6 @@ Misregistration = Annotated[
 Precision = Annotated[
     Literal["auto", "single", "mixed"], Param("auto: mixed (bfloat16) on a GPU that has it, single elsewhere")
 ]
-Threads = Annotated[int, Param("CPU threads; 0: all cores", low=0)]
-Seed = Annotated[int, Param("of weights, crops and their changes", low=0)]
-Device = Annotated[str, Param("auto, cpu, cuda or cuda:1; auto: a GPU where there is one")]
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,7 @@ class NetworkSettings:
     minutes: Minutes = 60.0
     clock: Clock = "wall"
     steps: Steps = 0
-    rate: Rate = 3e-3
+    rate: LearningRate = 3e-3
     checks: Checks = 20
     patience: Patience = 10
     validation_share: ValidationShare = 0.1

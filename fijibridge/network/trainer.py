@@ -1,33 +1,31 @@
-"""The loop of a network's training: batches, loss, schedule, checks and checkpoints."""
+"""What is particular to the training of a network: batches, loss, learning rate and validation."""
 
 from __future__ import annotations
 
-import logging
+import copy
 import math
 import os
-import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fijibridge import progress
-from fijibridge.devices import torch_device, torch_threads
-from fijibridge.errors import SettingsError
+from fijibridge.core.checkpoint import TrainingState, write_log
+from fijibridge.core.devices import torch_device, torch_threads
+from fijibridge.core.training import Check, TrainingLimits, TrainingTask, average_weights, train
 from fijibridge.network.augmentation import IGNORED, CropSampler
-from fijibridge.network.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from fijibridge.network.file import save_network
+from fijibridge.network.file import load_network, save_network
 from fijibridge.network.network import Network
 from fijibridge.network.settings import NetworkSettings
+from fijibridge.network.unet import DetectorNetwork
 from fijibridge.network.validation import Validation
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from fijibridge.core.checkpoint import Stateful
 
 _AVERAGED = 0.995  # of the network that is kept: a running mean of the weights
 _WARM_UP = 0.05  # share of the training in which the learning rate rises
@@ -37,8 +35,8 @@ _LARGEST_GRADIENT = 1.0
 _AHEAD = 3  # batches made ahead
 
 
-class Trainer:
-    """A network, its optimiser and what has been reached.
+class Trainer(TrainingTask[Network]):
+    """A network, its optimiser and its data.
 
     Parameters
     ----------
@@ -57,21 +55,22 @@ class Trainer:
     out : Path, optional
         Folder for network and checkpoints.
     identity : str
-        Of the training, by `digest_of`.
+        Of the training, by `fijibridge.core.checkpoint.identity_of`.
     """
 
     def __init__(
-        self, module: Any, network: Network, settings: NetworkSettings, sources: list[tuple[CropSampler, float]],
-        frequencies: np.ndarray, validation: Validation | None, out: Path | None, identity: str,
+        self, module: DetectorNetwork, network: Network, settings: NetworkSettings,
+        sources: list[tuple[CropSampler, float]], frequencies: np.ndarray, validation: Validation | None,
+        out: Path | None, identity: str,
     ) -> None:  # fmt: skip
-        self.settings, self.sources, self.validation = settings, sources, validation
+        self.settings, self.validation = settings, validation
         self.network, self.out, self.identity = network, out, identity
         self.device = torch_device(settings.device)
         self.gpu = self.device.startswith("cuda")
         mixed = self.gpu and torch.cuda.is_bf16_supported() if settings.precision == "auto" else False
         self.mixed = mixed or settings.precision == "mixed"
-        self.module = module.to(self.device, memory_format=torch.channels_last)
-        self.averaged = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        self.module = module.to(self.device).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.module)
         flat = [tensor for tensor in self.module.parameters() if tensor.ndim < 2]  # biases and norms do not decay
         deep = [tensor for tensor in self.module.parameters() if tensor.ndim >= 2]
         groups = [{"params": deep, "weight_decay": _DECAY}, {"params": flat, "weight_decay": 0.0}]
@@ -80,60 +79,51 @@ class Trainer:
         weights = np.where(present, np.maximum(frequencies, 1e-6) ** -settings.class_balance, 1.0)
         weights /= (weights * frequencies).sum()  # a mean weight of 1 a pixel
         self.weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
-        self.at = Checkpoint()
-
-    # --- the loop ----------------------------------------------------------------------------------------------------
+        self.batches = _Batches(sources, settings)
 
     def run(self, resume: bool) -> Network:
-        """Train until the end of the time or of the steps, or no better result for long."""
+        """Train, and calibrate the best network."""
         settings = self.settings
-        if resume:
-            assert self.out is not None
-            self.at = read_checkpoint(self.out, self.identity).restore(self.module, self.averaged, self.optimiser)
-        at = self.at
-        clock = time.process_time if settings.clock == "cpu" else time.monotonic
-        started = clock() - at.seconds
+        limits = TrainingLimits(
+            settings.steps, settings.minutes, settings.clock, checks=settings.checks, patience=settings.patience
+        )
         devices = [torch.device(self.device)] if self.gpu else []
-        with ExitStack() as stack:
-            stack.enter_context(torch_threads(_cores(settings.threads)))
-            stack.enter_context(torch.random.fork_rng(devices=devices))
-            bar = stack.enter_context(progress.bar("training", 1000))
-            batches = stack.enter_context(_Batches(self.sources, settings, at.step))
-            shown, reached = 0, self._reached(clock() - started)
-            while reached < 1 and at.waited < settings.patience and not at.failed:
-                at.losses.append(self._step(next(batches), reached))
-                at.step += 1
-                at.seconds = clock() - started
-                reached = self._reached(at.seconds)
-                bar.update(int(1000 * min(1.0, reached)) - shown)
-                shown = int(1000 * min(1.0, reached))
-                if int(reached * settings.checks) > at.checks or reached >= 1:
-                    at.checks = int(reached * settings.checks)
-                    self._check(reached)
-        return self._end()
+        with torch_threads(_cores(settings.threads)), torch.random.fork_rng(devices=devices), self.batches:
+            trained = train(self, limits, folder=self.out, identity=self.identity, resume=resume)
+        at, best = trained.at, trained.best
+        if self.validation is None or best is None:
+            return self._network(self.averaged.state_dict())
+        about = {"steps": at.step, "seconds": at.seconds, "best_mean_iou": at.best}
+        with torch_threads(_cores(settings.threads)):
+            temperature, found = self.validation.summary(best, self.device)
+        network = self._network(best.state, temperature, about | found)
+        if self.out is not None:
+            save_network(network, self.out, overwrite=True, more=lambda folder: write_log(folder, at.rows))
+        return network
 
-    def _reached(self, seconds: float) -> float:
-        """Share of the training that is done."""
-        if self.settings.steps:
-            return self.at.step / self.settings.steps
-        return seconds / (60 * self.settings.minutes)
+    def parts(self) -> Mapping[str, Stateful]:
+        """See :meth:`TrainingTask.parts`; batches need no state: each is a function of the seed and the step."""
+        return {"network": self.module, "averaged": self.averaged, "optimiser": self.optimiser}
+
+    # --- steps -------------------------------------------------------------------------------------------------------
 
     def _rate(self, reached: float) -> float:
-        """Learning rate: up along a line, down along a cosine."""
+        """Learning rate at a share of the training: up along a line, down along a cosine."""
         if reached < _WARM_UP:
             share = max(reached / _WARM_UP, 0.01)
         else:
             share = 0.5 * (1 + math.cos(math.pi * (reached - _WARM_UP) / (1 - _WARM_UP)))
         return self.settings.rate * max(share, _LAST_RATE)
 
-    def _step(self, batch: tuple[np.ndarray, ...], reached: float) -> torch.Tensor:
+    def step(self, at: TrainingState) -> dict[str, torch.Tensor]:
         """One step on a batch; its loss."""
         # for encoders that drop out at random
-        torch.manual_seed((self.settings.seed * 1_000_003 + self.at.step) % 2**63)
+        torch.manual_seed((self.settings.seed * 1_000_003 + at.step) % 2**63)
+        batch = self.batches.take(at.step)
         grey, present, target = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in batch)
         self.module.train()
         for group in self.optimiser.param_groups:
-            group["lr"] = self._rate(reached)
+            group["lr"] = self._rate(at.share)
         with torch.autocast("cuda" if self.gpu else "cpu", torch.bfloat16, enabled=self.mixed):
             logits = self.module(grey.contiguous(memory_format=torch.channels_last), present)
         loss = self._loss(logits.float(), target)
@@ -141,14 +131,8 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
-        share = 1 - min(_AVERAGED, (1 + self.at.step) / (10 + self.at.step))
-        with torch.no_grad():
-            for name, tensor in self.module.state_dict().items():
-                if tensor.is_floating_point():
-                    self.averaged[name].lerp_(tensor, share)
-                else:
-                    self.averaged[name].copy_(tensor)
-        return loss.detach()
+        average_weights(self.averaged, self.module, min(_AVERAGED, (1 + at.step) / (10 + at.step)))
+        return {"loss": loss.detach()}
 
     def _loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross entropy and soft Dice over the labelled pixels of the batch."""
@@ -167,65 +151,38 @@ class Trainer:
 
     # --- checks ------------------------------------------------------------------------------------------------------
 
+    def check(self, at: TrainingState, losses: Mapping[str, torch.Tensor]) -> Check[Network] | None:
+        """See :meth:`TrainingTask.check`; the score is the averaged network's mean IoU on the validation images."""
+        if self.validation is None:
+            return None
+        network = self._network(self.averaged.state_dict())
+        iou = self.validation.iou(network, self.device)
+        mean = 0.0 if np.isnan(iou).all() else float(np.nanmean(iou))
+        row = {"step": at.step, "seconds": at.seconds, "loss": float(losses["loss"].mean())}
+        row |= {"rate": self._rate(at.share), "mean_iou": mean}
+        row |= {f"iou_{name}": float(value) for name, value in zip(network.class_names, iou, strict=True)}
+        return Check(row, mean, lambda: network)
+
+    def save(self, result: Network, more: Callable[[Path], None]) -> None:
+        """See :meth:`TrainingTask.save`."""
+        assert self.out is not None
+        save_network(result, self.out, overwrite=True, more=more)
+
+    def load(self) -> Network:
+        """See :meth:`TrainingTask.load`."""
+        assert self.out is not None
+        return self._network(load_network(self.out).state)  # a copy: the file is replaced by the next checkpoint
+
     def _network(
         self, state: dict[str, torch.Tensor], temperature: float | None = None, about: dict[str, Any] | None = None
     ) -> Network:
-        told = self.network
+        known = self.network
         return Network(
-            told.architecture, {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
-            told.class_names, told.detectors, told.normalisation,
-            told.temperature if temperature is None else temperature, told.pixel_sizes,
-            {**told.training, **(about or {})},
+            known.architecture, {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+            known.class_names, known.detectors, known.normalisation,
+            known.temperature if temperature is None else temperature, known.pixel_sizes,
+            {**known.training, **(about or {})},
         )  # fmt: skip
-
-    def _check(self, reached: float) -> None:
-        """Look at the validation images, keep what is best, write a checkpoint."""
-        at = self.at
-        if not all(map(math.isfinite, torch.stack(at.losses).tolist())):
-            at.failed = True
-            return
-        if self.validation is None:
-            at.losses = []
-            return
-        network = self._network(self.averaged)
-        iou = self.validation.iou(network, self.device)
-        mean = 0.0 if np.isnan(iou).all() else float(np.nanmean(iou))
-        row = {"step": at.step, "seconds": at.seconds, "loss": float(torch.stack(at.losses).mean())}
-        row |= {"rate": self._rate(reached), "mean_iou": mean}
-        row |= {f"iou_{name}": float(value) for name, value in zip(network.class_names, iou, strict=True)}
-        at.rows.append(row)
-        at.losses = []
-        if mean > at.best:
-            at.best, at.waited, at.best_state = mean, 0, network.state
-        else:
-            at.waited += 1
-        if self.out is not None:
-            assert at.best_state is not None
-            kept = self._network(at.best_state)
-            save_checkpoint(kept, self.out, at, self.identity, self.module, self.averaged, self.optimiser)
-
-    def _end(self) -> Network:
-        """Calibrate the best network, and tell what it reaches."""
-        at = self.at
-        if at.failed:
-            if at.best_state is None:
-                raise SettingsError(
-                    f"the loss is no finite number after {at.step} steps",
-                    expected="a loss that falls",
-                    remedy=f"choose a lower learning rate than {self.settings.rate:g}",
-                )
-            log.warning("training was stopped: its loss is no longer a finite number; the best is kept")
-        if self.validation is None or at.best_state is None:
-            return self._network(self.averaged)
-        if at.waited >= self.settings.patience:
-            log.info("training was stopped: no better result for %d checks", at.waited)
-        about = {"steps": at.step, "seconds": at.seconds, "best_mean_iou": at.best}
-        with torch_threads(_cores(self.settings.threads)):
-            temperature, found = self.validation.summary(self._network(at.best_state), self.device)
-        network = self._network(at.best_state, temperature, about | found)
-        if self.out is not None:
-            save_network(network, self.out, overwrite=True, more=at.write_log)
-        return network
 
 
 def _cores(wanted: int) -> int:
@@ -236,27 +193,26 @@ def _cores(wanted: int) -> int:
 
 
 class _Batches:
-    """Batches made ahead by other threads; each is a function of the seed and its number alone."""
+    """Batches made ahead by other threads; each is a function of the seed and its step alone."""
 
-    def __init__(self, sources: list[tuple[CropSampler, float]], settings: NetworkSettings, first: int) -> None:
+    def __init__(self, sources: list[tuple[CropSampler, float]], settings: NetworkSettings) -> None:
         self.samplers = [sampler for sampler, _ in sources]
         self.shares = np.array([share for _, share in sources]) / sum(share for _, share in sources)
-        self.settings, self.next = settings, first
-        self.pool = ThreadPoolExecutor(_AHEAD)
-        self.waiting: deque[Any] = deque()
+        self.settings = settings
+        self.begun: dict[int, Future[tuple[np.ndarray, ...]]] = {}
 
-    def __enter__(self) -> Iterator[tuple[np.ndarray, ...]]:
-        return self._batches()
+    def __enter__(self) -> None:
+        self.pool = ThreadPoolExecutor(_AHEAD)
 
     def __exit__(self, *error: object) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)
 
-    def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
-        while True:
-            while len(self.waiting) < _AHEAD:
-                self.waiting.append(self.pool.submit(self._make, self.next))
-                self.next += 1
-            yield self.waiting.popleft().result()
+    def take(self, step: int) -> tuple[np.ndarray, ...]:
+        """The batch of a step; those of the next ones are begun."""
+        for ahead in range(step, step + _AHEAD):
+            if ahead not in self.begun:
+                self.begun[ahead] = self.pool.submit(self._make, ahead)
+        return self.begun.pop(step).result()
 
     def _make(self, step: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self.settings.seed, step])

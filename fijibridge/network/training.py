@@ -1,4 +1,4 @@
-"""Training of the segmenting network: on simulated images with exact labels, and further on a user's sparse labels."""
+"""Training of the segmenting network on simulated images, and fine-tuning on a user's sparse labels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fijibridge.errors import LabelsError, OutputError, SettingsError
+from fijibridge.core.checkpoint import another_training, check_new, has_checkpoint, identity_of
+from fijibridge.core.errors import LabelsError, SettingsError
 from fijibridge.network.augmentation import IGNORED, CropSampler, Normalisation
-from fijibridge.network.checkpoint import another_training, digest_of, has_checkpoint
 from fijibridge.network.data import open_dataset, split
 from fijibridge.network.file import INDEX, load_network
 from fijibridge.network.images import ImageArrays, LabelledImages, class_counts, spread
@@ -23,6 +23,9 @@ from fijibridge.network.unet import DetectorNetwork, new_network
 from fijibridge.network.validation import Validation
 
 log = logging.getLogger(__name__)
+
+# what may differ when a training is resumed: how long it takes, where it runs, how often it is validated
+_FREE = ("minutes", "clock", "steps", "threads", "device", "checks", "patience", "validation_images")
 
 
 def train_network(
@@ -49,15 +52,15 @@ def train_network(
     settings : NetworkSettings, optional
         How.
     out : path
-        Folder of the network; written at each check (with a checkpoint, to go on from), with ``training.csv``, and
+        Folder of the network; written at each check (with a checkpoint, to resume), with ``training.csv``, and
         TensorBoard's events where that is installed.
     resume : bool
-        Go on from the folder's checkpoint: same batches, and on a CPU with as many threads the same network. A training
-        that had ended is read and given back.
+        Continue from the folder's checkpoint: same batches, and on a CPU with as many threads the same network. Of a
+        training that had ended the network is read.
     overwrite : bool
         Replace a network.
     classes : sequence of str, optional
-        What to tell apart; default all that occur. Pixels of other classes count as unknown.
+        To learn; default all that occur. Pixels of other classes count as unknown.
     merge : mapping of str to str, optional
         Classes that count as another, such as ``{"binder": "ISE"}``.
 
@@ -71,20 +74,20 @@ def train_network(
     ImageNotFoundError, ImageError
         No data set, a half written one, or images that cannot be used.
     OutputError
-        The folder exists, or nothing is there to go on from.
+        The folder exists, or nothing is there to resume.
     SettingsError
         No such class, encoder or device, crops larger than images, or a checkpoint of another training.
     """
     settings, out = settings or NetworkSettings(), Path(out)
-    _check_out(out, resume, overwrite)
+    check_new(out, INDEX, overwrite=overwrite or resume, inputs=[Path(dataset)])
     data = open_dataset(dataset)
     learn, check = split(data, settings.validation_share, settings.seed)
-    names, values = chosen_classes(data, learn, classes, dict(merge or {}))
-    log.info("%d images to learn from, %d to check with; classes %s", len(learn), len(check), ", ".join(names))
+    names, values = _chosen_classes(data, learn, classes, dict(merge or {}))
+    log.info("%d training images, %d validation images; classes %s", len(learn), len(check), ", ".join(names))
     normalisation = Normalisation()
     sampler = CropSampler(data, learn, values, normalisation, settings)
     validation = Validation(data, spread(check, settings.validation_images), values, names, normalisation)
-    identity = digest_of(settings, [data.digest(), names, values.tolist()])
+    identity = identity_of(settings, [data.digest(), names, values.tolist()], free=_FREE)
     if resume and (finished := _finished(out, identity)) is not None:
         log.info("%s had been trained to its end", out)
         return finished
@@ -110,7 +113,7 @@ def fine_tune(
     replay_share: float = 0.5,
     pixel_size: float | None = None,
 ) -> Network:
-    """Train a network further on a user's images with sparse labels, such as were drawn for the forest.
+    """Fine-tune a network on a user's images with sparse labels, such as were drawn for the forest.
 
     Parameters
     ----------
@@ -143,8 +146,9 @@ def fine_tune(
     """
     settings = settings or NetworkSettings(steps=200, batch=4, rate=3e-4, crop=crop_for(network, labels))
     built = network.architecture
-    like = {"encoder": built.encoder, "width": built.width, "levels": built.levels, "stem": built.stem}
-    settings = replace(settings, **like)  # which also checks the crop
+    settings = replace(  # which also checks the crop
+        settings, encoder=built.encoder, width=built.width, levels=built.levels, stem=built.stem
+    )
     names = tuple(class_names or network.class_names)
     unknown = [name for name in names if name not in network.class_names]
     if unknown:
@@ -165,18 +169,18 @@ def fine_tune(
             )  # fmt: skip
         learn, _ = split(old, settings.validation_share, settings.seed)
         merged = {name: name for name in old.class_names if name in network.class_names}
-        _, back = chosen_classes(old, learn, network.class_names, merged)
+        _, back = _chosen_classes(old, learn, network.class_names, merged)
         sources = [(sources[0][0], 1 - replay_share)]
         sources.append((CropSampler(old, learn, back, network.normalisation, settings), replay_share))
     module = DetectorNetwork(network.architecture)
     module.load_state_dict(network.state)
     about = {**network.training, "fine_tuned": {"images": len(data), "settings": asdict(settings)}}
-    told = Network(
+    start = Network(
         network.architecture, {}, network.class_names, network.detectors, network.normalisation, network.temperature,
         _widened(network.pixel_sizes, pixel_size), about,
     )  # fmt: skip
     frequencies = _frequencies(data, indices, values, len(network.class_names))
-    return Trainer(module, told, settings, sources, frequencies, None, None, "").run(False)
+    return Trainer(module, start, settings, sources, frequencies, None, None, "").run(False)
 
 
 def _widened(sizes: tuple[float, float] | None, pixel_size: float | None) -> tuple[float, float] | None:
@@ -186,13 +190,26 @@ def _widened(sizes: tuple[float, float] | None, pixel_size: float | None) -> tup
 
 
 def crop_for(network: Network, labels: Sequence[np.ndarray]) -> int:
-    """Side of the largest crop, up to 256 px, that fits all images."""
+    """Side of the largest training crop, up to 256 px, that fits all images.
+
+    Parameters
+    ----------
+    network : Network
+        To fine-tune.
+    labels : sequence of np.ndarray
+        (Y, X), one an image.
+
+    Returns
+    -------
+    int
+        In pixels, a multiple of the network's stride.
+    """
     step = math.lcm(network.architecture.stride, NetworkSettings().stride)
     smallest = min((min(np.shape(plane)) for plane in labels), default=256)
     return max(step, min(256, smallest) // step * step)
 
 
-def chosen_classes(
+def _chosen_classes(
     data: LabelledImages, indices: np.ndarray, classes: Sequence[str] | None, merge: dict[str, str]
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes to learn, and (labels + 1,) label value -> class index, -1 for none.
@@ -202,16 +219,16 @@ def chosen_classes(
     SettingsError
         A class that the data do not name, or fewer than two classes.
     """
-    told = data.class_names
+    known = data.class_names
     for name in (*(classes or ()), *merge, *merge.values()):
-        if name not in told:
-            raise SettingsError(f"class {name!r}", expected=f"one of {', '.join(told)}", remedy="check the spelling")
-    goal = [merge.get(name, name) for name in told]
+        if name not in known:
+            raise SettingsError(f"class {name!r}", expected=f"one of {', '.join(known)}", remedy="check the spelling")
+    goal = [merge.get(name, name) for name in known]
     if classes is None:
         counts = class_counts(data, indices)
         occur = {name for name, count in zip(goal, counts[1:], strict=True) if count}
-        classes = [name for name in told if name in occur]
-        if absent := [name for name in told if name not in occur and merge.get(name, name) == name]:
+        classes = [name for name in known if name in occur]
+        if absent := [name for name in known if name not in occur and merge.get(name, name) == name]:
             log.info("no pixel of %s in the images that were looked at: left out", ", ".join(absent))
     names = tuple(dict.fromkeys(classes))
     if len(names) < 2:
@@ -229,17 +246,6 @@ def _frequencies(data: LabelledImages, indices: np.ndarray, values: np.ndarray, 
         if value >= 0:
             counts[value] += number
     return counts / max(1, counts.sum())
-
-
-def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if overwrite and (out / INDEX).is_file():
-            return
-        raise OutputError(
-            f"{out} exists already",
-            expected="a new folder for the network",
-            remedy="choose another name, use --overwrite for an older network, or --resume to go on training it",
-        )
 
 
 def _finished(out: Path, identity: str) -> Network | None:

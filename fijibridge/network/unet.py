@@ -7,13 +7,14 @@ import logging
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.params import Param
 from fijibridge.network.settings import PLAIN, NetworkSettings
 
 log = logging.getLogger(__name__)
@@ -38,16 +39,11 @@ class Architecture:
     """
 
     encoder: str
-    detectors: int
-    classes: int
-    width: int = 32
-    levels: int = 6
-    stem: int = 2
-
-    @classmethod
-    def of(cls, settings: NetworkSettings, detectors: int, classes: int) -> Architecture:
-        """As the settings say."""
-        return cls(settings.encoder, detectors, classes, settings.width, settings.levels, settings.stem)
+    detectors: Annotated[int, Param("", low=1, high=64)]
+    classes: Annotated[int, Param("", low=1, high=255)]
+    width: Annotated[int, Param("", low=1, high=256)] = 32
+    levels: Annotated[int, Param("", low=1, high=8)] = 6
+    stem: Literal[1, 2, 4] = 2
 
     @property
     def stride(self) -> int:
@@ -58,8 +54,8 @@ class Architecture:
 class DetectorNetwork(nn.Module):
     """(N, D, Y, X) normalised grey values and (N, D) what is there -> (N, K, Y, X) logits.
 
-    The network is told which detectors are there by a constant plane for each (1 or 0) beside the grey values; those of
-    a missing one are 0, whatever is given.
+    A constant plane for each detector (1 or 0) beside the grey values shows which detectors are there; the grey values
+    of a missing one are 0, whatever is given.
 
     Parameters
     ----------
@@ -76,7 +72,20 @@ class DetectorNetwork(nn.Module):
             self.body = _smp_unet(architecture)
 
     def forward(self, grey: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Logits."""
+        """Logits.
+
+        Parameters
+        ----------
+        grey : torch.Tensor
+            (N, D, Y, X), normalised; Y and X are multiples of the stride.
+        present : torch.Tensor
+            (N, D): 1 for a detector that is there, 0 for one that is not.
+
+        Returns
+        -------
+        torch.Tensor
+            (N, K, Y, X).
+        """
         planes = present[:, :, None, None]
         return self.body(torch.cat([grey * planes, planes.expand_as(grey)], dim=1))
 
@@ -132,7 +141,7 @@ def _smp() -> Any:
     return smp
 
 
-def check_encoder(name: str) -> None:
+def _check_encoder(name: str) -> None:
     """SettingsError, with the nearest names, for an encoder that does not exist."""
     if name == PLAIN:
         return
@@ -154,7 +163,7 @@ def check_encoder(name: str) -> None:
 
 
 def _smp_unet(architecture: Architecture, weights: str | None = None) -> nn.Module:
-    check_encoder(architecture.encoder)
+    _check_encoder(architecture.encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library about its own names
         try:
@@ -178,6 +187,13 @@ def _smp_unet(architecture: Architecture, weights: str | None = None) -> nn.Modu
 def new_network(settings: NetworkSettings, detectors: int, classes: int) -> tuple[DetectorNetwork, str]:
     """A network at the start of training, by the settings' seed; ImageNet weights where wanted and in reach.
 
+    Parameters
+    ----------
+    settings : NetworkSettings
+        Sizes, encoder, seed.
+    detectors, classes : int
+        Channels in and out.
+
     Returns
     -------
     tuple of DetectorNetwork and str
@@ -188,7 +204,7 @@ def new_network(settings: NetworkSettings, detectors: int, classes: int) -> tupl
     SettingsError
         No such encoder, or weights that are wanted and not to be had.
     """
-    architecture = Architecture.of(settings, detectors, classes)
+    architecture = Architecture(settings.encoder, detectors, classes, settings.width, settings.levels, settings.stem)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = DetectorNetwork(architecture)

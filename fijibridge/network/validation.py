@@ -1,7 +1,8 @@
-"""How good a network is: intersection over union a class, and calibration, on images that it did not learn from."""
+"""Validation of a network: intersection over union of each class, and calibration, on images it was not trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Validation:
         self.data, self.indices, self.values, self.class_names = data, indices, values, class_names
         self.normalisation = normalisation
 
-    def _pairs(self, network: Network, device: str, only: str | None = None) -> Any:
+    def _pairs(self, network: Network, device: str, only: str | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(probabilities, class indices) of each image."""
         for index in self.indices:
             images = {name: self.data.grey(int(index), name) for name in self.data.detectors if only in (None, name)}
@@ -48,7 +49,22 @@ class Validation:
                 yield network.predict(images, device=device), truth
 
     def iou(self, network: Network, device: str, only: str | None = None) -> np.ndarray:
-        """(K,) intersection over union, pixels of all images taken together; NaN for a class that does not occur."""
+        """Intersection over union of each class, pixels of all images taken together.
+
+        Parameters
+        ----------
+        network : Network
+            To validate.
+        device : str
+            Of torch.
+        only : str, optional
+            The one detector that it is given; default all.
+
+        Returns
+        -------
+        np.ndarray
+            (K,); NaN for a class that does not occur.
+        """
         classes = len(self.class_names)
         table = np.zeros((classes, classes), np.int64)
         for probabilities, truth in self._pairs(network, device, only):
@@ -58,7 +74,22 @@ class Validation:
         return iou_of(table)
 
     def summary(self, network: Network, device: str) -> tuple[float, dict[str, Any]]:
-        """The temperature that calibrates a network of temperature 1, and all figures, in words and numbers."""
+        """The temperature that calibrates a network, and how good it is.
+
+        Parameters
+        ----------
+        network : Network
+            Of temperature 1.
+        device : str
+            Of torch.
+
+        Returns
+        -------
+        temperature : float
+        about : dict
+            ``iou`` by class; ``ece_before`` and ``ece_after`` calibration (expected calibration error);
+            ``iou_of_one_detector``, by detector.
+        """
         logs, found = [], []
         each = max(1, _PIXELS // max(1, len(self.indices)))
         rng = np.random.default_rng(0)

@@ -5,21 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.features.recipe import Encoder, FeatureRecipe
-from fijibridge.operations.results import REPORT, Out, Overwrite, Weights, write_report
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
-from fijibridge.segmentation.pixel import Engine, Seed, Threads
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.options import Out, Overwrite, Seed, Threads
+from fijibridge.core.params import Param, check
+from fijibridge.operations.feature_options import Encoder, EncoderWeights, Features
+from fijibridge.operations.report import REPORT, fraction_lines, iou_lines, oob_lines, write_report
+from fijibridge.segmentation.options import Engine
+from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 
 def demo(
     *,
     out: Out = Path("fijibridge-demo"),
     engine: Engine = "sklearn",
-    encoder: Encoder = FeatureRecipe.encoder,
-    size: Annotated[int, Param("height and width of the micrograph", low=96, high=4096, unit="px")] = 384,
+    features: Features = None,
+    encoder: Encoder = DEFAULT_ENCODER,
+    size: Annotated[
+        int,
+        Param("height and width of the micrograph", low=96, high=4096, unit="px", level="basic", group="Simulation"),
+    ] = 384,
     seed: Seed = 0,
-    weights: Weights = None,
+    weights: EncoderWeights = None,
     threads: Threads = 0,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
@@ -37,27 +43,27 @@ def demo(
     """
     import numpy as np
 
-    from fijibridge.image_output import write_imagej, write_labels
-    from fijibridge.images import read_image
+    from fijibridge.images.image import read_image
+    from fijibridge.images.writing import write_imagej, write_labels
     from fijibridge.operations.segment import segment
     from fijibridge.synthesis.demo import demo_image
 
     check(demo, locals())
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[weights]) as folder:
         image, labels, truth = demo_image(size, seed)
-        about = {"pixel_size": image.pixel_size, "class_names": labels.class_names}
         other, _, _ = demo_image(size, seed, detector="SE")
         for name, each in (("image.tif", image), ("se.tif", other)):
             planes, shape = iter([each.data]), (1, *each.shape)
-            write_imagej(folder / name, planes, shape, each.data.dtype, "ZYX", each.pixel_size, metadata={})
-        write_labels(folder / "labels.tif", labels.data, **about)
-        write_labels(folder / "truth.tif", truth, **about)
+            write_imagej(folder / name, planes, shape, each.data.dtype.type, "ZYX", each.pixel_size, metadata={})
+        for name, values in (("labels.tif", labels.data), ("truth.tif", truth)):
+            write_labels(folder / name, values, pixel_size=image.pixel_size, class_names=labels.class_names)
         report = segment(
             folder / "image.tif",
             labels=folder / "labels.tif",
             out=folder / "segmentation",
             engine=engine,
             classes=",".join(labels.class_names),
+            features=features,
             encoder=encoder,
             seed=seed,
             databar="0",
@@ -80,6 +86,11 @@ def demo(
         report["iou"] = iou
         report["mean_iou"] = round(float(np.mean(list(iou.values()))), 4)
         write_report(folder, report)
-        # the inner report tells of the place where the folder was built
+        # the inner report names the place where the folder was built
         (folder / "segmentation" / REPORT).unlink()
     return report
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return [*fraction_lines(report), *oob_lines(report), *iou_lines(report)]

@@ -1,38 +1,45 @@
-"""How diverse a simulated data set is, beside real micrographs."""
+"""How diverse a simulated data set is, compared with real micrographs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.features.recipe import Encoder, FeatureRecipe
-from fijibridge.operations.results import REPORT, Databar, Out, Overwrite, Weights, peak_memory_mib, write_report
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
-from fijibridge.segmentation.stages import Stages
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.options import Out, Overwrite
+from fijibridge.core.params import Param, check
+from fijibridge.core.timing import Stages
+from fijibridge.operations.batch import Batch
+from fijibridge.operations.feature_options import Detector, Encoder, EncoderWeights
+from fijibridge.operations.options import Databar, Dataset
+from fijibridge.operations.report import REPORT, fraction_lines, peak_memory_mib, write_report
+from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
-    from fijibridge.images import Image
-
-Detector = Annotated[Literal["SE", "BSE"], Param("which of the simulated images")]
+    from fijibridge.images.image import Image
 
 
 def diversity(
-    dataset: Annotated[Path, Param("folder of a data set that simulate wrote", positional=True, role="classifier")],
+    dataset: Dataset,
     *,
-    real: Annotated[list[Path], Param("real micrographs to stand beside it", role="file")] = (),  # type: ignore[assignment] - never changed
+    real: Annotated[
+        list[Path] | None, Param("real micrographs to compare with", role="file", level="basic", group="Input")
+    ] = None,
     out: Out,
     detector: Detector = "BSE",
-    images: Annotated[int, Param("images of the data set to look at, evenly through it", low=2, high=10_000)] = 48,
-    encoder: Encoder = FeatureRecipe.encoder,
+    max_images: Annotated[
+        int, Param("images of the data set to compare, at most, evenly through it", low=2, high=10_000, group="Input")
+    ] = 48,
+    encoder: Encoder = DEFAULT_ENCODER,
     databar: Databar = "auto",
-    weights: Weights = None,
+    weights: EncoderWeights = None,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
-    """Measure how diverse simulated micrographs are, beside real ones.
+    """Measure how diverse simulated micrographs are, compared with real ones.
 
-    Phase fractions, grey histograms, power spectra and mean ViT features: how far images are from one another, and
-    how far a real one is from the nearest simulated one.
+    Phase fractions, grey histograms, power spectra and mean ViT features (none of these with encoder none): how far
+    images are from one another, and how far a real one is from the nearest simulated one.
 
     Writes diversity.csv, images.csv, diversity.png and report.json.
 
@@ -49,29 +56,51 @@ def diversity(
     import numpy as np
     import pandas as pd
 
-    from fijibridge.images import read_image
+    from fijibridge.images.image import read_image
     from fijibridge.network.data import open_dataset
     from fijibridge.network.images import spread
     from fijibridge.synthesis.diversity import diversity_table, signature, write_diversity_picture
 
     check(diversity, locals())
+    real = real or []
     stages = Stages()
     with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[dataset, *real, weights]) as folder:
         with stages("reading"):
             data = open_dataset(dataset)
-            chosen = spread(np.arange(len(data)), images)
+            if detector not in data.detectors:
+                raise SettingsError(
+                    f"detector = {detector!r}",
+                    expected=f"one of those of {dataset}: {', '.join(data.detectors)}",
+                    remedy="check the spelling",
+                )
+            chosen = spread(np.arange(len(data)), max_images)
             simulated = [_as_image(data.grey(index, detector), data.name(index)) for index in chosen]
             shares = [np.bincount(data.labels(index).ravel(), minlength=len(data.class_names) + 1) for index in chosen]
             fractions = pd.DataFrame(
                 [counts[1:] / counts[1:].sum() for counts in shares], columns=list(data.class_names)
             )
-            micrographs = [read_image(path, databar=databar) for path in real]
+            batch = Batch(len(real))
+            micrographs = []
+            for path in real:
+                with batch.each(path):
+                    micrographs.append(read_image(path, databar=databar))
+            if not micrographs:
+                batch.check()
         tokens = None
         if encoder != "none":
-            from fijibridge.features.vit import ViTEncoder
+            from fijibridge.features.vit.encoder import ViTEncoder
+            from fijibridge.features.vit.settings import VitSettings
 
+            settings = VitSettings(
+                encoder=encoder,
+                blocks=(6,),
+                coarse_blocks=(),
+                enlargement=1.0,
+                upsampler="bilinear",
+                weights=str(weights or ""),
+            )
             with stages("weights"):
-                tokens = ViTEncoder(FeatureRecipe(encoder=encoder, enlargement=1.0), checkpoint=weights).tokens
+                tokens = ViTEncoder(settings).tokens
         with stages("measuring"):
             ours = signature(simulated, tokens)
             theirs = signature(micrographs, tokens) if micrographs else None
@@ -87,6 +116,7 @@ def diversity(
             "image": str(dataset),
             "images": len(chosen),
             "real": [str(path) for path in real],
+            "failed": batch.failed,
             "detector": detector,
             "class_fractions": {name: round(float(fractions[name].mean()), 6) for name in data.class_names},
             "class_spread": {name: round(float(fractions[name].std()), 6) for name in data.class_names},
@@ -99,9 +129,14 @@ def diversity(
     return report
 
 
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return fraction_lines(report)
+
+
 def _as_image(grey: Any, name: str) -> Image:
     import numpy as np
 
-    from fijibridge.images import Image
+    from fijibridge.images.image import Image
 
     return Image(np.asarray(grey), name)

@@ -10,14 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.errors import BridgeError
-from fijibridge.params import Param
+from fijibridge.core.errors import BridgeError
+from fijibridge.core.params import Param
+
+_Look = Callable[[], tuple[str, str, str]]
 
 
 def doctor(
     *,
     fiji: Annotated[
-        Path | None, Param("folder of a Fiji or ImageJ to look at; else FIJIBRIDGE_FIJI", role="file")
+        Path | None,
+        Param(
+            "folder of a Fiji or ImageJ to check; default: what FIJIBRIDGE_FIJI names",
+            role="file",
+            level="basic",
+            group="Input",
+        ),
     ] = None,
 ) -> dict[str, Any]:
     """Check Java, jars, torch, weights and caches, and a Fiji with the commands installed in it.
@@ -30,8 +38,10 @@ def doctor(
     """
     checks = []
     folder = fiji or (Path(named) if (named := os.environ.get("FIJIBRIDGE_FIJI", "")) else None)
-    own = {} if folder is None else {f"Fiji: {name}": partial(look, folder) for name, look in _FIJI_CHECKS.items()}
-    for name, look in {**_CHECKS, **own}.items():
+    looks: dict[str, _Look] = dict(_CHECKS)
+    if folder is not None:
+        looks |= {f"Fiji: {name}": partial(look, folder) for name, look in _FIJI_CHECKS.items()}
+    for name, look in looks.items():
         try:
             state, found, remedy = look()
         except BridgeError as error:
@@ -41,6 +51,16 @@ def doctor(
         checks.append({"name": name, "state": state, "found": found, "remedy": remedy})
     healthy = all(check["state"] != "missing" for check in checks)
     return {"operation": "doctor", "checks": checks, "healthy": healthy, "outputs": []}
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person: each check, and the remedy where something is missing."""
+    lines = []
+    for check in report["checks"]:
+        lines.append(f"{check['state']:>8}  {check['name']}: {check['found']}")
+        if check["remedy"]:
+            lines.append(f"{'':>8}  -> {check['remedy']}")
+    return lines
 
 
 def _python() -> tuple[str, str, str]:
@@ -53,7 +73,7 @@ def _java() -> tuple[str, str, str]:
     from fijibridge.jvm.java import OLDEST_JAVA, find_java
 
     java = find_java()
-    needs_java = "--engine weka and TWS's .model files"
+    needs_java = "--engine weka and reading TWS's .model files"
     remedy = f"install Java {OLDEST_JAVA} or later and set JAVA_HOME, for {needs_java}"
     if java is None:
         return "note", f"no Java; all but {needs_java} works", remedy
@@ -81,20 +101,20 @@ def _device() -> tuple[str, str, str]:
 
 
 def _vit_weights() -> tuple[str, str, str]:
-    from fijibridge.weights import DEFAULT_ENCODER
+    from fijibridge.weights.encoders import DEFAULT_ENCODER
 
     return _weights(DEFAULT_ENCODER)
 
 
 def _vgg19_weights() -> tuple[str, str, str]:
-    from fijibridge.vgg19 import VGG19
+    from fijibridge.weights.vgg19 import VGG19
 
     return _weights(VGG19, "; needed only for reconstruct and superresolve")
 
 
 def _weights(encoder: str, needed: str = "") -> tuple[str, str, str]:
-    from fijibridge.errors import WeightsError
-    from fijibridge.weights import cached_weights
+    from fijibridge.core.errors import WeightsError
+    from fijibridge.weights.weights import cached_weights
 
     try:
         weights = cached_weights(encoder)
@@ -110,7 +130,7 @@ def _cache() -> tuple[str, str, str]:
     import shutil
     import tempfile
 
-    from fijibridge.weights import cache_folder
+    from fijibridge.core.cache import cache_folder
 
     folder = cache_folder()
     remedy = "set FIJIBRIDGE_CACHE to a folder that can be written, with 1 GB free"
@@ -125,7 +145,7 @@ def _cache() -> tuple[str, str, str]:
 
 
 def _memory() -> tuple[str, str, str]:
-    from fijibridge.jvm.java import machine_memory
+    from fijibridge.core.machine import machine_memory
 
     memory = machine_memory() / 2**30
     if memory < 6:
@@ -134,7 +154,7 @@ def _memory() -> tuple[str, str, str]:
 
 
 def _fiji_java(folder: Path) -> tuple[str, str, str]:
-    from fijibridge.installed import check_folder
+    from fijibridge.core.installation import check_folder
     from fijibridge.jvm.fiji import java_of_fiji
     from fijibridge.jvm.java import OLDEST_JAVA, find_java
 
@@ -151,7 +171,13 @@ def _fiji_java(folder: Path) -> tuple[str, str, str]:
 
 
 def _fiji_tws(folder: Path) -> tuple[str, str, str]:
+    from fijibridge.core.installation import check_folder
+
     jars = sorted((folder / "plugins").glob("Trainable_Segmentation-*.jar"))
+    if not check_folder(folder):
+        having = "with" if jars else "without"
+        found = f"{folder} is a plain ImageJ, {having} TWS: the commands for TWS's window are not in it"
+        return "note", found, "use a Fiji for them, which runs Groovy scripts; FB Segment and the others work here"
     if not jars:
         return "note", f"no Trainable Weka Segmentation in {folder}", "update that Fiji; the commands work without TWS"
     return "ok", ", ".join(jar.stem.replace("Trainable_Segmentation-", "TWS ") for jar in jars), ""
@@ -159,10 +185,13 @@ def _fiji_tws(folder: Path) -> tuple[str, str, str]:
 
 def _fiji_commands(folder: Path) -> tuple[str, str, str]:
     import fijibridge
-    from fijibridge.installed import installation
+    from fijibridge.core.installation import installation
 
     again = f'fijibridge install "{folder}"'
     found = installation(folder)
+    is_site = (folder / "lib" / "fijibridge" / "pixi.toml").is_file()
+    if found is None and is_site:
+        return "note", "commands of an update site, without Python yet", f"the first command sets it up; or {again}"
     if found is None:
         return "note", "no commands of fijibridge", again
     if not found.python.exists():
@@ -172,7 +201,8 @@ def _fiji_commands(folder: Path) -> tuple[str, str, str]:
         return "missing", f"{len(gone)} of {len(found.files)} files are gone, such as {gone[0]}", again
     if found.version != fijibridge.__version__:
         return "note", f"commands of fijibridge {found.version}, where this one is {fijibridge.__version__}", again
-    return "ok", f"{len(found.files)} files, run by {found.python}", ""
+    files = f"{len(found.files)} files" if found.files else "commands of an update site"
+    return "ok", f"{files}, run by {found.python}", ""
 
 
 _FIJI_CHECKS: dict[str, Callable[[Path], tuple[str, str, str]]] = {
@@ -181,7 +211,7 @@ _FIJI_CHECKS: dict[str, Callable[[Path], tuple[str, str, str]]] = {
     "commands": _fiji_commands,
 }
 
-_CHECKS: dict[str, Callable[[], tuple[str, str, str]]] = {
+_CHECKS: dict[str, _Look] = {
     "Python": _python,
     "Java": _java,
     "Java libraries": _jars,

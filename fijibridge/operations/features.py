@@ -5,23 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
-from fijibridge.errors import OutputError
-from fijibridge.features.recipe import (
-    Channels,
-    Classical,
-    Detector,
-    Encoder,
-    Enlargement,
-    FeatureRecipe,
-    Position,
-    Tile,
-    Upsampler,
-)
-from fijibridge.operations.detector_images import (
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import ImageError, OutputError
+from fijibridge.core.options import Out, Overwrite, Threads
+from fijibridge.core.params import Param, check
+from fijibridge.core.threads import limited_threads
+from fijibridge.core.timing import Stages
+from fijibridge.labels.region import Slices, slice_numbers
+from fijibridge.operations.batch import Batch
+from fijibridge.operations.detector_files import (
     Align,
     Detectors,
     about_detectors,
@@ -30,30 +26,33 @@ from fijibridge.operations.detector_images import (
     read_joined,
     shifts_of,
 )
-from fijibridge.operations.previews import Slices, slice_numbers
-from fijibridge.operations.results import (
-    REPORT,
+from fijibridge.operations.feature_options import (
     Blocks,
-    Databar,
-    Out,
-    Overwrite,
+    Channels,
+    CoarseBlocks,
+    Debiasing,
+    Detector,
+    Encoder,
+    EncoderWeights,
+    Enlargement,
+    Features,
+    NetworkFeatures,
+    Preset,
+    Tile,
+    Upsampler,
     UpsamplerWeights,
-    Weights,
-    block_numbers,
-    own_upsampler,
-    peak_memory_mib,
-    write_report,
+    chosen_features,
 )
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
-from fijibridge.segmentation.pixel import PixelSegmenter, Threads
-from fijibridge.segmentation.stages import Stages
+from fijibridge.operations.options import FEATURE_FILE, Databar, Page
+from fijibridge.operations.report import REPORT, peak_memory_mib, write_report
+from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fijibridge.features import FeatureStack
-    from fijibridge.images import Image
+    from fijibridge.features.extract import FeatureExtractor
+    from fijibridge.features.stack import FeatureStack
+    from fijibridge.images.image import Image
 
 log = logging.getLogger(__name__)
 
@@ -63,45 +62,43 @@ _BAND_BYTES = 128 * 2**20
 
 
 def features(
-    image: Annotated[Path, Param("micrograph or stack: TIFF, PNG, ...", positional=True, role="image")],
+    image: Annotated[
+        Path, Param("micrograph or stack: TIFF, PNG, ...", positional=True, role="image", level="basic", group="Input")
+    ],
     *,
     out: Out,
-    classifier: Annotated[
-        Path | None,
-        Param(
-            "saved classifier, or recipe.json of other features, whose recipe is used instead of the options below",
-            role="classifier",
-        ),
-    ] = None,
-    encoder: Encoder = FeatureRecipe.encoder,
-    blocks: Blocks = "6",
-    channels: Channels = FeatureRecipe.channels,
-    enlargement: Enlargement = FeatureRecipe.enlargement,
-    position: Position = FeatureRecipe.position,
-    upsampler: Upsampler = FeatureRecipe.upsampler,
+    feature_file: Annotated[Path | None, FEATURE_FILE] = None,
+    preset: Preset = "default",
+    features: Features = None,
+    encoder: Encoder = DEFAULT_ENCODER,
+    blocks: Blocks = None,
+    coarse_blocks: CoarseBlocks = None,
+    channels: Channels = 0,
+    enlargement: Enlargement = None,
+    debiasing: Debiasing = None,
+    upsampler: Upsampler = None,
     upsampler_weights: UpsamplerWeights = None,
-    tile: Tile = FeatureRecipe.tile,
-    classical: Classical = FeatureRecipe.classical,
-    network: Annotated[
-        Path | None,
-        Param("folder of a trained network, whose probabilities become features too", role="classifier"),
-    ] = None,
-    detector: Detector = FeatureRecipe.detector,
+    tile: Tile = 0,
+    network: NetworkFeatures = None,
+    detector: Detector = "BSE",
     detectors: Detectors = "",
     align: Align = True,
     databar: Databar = "auto",
+    page: Page = 0,
     slices: Slices = "",
-    weights: Weights = None,
+    weights: EncoderWeights = None,
     threads: Threads = 0,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Write the features of an image as a stack for ImageJ and TWS.
 
-    One 32-bit plane a feature, its name as the slice's label; the rows of a data bar are 0. With --channels the ViT's
-    channels are replaced by their first principal components in the first slice, which are unsupervised; recipe.json
+    One 32-bit plane a feature, its name as the slice's label; the rows of a data bar are 0. The preset says how much
+    the ViT does; explicit options override it, and --feature-file replaces them all. With --channels the ViT's channels
+    are replaced by their first principal components in the first slice, which are unsupervised; features.safetensors
     keeps them for other images.
 
-    Writes features.tif, or features_0001.tif, ... for the slices of a stack, recipe.json, and report.json.
+    Writes features.tif, or features_0001.tif, ... for the slices of a stack, features.json with what was learned
+    beside it, and report.json. Of several slices one that cannot be read is left out, and named in the report.
 
     Returns
     -------
@@ -114,101 +111,137 @@ def features(
         For every input that cannot serve, and for features that do not fit into an ImageJ TIFF; nothing is left half
         written.
     """
-    from fijibridge.features.detectors import check_same_detectors, detectors_of
-    from fijibridge.progress import bar
-    from fijibridge.segmentation.recipe_file import RECIPE, read_recipe, write_recipe
+    from fijibridge.core.progress import bar
+    from fijibridge.features.channels import check_same_detectors, detectors_of
+    from fijibridge.features.extract import FeatureExtractor
+    from fijibridge.features.extractor_file import write_extractor
+    from fijibridge.segmentation.load import read_features
 
-    check(features, locals())
-    recipe = FeatureRecipe(
+    check(_OPERATION, locals())
+    chosen = chosen_features(
+        preset,
+        features=features,
         encoder=encoder,
-        blocks=block_numbers(blocks),
+        blocks=blocks,
+        coarse_blocks=coarse_blocks,
         channels=channels,
         enlargement=enlargement,
-        position=position,
+        debiasing=debiasing,
         upsampler=upsampler,
-        upsampler_weights=own_upsampler(upsampler_weights, upsampler),
+        upsampler_weights=upsampler_weights,
         tile=tile,
-        classical=classical,
-        network=str(network) if network else "",
+        network=network,
+        weights=weights,
         detector=detector,
     )
+    if feature_file is None:
+        extractor = FeatureExtractor(chosen)
+    else:
+        extractor, _ = read_features(feature_file)
+        if weights:
+            extractor = extractor.with_weights(str(weights))
+        if chosen != chosen_features(weights=weights):
+            log.warning("features are made as %s says; the options for features are not used", feature_file)
     stages = Stages()
-    if classifier is not None:
-        chosen, _ = read_recipe(classifier)
-        detector = chosen.detector
-    paths = detector_files(image, detector, detectors)
-    inputs = (classifier, weights, upsampler_weights, *paths.values())
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
+    paths = detector_files(image, extractor.detector, detectors)
+    inputs = (feature_file, network, weights, upsampler_weights, *paths.values())
+    with (
+        limited_threads(threads),
+        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder,
+    ):
         with stages("reading"):
-            count = count_joined(paths)
+            count = count_joined(paths, page=page)
             wanted = slice_numbers(slices, count)
             # the data bar is that of the first slice, as in apply
-            first = read_joined(paths, align=align, databar=databar)
-            if classifier is not None:
-                if recipe != FeatureRecipe():
-                    log.warning("the recipe of %s is used; the options for features are not", classifier)
-                recipe = chosen
-                check_same_detectors(recipe, detectors_of(first))
+            first = _first(paths, align, databar, page, [0, *(number - 1 for number in wanted)])
+            if feature_file is not None:
+                check_same_detectors(extractor.detector, extractor.detectors_, detectors_of(first))
         with stages("features"):
-            _check_size(recipe, first.shape, weights, len(paths))
-        segmenter = PixelSegmenter(recipe=recipe, checkpoint=weights, n_threads=threads)
+            _check_size(extractor, first.shape, len(paths))
         shifts: list[dict[str, Any]] = []
-        names = [f"features_{number:04d}.tif" for number in wanted] if count > 1 else ["features.tif"]
+        names, kept = [], []
+        batch = Batch(len(wanted))
         with bar("slices", len(wanted)) as steps:
-            for number, name in zip(wanted, names, strict=True):
-                with stages("reading"):
-                    micrograph = read_joined(paths, align=align, databar=first.databar_rows, page=number - 1)
+            for number in wanted:
+                name = f"features_{number:04d}.tif" if count > 1 else "features.tif"
+                with batch.each(f"{image}, slice {number}" if count > 1 else image, folder):
+                    with stages("reading"):
+                        micrograph = read_joined(
+                            paths, align=align, databar=first.databar_rows, index=number - 1, page=page
+                        )
+                    with stages("features"):
+                        stack = extractor.transform(micrograph)
+                    with stages("writing"):
+                        _write(folder / name, stack, micrograph, stages)
                     shifts.append(shifts_of(micrograph))
-                with stages("features"):
-                    stack = segmenter.features(micrograph)
-                with stages("writing"):
-                    _write(folder / name, stack, micrograph, stages)
+                    names.append(name)
+                    kept.append(number)
                 steps.update()
-        write_recipe(folder / RECIPE, stack.recipe, stack.names)
+        if not names:
+            batch.check()
+        described = write_extractor(folder, extractor, stack.names)
         report = {
             "operation": "features",
             "out": str(out),
             "image": str(image),
             "shape": [count, *first.shape] if count > 1 else list(first.shape),
             "databar_rows": first.databar_rows,
+            "databar_found": first.databar_found,
+            "notes": list(first.notes),
             **about_detectors(paths, shifts),
-            "slices": wanted,
+            "slices": kept,
+            "failed": batch.failed,
             "n_features": len(stack.names),
-            "vit_features": sum(name.startswith(("vit_", "linear_")) for name in stack.names),
-            "outputs": [*names, RECIPE],
+            "outputs": [*names, *described],
             "stages": stages.seconds,
-            "recipe": stack.recipe.to_brief(),
+            "features": extractor.to_brief(),
             "peak_memory_mib": peak_memory_mib(),
         }
         write_report(folder, report)
     return report
 
 
-def _check_size(recipe: FeatureRecipe, shape: tuple[int, int], weights: Path | None, detectors: int) -> None:
+_OPERATION = features  # its option of this name hides it inside
+
+
+def _first(paths: Mapping[str, Path], align: bool, databar: str, page: int, wanted: Iterable[int]) -> Image:
+    """The first of some slices that can be read."""
+    error: ImageError | None = None
+    for index in wanted:
+        try:
+            return read_joined(paths, align=align, databar=databar, index=index, page=page)
+        except ImageError as bad:
+            error = error or bad
+    assert error is not None
+    raise error
+
+
+def _check_size(extractor: FeatureExtractor, shape: tuple[int, int], detectors: int) -> None:
     """Refuse features that do not fit into an ImageJ TIFF before any is made."""
-    from fijibridge.features.classical import CLASSICAL_NAMES
-    from fijibridge.image_output import LARGEST_TIFF
+    from fijibridge.images.writing import LARGEST_TIFF
 
-    classical, vit = len(CLASSICAL_NAMES) * (recipe.classical == "tws") * detectors, 0
-    if recipe.has_vit:
-        vit = len(recipe.readout_classes) or recipe.channels * detectors
-        if not vit:
-            from fijibridge.features.vit import ViTEncoder
-
-            vit = len(ViTEncoder(recipe, checkpoint=weights).names) * detectors  # loaded once, for the features too
     height, width = shape
-    size, plane = 4 * height * width * (classical + vit), 4 * height * width
-    if size <= LARGEST_TIFF:
+    plane = 4 * height * width
+    if (count := extractor.n_features(detectors)) is None or count * plane <= LARGEST_TIFF:
         return
-    fits, side = LARGEST_TIFF // plane, math.isqrt(LARGEST_TIFF // (4 * (classical + vit)))
-    fewer = (fits - classical) // detectors
-    fewer = f"set channels to {fewer} or less" if 0 < fewer * detectors < vit else "leave the ViT out"
+    fits, side = LARGEST_TIFF // plane, math.isqrt(LARGEST_TIFF // (4 * count))
     raise OutputError(
-        f"{classical + vit} features of {width} x {height} px would take {size / 2**30:.1f} GiB",
-        expected=f"less than 4 GiB, the limit of an ImageJ TIFF: {fits} features of this size, or {classical + vit} of "
+        f"{count} features of {width} x {height} px would take {count * plane / 2**30:.1f} GiB",
+        expected=f"less than 4 GiB, the limit of an ImageJ TIFF: {fits} features of this size, or {count} of "
         f"{side} x {side} px",
-        remedy=(f"{fewer}, or " if vit and fits >= max(classical, 1) else "") + "crop the image",
+        remedy=_fewer(extractor, detectors, fits) + "crop the image",
     )
+
+
+def _fewer(extractor: FeatureExtractor, detectors: int, fits: int) -> str:
+    """How to get no more than so many features by the sources' options; empty where these cannot help."""
+    if extractor.head_:
+        return ""
+    counts = [source.n_features(detectors) or 0 for source in extractor.sources]
+    for source, own in zip(extractor.sources, counts, strict=True):
+        if advice := source.fewer(detectors, fits - (sum(counts) - own)):
+            return f"{advice}, or "
+    return ""
 
 
 def _write(path: Path, stack: FeatureStack, image: Image, stages: Stages) -> None:
@@ -219,7 +252,7 @@ def _write(path: Path, stack: FeatureStack, image: Image, stages: Stages) -> Non
     """
     import numpy as np
 
-    from fijibridge.image_output import write_imagej
+    from fijibridge.images.writing import write_imagej
 
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         with stages("features"):
@@ -242,7 +275,7 @@ def _spool(stack: FeatureStack, spool: IO[bytes]) -> None:
     """Write features plane by plane, float32 (F, Y, X), without a header."""
     import numpy as np
 
-    from fijibridge.progress import bar
+    from fijibridge.core.progress import bar
 
     height, width, count = stack.shape
     band = max(1, _BAND_BYTES // (4 * width * count))

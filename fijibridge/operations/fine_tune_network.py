@@ -1,56 +1,58 @@
-"""Train a network further on labels that a user drew, for the forest or for it."""
+"""Fine-tune a network on labels that a user drew."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.detectors import rows_of
-from fijibridge.network.settings import Device, NetworkSettings, Rate, Seed, Steps, Threads
-from fijibridge.operations.detector_images import given_detectors
-from fijibridge.operations.results import REPORT, Databar, Out, Overwrite, peak_memory_mib, write_report
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
-from fijibridge.segmentation.stages import Stages
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.options import Device, LearningRate, Out, Overwrite, Seed, Threads
+from fijibridge.core.params import Param, check
+from fijibridge.core.threads import limited_threads
+from fijibridge.core.timing import Stages
+from fijibridge.images.detectors import rows_of
+from fijibridge.network.settings import NetworkSettings, Steps
+from fijibridge.operations.detector_files import BseImage, SeImage, given_detectors
+from fijibridge.operations.options import Classes, Databar, LabelsFile, NetworkFolder
+from fijibridge.operations.report import REPORT, peak_memory_mib, write_report
 
 
 def fine_tune_network(
-    network: Annotated[Path, Param("folder of a trained network", positional=True, role="classifier")],
+    network: NetworkFolder,
     *,
-    se: Annotated[Path | None, Param("secondary electron image", role="file")] = None,
-    bse: Annotated[
-        Path | None, Param("backscattered electron image of the same place; either may lack", role="image")
-    ] = None,
-    labels: Annotated[
-        Path, Param("label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi)", role="labels")
-    ],
+    se: SeImage = None,
+    bse: BseImage = None,
+    labels: LabelsFile,
     out: Out,
-    classes: Annotated[
-        str, Param("names of the labels 1, 2, ..., separated by commas; empty: the file's, else the network's")
-    ] = "",
+    classes: Classes = "",
     replay: Annotated[
         Path | None,
-        Param("data set of the first training, from which half the crops come, so that less is forgotten", role="file"),
+        Param(
+            "data set of the first training, from which half the crops are taken, so that less is forgotten",
+            role="file",
+            group="Training",
+        ),
     ] = None,
     steps: Steps = 200,
-    rate: Rate = 3e-4,
+    rate: LearningRate = 3e-4,
     databar: Databar = "auto",
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
-    """Train a segmenting network further on sparse labels of a real image.
+    """Fine-tune a segmenting network on sparse labels of a real image.
 
-    Labels belong to BSE where it is given; SE is moved onto it where the two are displaced.
+    Labels belong to BSE where it is given; SE is moved onto it where the two are displaced. Names of the classes are
+    those given, the labels' own, or the network's.
 
     Writes the folder network, which segment_network takes, and report.json.
 
     Returns
     -------
     dict
-        The report; ``accuracy_before`` and ``accuracy_after`` are shares of the labelled pixels that are right, before
-        and after: those that were learned from, so they flatter.
+        The report; ``accuracy_before`` and ``accuracy_after`` are the accuracy at the labelled pixels, which is too
+        optimistic: the network was trained on them.
 
     Raises
     ------
@@ -59,17 +61,21 @@ def fine_tune_network(
     """
     import numpy as np
 
-    from fijibridge.images import read_image
-    from fijibridge.labels import read_labels
+    from fijibridge.images.image import read_image
+    from fijibridge.images.registration import registered
+    from fijibridge.labels.reading import read_labels
     from fijibridge.network.file import load_network, save_network
     from fijibridge.network.images import default_reference
     from fijibridge.network.training import crop_for, fine_tune
-    from fijibridge.registration import registered
 
     check(fine_tune_network, locals())
     paths = given_detectors(se, bse)
     stages = Stages()
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[network, *paths.values(), labels]) as folder:
+    inputs = [network, *paths.values(), labels, replay]
+    with (
+        limited_threads(threads),
+        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder,
+    ):
         with stages("reading"):
             trained = load_network(network, detectors=list(paths))
             images = {name: read_image(path, databar=databar) for name, path in paths.items()}
@@ -121,3 +127,9 @@ def fine_tune_network(
         }
         write_report(folder, report)
     return report
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    before, after = (100 * report[f"accuracy_{when}"] for when in ("before", "after"))
+    return [f"accuracy at the labelled pixels: {before:.1f} % before, {after:.1f} % after"]

@@ -5,24 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.operations.results import CLASSIFIER, REPORT, Out, Overwrite, about_classifier, write_report
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.options import Out, Overwrite
+from fijibridge.core.params import Param, check
+from fijibridge.operations.options import FEATURE_FILE
+from fijibridge.operations.report import REPORT, oob_lines, write_report
+from fijibridge.operations.segmentation_files import CLASSIFIER, about_classifier
 
 
 def import_classifier(
-    model: Annotated[Path, Param("a .model that TWS saved", positional=True, role="file")],
-    *,
-    recipe: Annotated[
-        Path, Param("recipe.json that features wrote beside the features, or a saved classifier", role="file")
+    tws_model: Annotated[
+        Path, Param("a .model that TWS saved", positional=True, role="file", level="basic", group="Input")
     ],
+    *,
+    feature_file: Annotated[Path, FEATURE_FILE],
     out: Out,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
-    """Make a classifier that TWS trained on features of fijibridge fit for apply.
+    """Import a classifier that TWS trained on features of fijibridge, for apply.
 
-    TWS trains on features that the operation features wrote and saves a .model, which does not tell how its features
-    were made; with their recipe it segments further images.
+    TWS trains on features that the operation features wrote and saves a .model, which does not say how its features
+    were made; with their features.json it segments further images.
 
     Writes report.json and the folder classifier.
 
@@ -34,22 +37,25 @@ def import_classifier(
     Raises
     ------
     BridgeError
-        For every input that cannot serve, among them a model of other features than the recipe's; nothing is left half
-        written.
+        For every input that cannot serve, among them a model of other features; nothing is left half written.
     """
-    from fijibridge.segmentation.bundle import segmenter_from_model
-    from fijibridge.segmentation.recipe_file import read_recipe
+    from fijibridge.segmentation.load import read_features, segmenter_from_model
 
     check(import_classifier, locals())
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(model, recipe)) as folder:
-        segmenter = segmenter_from_model(model, *read_recipe(recipe))
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(tws_model, feature_file)) as folder:
+        segmenter = segmenter_from_model(tws_model, *read_features(feature_file))
         segmenter.save(folder / CLASSIFIER)
         report = {
             "operation": "import_classifier",
             "out": str(out),
-            "model": str(model),
+            "model": str(tws_model),
             "outputs": [CLASSIFIER],
             **about_classifier(segmenter),
         }
         write_report(folder, report)
     return report
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return oob_lines(report)

@@ -6,37 +6,59 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.errors import SettingsError
-from fijibridge.metrology.settings import SurfaceMethod
-from fijibridge.operations.label_volumes import PhaseNames, VoxelSize, read_phases
-from fijibridge.operations.results import REPORT, Out, Overwrite, peak_memory_mib, write_report
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
-from fijibridge.segmentation.pixel import Threads
-from fijibridge.segmentation.stages import Stages
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.options import Out, Overwrite, Threads
+from fijibridge.core.params import Param, check, names_in
+from fijibridge.core.threads import limited_threads
+from fijibridge.core.timing import Stages
+from fijibridge.metrology.settings import Metrics, SurfaceMethod
+from fijibridge.operations.options import Classes, VoxelSize
+from fijibridge.operations.report import REPORT, fraction_lines, peak_memory_mib, write_report
+from fijibridge.phases.reading import read_phases
 
 
 def measure(
-    image: Annotated[Path, Param("label image or volume (stack): one value a phase", positional=True, role="image")],
+    image: Annotated[
+        Path,
+        Param(
+            "label image or volume (stack): one value a phase",
+            positional=True,
+            role="image",
+            level="basic",
+            group="Input",
+        ),
+    ],
     *,
     out: Out,
-    classes: PhaseNames = "",
+    classes: Classes = "",
     background: Annotated[
-        str, Param("label value that is no part of the sample; empty: every value is a phase, 0 too")
+        str,
+        Param("label value that is no part of the sample; default: every value is a phase, also 0", group="Input"),
     ] = "",
     voxel_size: VoxelSize = "",
-    metrics: Annotated[
+    metrics: Metrics = "all",
+    axes: Annotated[
         str,
         Param(
-            "all, or some of fractions, correlation, chords, surface, triple, sizes, connectivity, tortuosity, "
-            "conductivity, separated by commas"
+            "axes for transport and percolation, separated by commas",
+            group="Measurement",
+            choices=lambda: dict.fromkeys(("all", "z", "y", "x"), ""),
+            several=True,
         ),
     ] = "all",
-    axes: Annotated[str, Param("axes for transport and percolation: all, or some of z,y,x")] = "all",
     conductivities: Annotated[
-        str, Param("conductivity of each phase for that of the composite, such as ISE=1.2,CAM=0.01,pore=0")
+        str,
+        Param(
+            "conductivity of each phase for that of the composite, such as ISE=1.2,CAM=0.01,pore=0",
+            level="basic",
+            group="Measurement",
+        ),
     ] = "",
-    confidence: Annotated[float, Param("of the intervals of the phase fractions", low=0.5, high=0.9999)] = 0.95,
+    confidence: Annotated[
+        float,
+        Param("level of the confidence intervals of the phase fractions", low=0.5, high=0.9999, group="Measurement"),
+    ] = 0.95,
     surface: SurfaceMethod = "gradient",
     threads: Threads = 0,
     overwrite: Overwrite = False,
@@ -60,13 +82,17 @@ def measure(
     """
     import logging
 
+    from fijibridge.images.image import reading_notes
     from fijibridge.metrology.measurement import measure as measure_labels
     from fijibridge.metrology.report import nested, write_measurement
 
     check(measure, locals())
-    wanted = _list(metrics)
+    wanted = names_in(metrics)
     stages = Stages()
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[image]) as folder:
+    with (
+        limited_threads(threads, torch=False),
+        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[image]) as folder,
+    ):
         with stages("reading"):
             phases, stored, size_note = read_phases(
                 image, classes=classes, voxel_size=voxel_size, background=_background(background)
@@ -74,8 +100,8 @@ def measure(
         with stages("measuring"):
             found = measure_labels(
                 phases,
-                metrics=None if wanted == ["all"] else wanted,
-                axes=None if axes.strip() == "all" else _list(axes),
+                metrics=None if "all" in wanted else wanted,
+                axes=None if "all" in names_in(axes) else names_in(axes),
                 conductivities=_conductivities(conductivities),
                 confidence=confidence,
                 surface_method=surface,
@@ -83,7 +109,7 @@ def measure(
             )
         with stages("writing"):
             outputs = write_measurement(found, folder)
-        notes = [size_note, *found.notes] if size_note else list(found.notes)
+        notes = [*reading_notes(image), *([size_note] if size_note else []), *found.notes]
         for note in notes:
             logging.getLogger(__name__).warning("%s: %s", image, note)
         total = sum(phases.counts)
@@ -113,8 +139,9 @@ def measure(
     return report
 
 
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return fraction_lines(report)
 
 
 def _background(text: str) -> int | None:
@@ -131,7 +158,7 @@ def _background(text: str) -> int | None:
 def _conductivities(text: str) -> dict[str, float] | list[float] | None:
     if not text.strip():
         return None
-    parts = _list(text)
+    parts = names_in(text)
     try:
         if all("=" in part for part in parts):
             pairs = [part.rpartition("=") for part in parts]

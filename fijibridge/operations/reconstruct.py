@@ -8,57 +8,54 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.devices import torch_threads
-from fijibridge.errors import SettingsError
-from fijibridge.operations.fine_slices import Classifier, Otsu, read_slices
-from fijibridge.operations.label_volumes import PhaseNames, VoxelSize
-from fijibridge.operations.results import REPORT, Overwrite, peak_memory_mib, write_report
-from fijibridge.operations.volume_output import (
-    VOLUME,
-    check_state,
-    check_target,
-    places_of,
-    put_volume,
-    write_phases,
-)
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
+from fijibridge.core.atomic_output import note_files, one_run, output_folder
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.options import Device, Overwrite, Resume, Seed, Threads
+from fijibridge.core.params import Param, check
+from fijibridge.core.threads import limited_threads
+from fijibridge.core.timing import Stages
+from fijibridge.operations.micrographs import Classifier, Otsu, read_slices
+from fijibridge.operations.options import Classes, OutVolume, PixelSize, VggWeights
+from fijibridge.operations.report import REPORT, difference_lines, fraction_lines, peak_memory_mib, write_report
+from fijibridge.operations.volume_files import VOLUME, beside, check_state, check_target, finished, places_of
+from fijibridge.phases.writing import check_values, write_phases
 from fijibridge.reconstruction.settings import (
-    Block,
     ChordWeight,
+    Chunk,
     CorrelationWeight,
-    Device,
     FractionWeight,
     InterfaceWeight,
     Loss,
     Periodic,
     ReconstructionSettings,
-    Seed,
     Separate,
     ShapeWeight,
     SlicesPerStep,
     Steps,
 )
-from fijibridge.segmentation.pixel import Threads
-from fijibridge.segmentation.stages import Stages
 
 log = logging.getLogger(__name__)
+TITLE = "Reconstruct 3D"
 
 
 def reconstruct(
     images: Annotated[
         list[Path],
-        Param("segmented micrograph, or three of the planes xy, xz and yz", positional=True, role="image"),
+        Param(
+            "segmented micrograph, or three of the planes xy, xz and yz",
+            positional=True,
+            role="image",
+            level="basic",
+            group="Input",
+        ),
     ],
     *,
-    out: Annotated[
-        Path, Param("the volume, NAME.tif, with its report in NAME_report; or a folder for both", role="out")
-    ],
-    size: Annotated[str, Param("voxels along all axes, or z,y,x")] = "128",
-    classes: PhaseNames = "",
-    voxel_size: VoxelSize = "",
+    out: OutVolume,
+    volume_size: Annotated[str, Param("voxels along all axes, or z,y,x", level="basic", group="3D volume")] = "128",
+    classes: Classes = "",
+    pixel_size: PixelSize = "",
     classifier: Classifier = None,
-    phases: Otsu = 0,
+    otsu: Otsu = 0,
     loss: Loss = ReconstructionSettings.loss,
     steps: Steps = ReconstructionSettings.steps,
     slices_per_step: SlicesPerStep = ReconstructionSettings.slices_per_step,
@@ -69,21 +66,19 @@ def reconstruct(
     interface_weight: InterfaceWeight = 1.0,
     chord_weight: ChordWeight = 1.0,
     shape_weight: ShapeWeight = 1.0,
-    block: Block = 0,
+    chunk: Chunk = 0,
     seed: Seed = 0,
     device: Device = "auto",
-    weights: Annotated[
-        Path | None, Param("file with VGG19's weights, instead of cache, hub or offline source", role="file")
-    ] = None,
+    vgg_weights: VggWeights = None,
     threads: Threads = 0,
-    resume: Annotated[bool, Param("go on where a stopped reconstruction was")] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Make a 3D volume from one segmented 2D micrograph, or from three of different planes.
 
     The volume starts random and changes until slices through it look like the micrographs: features of a pre-trained
-    VGG19, patches and statistics are compared. Phase fractions are kept exactly. While it runs, its state is kept in
-    NAME.resume, from which a stopped run goes on.
+    VGG19, patches and statistics are compared. Phase fractions are kept exactly. A micrograph's pixels become the
+    volume's voxels. While it runs, its state is kept in NAME.resume, from which --resume continues.
 
     Writes the volume, and a report: tables and pictures of volume against micrographs, slices, a rendered view,
     report.json.
@@ -100,15 +95,14 @@ def reconstruct(
     """
     from fijibridge.reconstruction.comparison import compare
     from fijibridge.reconstruction.exemplars import PLANES, check_exemplars
-    from fijibridge.reconstruction.pictures import write_comparison_pictures
+    from fijibridge.reconstruction.plots import write_comparison_pictures
     from fijibridge.reconstruction.volume import check_size
     from fijibridge.reconstruction.volume import reconstruct as make
 
     check(reconstruct, locals())
-    settings = ReconstructionSettings(
-        **{name: value for name, value in locals().items() if name in ReconstructionSettings.__annotations__}
-    )
-    shape = _shape(size)
+    given = {name: value for name, value in locals().items() if name in ReconstructionSettings.__annotations__}
+    settings = ReconstructionSettings(**given)
+    shape = _shape(volume_size)
     if len(images) not in (1, 3):
         raise SettingsError(
             f"{len(images)} micrographs",
@@ -116,27 +110,31 @@ def reconstruct(
             remedy="give one micrograph of a material that looks the same in all directions, else three",
         )
     out = Path(out)
-    inputs = [*images, classifier, weights]
+    inputs = [*images, classifier, vgg_weights]
     target, place, state = places_of(out)
     is_file = target.parent != place
-    check_target(target if is_file else None, inputs, overwrite)
+    check_target(target if is_file else None, place, inputs, overwrite)
     check_state(state, resume, overwrite)
     stages = Stages()
-    with output_folder(place, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder, torch_threads(threads):
+    with (
+        one_run(state),
+        finished(place, target if is_file else None, [state]),
+        output_folder(place, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder,
+        limited_threads(threads),
+    ):
         with stages("reading"):
-            planes, notes = read_slices(
-                dict(zip(PLANES, images, strict=False)), classes, voxel_size, classifier, phases
-            )
+            planes, notes = read_slices(dict(zip(PLANES, images, strict=False)), classes, pixel_size, classifier, otsu)
             exemplars = check_exemplars(planes)
+            check_values(exemplars.first)
             check_size(shape, len(exemplars.first), settings)
         loaded = None
         if settings.loss != "patches":
-            from fijibridge.weights import load_weights
+            from fijibridge.weights.weights import load_weights
 
             with stages("weights"):
-                loaded = load_weights("vgg19", checkpoint=weights)
+                loaded = load_weights("vgg19", checkpoint=vgg_weights)
         with stages("reconstruction"):
-            made = make(exemplars, shape, settings, weights=loaded, state_file=state, resume=resume)
+            made = make(exemplars, shape, settings, weights=loaded, state_file=state, resume=resume, keep=state)
         with stages("comparison"):
             found = compare(exemplars.planes, made.phases, threads=threads)
         with stages("writing"):
@@ -175,15 +173,19 @@ def reconstruct(
             "peak_memory_mib": peak_memory_mib(),
         }
         write_report(folder, report)
-    if is_file:
-        put_volume(place / VOLUME, target)
+        note_files(folder, [beside(target)] if is_file else [])
     return report
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return [*fraction_lines(report), *difference_lines(report)]
 
 
 def _shape(text: str) -> tuple[int, int, int]:
     import math
 
-    from fijibridge.image_output import LARGEST_TIFF
+    from fijibridge.images.writing import LARGEST_TIFF
 
     try:
         sides = [int(part) for part in str(text).split(",")]
@@ -191,12 +193,14 @@ def _shape(text: str) -> tuple[int, int, int]:
         sides = []
     if len(sides) not in (1, 3) or min(sides) < 1:
         raise SettingsError(
-            f"size {text!r}", expected="a number of voxels, or three: z,y,x", remedy="such as 128, or 64,128,128"
+            f"volume_size = {text!r}",
+            expected="a number of voxels, or three: z,y,x",
+            remedy="such as 128, or 64,128,128",
         )
     sides = sides * 3 if len(sides) == 1 else sides
     if math.prod(sides) > LARGEST_TIFF:  # known now, not after days
         raise SettingsError(
-            f"size {text}: {math.prod(sides) / 2**30:.1f} GiB",
+            f"volume_size = {text}: {math.prod(sides) / 2**30:.1f} GiB",
             expected="less than 4 GiB, the limit of an ImageJ TIFF",
             remedy="make a smaller volume, or several with other seeds",
         )

@@ -8,59 +8,62 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.detectors import rows_of
-from fijibridge.network.settings import Device, Threads
-from fijibridge.operations.detector_images import count_joined, given_detectors
-from fijibridge.operations.results import (
-    REPORT,
-    Databar,
-    Out,
-    Overwrite,
-    Probabilities,
-    peak_memory_mib,
-    write_report,
-    write_segmentation,
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.options import Device, Out, Overwrite, Threads
+from fijibridge.core.params import Param, check
+from fijibridge.core.threads import limited_threads
+from fijibridge.core.timing import Stages
+from fijibridge.images.detectors import rows_of
+from fijibridge.operations.detector_files import (
+    Align,
+    BseImage,
+    SeImage,
+    count_joined,
+    frames_among,
+    given_detectors,
 )
-from fijibridge.output import output_folder
-from fijibridge.params import Param, check
-from fijibridge.segmentation.cleaning import CleanUp, FillHoles, MinimumSize, ModeFilter
-from fijibridge.segmentation.stages import Stages
+from fijibridge.operations.options import Databar, NetworkFolder, Page, Probabilities, Uncertainty
+from fijibridge.operations.report import REPORT, fraction_lines, peak_memory_mib, write_report
+from fijibridge.operations.segmentation_files import write_segmentation
+from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fijibridge.images import Image
+    from fijibridge.images.image import Image
 
 log = logging.getLogger(__name__)
 
 
 def segment_network(
-    network: Annotated[Path, Param("folder of a trained network", positional=True, role="classifier")],
+    network: NetworkFolder,
     *,
-    se: Annotated[Path | None, Param("secondary electron image, or a stack", role="file")] = None,
-    bse: Annotated[
-        Path | None, Param("backscattered electron image of the same place, or a stack; either may lack", role="image")
-    ] = None,
+    se: SeImage = None,
+    bse: BseImage = None,
     out: Out,
-    register: Annotated[bool, Param("move SE onto BSE where the two are displaced by whole pixels")] = True,
+    align: Align = True,
     flips: Annotated[
-        bool, Param("average over the image and its mirror images: better by little, 4 x the time")
+        bool,
+        Param("average over the image and its mirror images: slightly better, at 4 times the cost", group="Network"),
     ] = False,
-    uncertainty: Annotated[bool, Param("write the entropy of the probabilities too, 0 where sure, to 1")] = True,
+    uncertainty: Uncertainty = True,
     probabilities: Probabilities = True,
     minimum_size: MinimumSize = 0,
     fill_holes: FillHoles = 0,
     mode_filter: ModeFilter = 0,
-    rescale: Annotated[bool, Param("bring the image to the pixel size of the training, and the result back")] = False,
+    rescale: Annotated[
+        bool, Param("bring the image to the pixel size of the training, and the result back", group="Network")
+    ] = False,
     databar: Databar = "auto",
+    page: Page = 0,
     device: Device = "auto",
     threads: Threads = 0,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Segment SE and BSE images with a trained network.
 
-    The two must show the same place, pixel on pixel but for a small displacement, which is found by their edges and
-    taken back. One of them is enough, less good; stacks go slice by slice.
+    The two must show the same place, pixel on pixel but for a displacement by whole pixels, which is found by their
+    edges and corrected (--align). One of them is enough, but less accurate; stacks are segmented slice by slice.
 
     Writes labels.tif, probabilities.tif, uncertainty.tif, overlay.png and report.json.
 
@@ -76,18 +79,22 @@ def segment_network(
     """
     import numpy as np
 
+    from fijibridge.core.progress import bar
+    from fijibridge.images.registration import FAR, registered
     from fijibridge.network.file import load_network
     from fijibridge.network.images import default_reference
-    from fijibridge.progress import bar
-    from fijibridge.registration import FAR, registered
 
     check(segment_network, locals())
     paths = given_detectors(se, bse)
     stages = Stages()
     inputs = [network, *paths.values()]
-    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
+    with (
+        limited_threads(threads),
+        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder,
+    ):
         with stages("reading"):
-            count = count_joined(paths)
+            count = count_joined(paths, page=page)
+            frames = frames_among(next(iter(paths.values())), range(1, count + 1), page=page)
             trained = load_network(network)
             trained.check(detectors=list(paths))
         notes: list[str] = []
@@ -100,7 +107,7 @@ def segment_network(
             if note and not rescale and note not in notes:
                 notes.append(note)
                 log.warning("%s: %s", image.path, note)
-            if register:
+            if align:
                 with stages("registration"):
                     planes, apart = registered(planes, default_reference(trained.detectors))
                 for name, at in apart.items():
@@ -120,7 +127,7 @@ def segment_network(
                 predict,
                 trained.class_names,
                 None,
-                _slices(paths, databar, steps),
+                _slices(paths, databar, steps, page),
                 count,
                 folder,
                 prefix="",
@@ -128,6 +135,7 @@ def segment_network(
                 stages=stages,
                 uncertainty=uncertainty,
                 cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
+                frames=frames,
             )
         report = {
             "operation": "segment_network",
@@ -137,7 +145,7 @@ def segment_network(
             "detectors_missing": [name for name in trained.detectors if name not in paths],
             **written,
             "displacements_px": displacements,
-            "notes": notes,
+            "notes": [*written["notes"], *notes],
             "stages": stages.seconds,
             "peak_memory_mib": peak_memory_mib(),
         }
@@ -145,11 +153,20 @@ def segment_network(
     return report
 
 
-def _slices(paths: dict[str, Path], databar: str, steps: Any) -> Iterator[tuple[Image, dict[str, np.ndarray]]]:
-    """(the image that stands for the place, every detector's grey values without the data bar), slice by slice."""
-    from fijibridge.images import read_slices
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return fraction_lines(report)
 
-    for planes in zip(*(read_slices(path, databar=databar) for path in paths.values()), strict=True):
+
+def _slices(
+    paths: dict[str, Path], databar: str, steps: Any, page: int
+) -> Iterator[tuple[Image, dict[str, np.ndarray]]]:
+    """(the image that stands for the place, every detector's grey values without the data bar), slice by slice."""
+    from fijibridge.images.image import read_slices
+
+    only = page - 1 if page else None
+    stacks = [read_slices(path, databar=databar, page=only) for path in paths.values()]
+    for planes in zip(*stacks, strict=True):
         images = dict(zip(paths, planes, strict=True))
         rows = rows_of(images)
         steps.update()

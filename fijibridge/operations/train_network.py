@@ -4,54 +4,68 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.atomic_output import note_files, one_run
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.options import Device, LearningRate, Overwrite, Resume, Seed, Threads
+from fijibridge.core.params import Param, check, names_in
+from fijibridge.core.threads import limited_threads
+from fijibridge.core.timing import Stages
 from fijibridge.network.settings import (
     Batch,
     Clock,
     Crop,
-    Device,
     Encoder,
     Minutes,
     NetworkSettings,
     Pretrained,
-    Rate,
-    Seed,
     Steps,
-    Threads,
     Width,
 )
-from fijibridge.operations.results import Overwrite, peak_memory_mib, write_report
-from fijibridge.params import Param, check
-from fijibridge.segmentation.stages import Stages
+from fijibridge.operations.options import Dataset
+from fijibridge.operations.report import add_report, iou_lines, peak_memory_mib
+
+if TYPE_CHECKING:
+    from fijibridge.network.network import Network
 
 
 def train_network(
-    dataset: Annotated[Path, Param("folder of a data set, as simulate writes it", positional=True, role="classifier")],
+    dataset: Dataset,
     *,
-    out: Annotated[Path, Param("folder of the network; written at each check", role="out")],
-    classes: Annotated[str, Param("phases to tell apart, separated by commas; empty: all that occur")] = "",
-    merge: Annotated[str, Param("phases that count as another, such as binder=ISE,carbon=ISE")] = "",
+    out: Annotated[
+        Path, Param("folder of the network; written at each check", role="out", level="basic", group="Output")
+    ],
+    target_classes: Annotated[
+        str,
+        Param(
+            "classes (phases) that the network learns, separated by commas; default: all of the data set",
+            level="basic",
+            group="Training",
+        ),
+    ] = "",
+    merge: Annotated[
+        str, Param("classes that count as another, such as binder=ISE,carbon=ISE", level="basic", group="Training")
+    ] = "",
     minutes: Minutes = NetworkSettings.minutes,
     clock: Clock = NetworkSettings.clock,
     steps: Steps = NetworkSettings.steps,
-    encoder: Encoder = NetworkSettings.encoder,
+    unet_encoder: Encoder = NetworkSettings.encoder,
     pretrained: Pretrained = NetworkSettings.pretrained,
     width: Width = NetworkSettings.width,
     crop: Crop = NetworkSettings.crop,
     batch: Batch = NetworkSettings.batch,
-    rate: Rate = NetworkSettings.rate,
-    onnx: Annotated[bool, Param("write the network as network.onnx too, for other programs")] = False,
+    rate: LearningRate = NetworkSettings.rate,
+    onnx: Annotated[bool, Param("write the network as network.onnx, too, for other programs", group="Output")] = False,
     seed: Seed = NetworkSettings.seed,
     device: Device = NetworkSettings.device,
     threads: Threads = NetworkSettings.threads,
-    resume: Annotated[bool, Param("go on with a training that was stopped")] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Train a network that segments SE and BSE images into phases.
 
-    Structures it never learns from tell how good it is; the best network is kept, with calibrated probabilities.
+    Structures held out for validation say how good it is; the best network is kept, with calibrated probabilities.
 
     Writes network.safetensors, network.json, training.csv and report.json.
 
@@ -69,26 +83,34 @@ def train_network(
     from fijibridge.network.training import train_network as train
 
     check(train_network, locals())
-    given = locals()
+    given = {**locals(), "encoder": unet_encoder}
     settings = NetworkSettings(
         **{item.name: given[item.name] for item in fields(NetworkSettings) if item.name in given}
     )
     stages = Stages()
-    with stages("training"):
-        network = train(
-            dataset,
-            settings,
-            out=out,
-            resume=resume,
-            overwrite=overwrite,
-            classes=[name.strip() for name in classes.split(",") if name.strip()] or None,
-            merge=_merged(merge),
-        )
-    outputs = ["training.csv", "network.json", "network.safetensors"]
-    if onnx:
-        with stages("ONNX"):
-            export_onnx(network, Path(out) / "network.onnx", overwrite=True)
-        outputs.append("network.onnx")
+    with one_run(out):
+        with stages("training"), limited_threads(threads):
+            network = train(
+                dataset,
+                settings,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                classes=names_in(target_classes) or None,
+                merge=_merged(merge),
+            )
+        outputs = ["training.csv", "network.json", "network.safetensors"]
+        if onnx:
+            with stages("ONNX"):
+                note_files(Path(out), ["network.onnx"])
+                export_onnx(network, Path(out) / "network.onnx", overwrite=True)
+            outputs.append("network.onnx")
+        report = _report(dataset, out, network, outputs, stages)
+        add_report(Path(out), report)
+    return report
+
+
+def _report(dataset: Path, out: Path, network: Network, outputs: list[str], stages: Stages) -> dict[str, Any]:
     report = {
         "operation": "train_network",
         "out": str(out),
@@ -104,8 +126,12 @@ def train_network(
     iou = dict(network.training.get("iou", {}))
     if iou:
         report |= {"mean_iou": iou.pop("mean"), "iou": iou}
-    write_report(Path(out), report)
     return report
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Lines for a person."""
+    return iou_lines(report)
 
 
 def _merged(text: str) -> dict[str, str]:
@@ -116,7 +142,7 @@ def _merged(text: str) -> dict[str, str]:
         name, sign, other = part.partition("=")
         if not sign or not name.strip() or not other.strip():
             raise SettingsError(
-                f"merge = {text!r}", expected="pairs such as binder=ISE,carbon=ISE", remedy="write PHASE=OTHER"
+                f"merge = {text!r}", expected="pairs such as binder=ISE,carbon=ISE", remedy="write CLASS=OTHER"
             )
         found[name.strip()] = other.strip()
     return found

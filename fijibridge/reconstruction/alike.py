@@ -6,15 +6,30 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fijibridge.errors import LabelsError, SettingsError
-from fijibridge.metrology.phases import OUTSIDE, Phases
+from fijibridge.core.errors import LabelsError, SettingsError
+from fijibridge.phases.phases import OUTSIDE, Phases
 
 # the volume's axes along the rows' and the columns' direction of a plane's images: (down, across)
 PLANES = {"xy": ("y", "x"), "xz": ("z", "x"), "yz": ("z", "y")}
 
 
 def check_alike(exemplars: Mapping[str, Sequence[Phases]], volume: Phases, lags: int) -> None:
-    """SettingsError for unknown planes, other dimensions, units or pixel sizes."""
+    """Check that images and a volume can be compared.
+
+    Parameters
+    ----------
+    exemplars : mapping of str to sequence of Phases
+        Images of each plane.
+    volume : Phases
+        In 3D.
+    lags : int
+        Longest lag of the correlations, voxels.
+
+    Raises
+    ------
+    SettingsError
+        Unknown planes, other numbers of dimensions, other units or pixel sizes, lags below 1.
+    """
     wrong = [plane for plane in exemplars if plane not in PLANES]
     if wrong or not exemplars or not all(exemplars.values()):
         raise SettingsError(
@@ -39,9 +54,9 @@ def check_alike(exemplars: Mapping[str, Sequence[Phases]], volume: Phases, lags:
     for plane, several in exemplars.items():
         sizes = {image.spacing[1:] for image in several}
         if len(sizes) > 1:
-            told = " and ".join(sorted(f"{down:g} x {across:g} {volume.unit}" for down, across in sizes))
+            words = " and ".join(sorted(f"{down:g} x {across:g} {volume.unit}" for down, across in sizes))
             raise SettingsError(
-                f"{len(several)} images of the plane {plane} with pixels of {told}",
+                f"{len(several)} images of the plane {plane} with pixels of {words}",
                 expected="one pixel size",
                 remedy="scale them to one, in Fiji with Image > Scale... without interpolation",
             )
@@ -50,7 +65,25 @@ def check_alike(exemplars: Mapping[str, Sequence[Phases]], volume: Phases, lags:
 
 
 def names_of(exemplars: Mapping[str, Sequence[Phases]], volume: Phases) -> dict[int, str]:
-    """Value -> name of the phases of the exemplars, by value."""
+    """Names of the phases of the exemplars.
+
+    Parameters
+    ----------
+    exemplars : mapping of str to sequence of Phases
+        Images of each plane.
+    volume : Phases
+        Whose phases must be among theirs.
+
+    Returns
+    -------
+    dict of int to str
+        Label value -> name, sorted.
+
+    Raises
+    ------
+    LabelsError
+        A phase of the volume that no exemplar has, or a value with two names.
+    """
     names: dict[int, str] = {}
     for image in (*(one for several in exemplars.values() for one in several), volume):
         for value, name in zip(image.values, image.names, strict=True):
@@ -70,7 +103,19 @@ def names_of(exemplars: Mapping[str, Sequence[Phases]], volume: Phases) -> dict[
 
 
 def relabelled(phases: Phases, names: Mapping[int, str]) -> Phases:
-    """The image with the places of these phases; those it lacks have count 0."""
+    """The image under a list of phases.
+
+    Parameters
+    ----------
+    phases : Phases
+        Image or volume.
+    names : mapping of int to str
+        Label value -> name of the phases, in their order; phases that the image lacks have count 0.
+
+    Returns
+    -------
+    Phases
+    """
     table = np.full(256, OUTSIDE, np.uint8)
     for place, value in enumerate(names):
         if value in phases.values:
@@ -83,7 +128,7 @@ def relabelled(phases: Phases, names: Mapping[int, str]) -> Phases:
 
 
 def present(phases: Phases) -> Phases:
-    """Without the phases that it has no voxel of, whose connectivity is no number."""
+    """Without the phases of which it has no voxel, whose connectivity is not defined."""
     held = zip(phases.values, phases.names, phases.counts, strict=True)
     return relabelled(phases, {value: name for value, name, count in held if count})
 
@@ -91,6 +136,22 @@ def present(phases: Phases) -> Phases:
 def with_index(
     phases: Phases, index: np.ndarray, spacing: tuple[float, float, float] | None = None, ndim: int = 3
 ) -> Phases:
-    """A part of an image."""
+    """A part of an image.
+
+    Parameters
+    ----------
+    phases : Phases
+        The image or volume, for its list of phases.
+    index : np.ndarray
+        (Z, Y, X) uint8 phase indices of the part.
+    spacing : tuple of float, optional
+        (z, y, x) size of a voxel; by default the image's.
+    ndim : int
+        2 or 3.
+
+    Returns
+    -------
+    Phases
+    """
     counts = tuple(int(count) for count in np.bincount(index.ravel(), minlength=256)[: len(phases)])
     return Phases(index, phases.values, phases.names, spacing or phases.spacing, phases.unit, ndim, counts)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import product
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
 
 OVERLAP = 16  # voxels that a block shares with its neighbour, and must agree with
 _STEP = 16  # block sides that are proposed are multiples of this
-_VOLUME = 11  # float32 copies of all logits: Adam's, gradients, softmax, a kept one, what is forbidden
+_VOLUME = 11  # float32 copies of all logits: Adam's, gradients, softmax, a backup, the barrier
 _TERMS = 800  # float32 copies of the slices that features see, for statistics of four times as many, and gradients
 _NETWORK = 2000  # float32 numbers a pixel that passes VGG19, with gradients
 _AT_ONCE = 2**18  # pixels that pass it together
@@ -16,7 +16,24 @@ _BASE = 800 * 2**20  # bytes of the libraries
 
 
 def memory_needed(shape: tuple[int, int, int], phases: int, slices: int, *, network: bool) -> int:
-    """Bytes that an optimisation of this size takes, about."""
+    """Estimate the memory that an optimisation takes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X) of the volume, or of a block.
+    phases : int
+        Number of phases.
+    slices : int
+        Slices along each axis in a step.
+    network : bool
+        Whether slices pass VGG19.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     voxels = shape[0] * shape[1] * shape[2]
     pixels = slices * voxels // min(shape)
     sliced = pixels * (phases * _TERMS + 60) * 4
@@ -25,10 +42,25 @@ def memory_needed(shape: tuple[int, int, int], phases: int, slices: int, *, netw
 
 
 def largest_block(shape: tuple[int, int, int], phases: int, slices: int, memory: int, *, network: bool) -> int:
-    """Side of the largest block, a multiple of 16, that fits; 0 where none does."""
+    """Find the largest block that fits into memory.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X) of the volume.
+    phases, slices, network
+        As for `memory_needed`.
+    memory : int
+        Bytes there are.
+
+    Returns
+    -------
+    int
+        Side of the block in voxels, a multiple of 16; 0 where none fits.
+    """
     for side in range(max(shape) // _STEP * _STEP, 2 * OVERLAP - 1, -_STEP):
-        block = tuple(min(side, size) for size in shape)
-        if memory_needed(block, phases, slices, network=network) <= memory:  # type: ignore[arg-type]
+        depth, height, width = (min(side, size) for size in shape)
+        if memory_needed((depth, height, width), phases, slices, network=network) <= memory:
             return side
     return 0
 
@@ -43,24 +75,28 @@ def blocks_of(shape: tuple[int, int, int], side: int) -> list[tuple[slice, slice
     side : int
         Of a block, in voxels; 0: one block.
 
+    Returns
+    -------
+    list of tuple of slice
+        (Z, Y, X) of each block.
+
     Raises
     ------
     SettingsError
         Blocks too small for their overlap.
     """
     if side == 0 or side >= max(shape):
-        return [tuple(slice(0, size) for size in shape)]  # type: ignore[list-item]
+        return [(slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))]
     if side < 2 * OVERLAP:
         raise SettingsError(
             f"block = {side} voxels",
             expected=f"at least {2 * OVERLAP}: blocks overlap by {OVERLAP}",
             remedy="give a larger block, or 0 for none",
         )
-    starts = []
+    cuts = []
     for size in shape:
         last = max(0, size - side)
-        starts.append([*range(0, last, side - OVERLAP), last])
-    return [
-        tuple(slice(start, min(start + side, size)) for start, size in zip(corner, shape, strict=True))  # type: ignore[misc]
-        for corner in product(*starts)
-    ]
+        starts = [*range(0, last, side - OVERLAP), last]
+        cuts.append([slice(start, min(start + side, size)) for start in starts])
+    depth, height, width = cuts
+    return list(product(depth, height, width))

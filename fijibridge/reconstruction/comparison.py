@@ -1,4 +1,4 @@
-"""A volume against the micrographs it was made from: fractions, correlation, surface, chords, and what only 3D has."""
+"""A volume against its exemplars: fractions, correlation, surface, chords, and metrics that only 3D has."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fijibridge.core.progress import bar
 from fijibridge.metrology.chords import chord_lengths
 from fijibridge.metrology.components import connectivity
 from fijibridge.metrology.correlation import two_point_correlation
-from fijibridge.metrology.phases import Phases
 from fijibridge.metrology.report import number
 from fijibridge.metrology.surface import pair_areas
 from fijibridge.metrology.transport import tortuosities
-from fijibridge.progress import bar
+from fijibridge.phases.phases import Phases
 from fijibridge.reconstruction.alike import PLANES, check_alike, names_of, present, relabelled, with_index
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 COLUMNS = ("metric", "phase", "other", "plane", "axis", "exemplar", "volume", "unit", "difference", "error")
 _WHOLE = 256  # voxels along a side up to which a volume is correlated at once (1.5 GB); a larger one in parts
 _TRANSPORT = 256**3  # voxels up to which the flow is solved
-_TOLERANCE = 1e-4  # of the flow; the conductivity's own error is about its square
-_SLICES = 16  # of each plane, whose perimeters are measured
+_TOLERANCE = 1e-4  # of the flow solver; the error of the conductivity is about its square
+_SLICES = 16  # slices of each plane whose perimeters are measured
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a volume has in common with its exemplars, and what not.
+    """How well a volume agrees with its exemplars.
 
     Parameters
     ----------
     names : tuple of str
         The phases, in the order of their values.
     unit : str
-        Of lengths.
+        Unit of lengths.
     isotropic : bool
         Whether one exemplar, xy, stands for all three planes.
     reach : float
@@ -71,7 +71,7 @@ class Comparison:
         "radial"), ``which`` ("exemplar" or "volume"), ``distance``, ``probability``. ``"chords"``: ``phase``,
         ``plane``, ``axis``, ``which``, ``length``, ``probability``, ``density``.
     notes : tuple of str
-        What a reader should know.
+        Warnings.
     seconds : dict
         Wall seconds a step.
     """
@@ -144,7 +144,7 @@ def _largest(values: pd.Series) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """The images, of one list of phases, and the rows so far."""
+    """The images under one list of phases, and the rows so far."""
 
     names: tuple[str, ...]
     exemplars: dict[str, list[Phases]]  # of each plane that is compared: the same ones thrice if they stand for all
@@ -165,12 +165,35 @@ class _Work:
         """A phase's fraction, mean over images."""
         return float(np.mean([image.counts[place] / sum(image.counts) for image in images]))
 
-    def put(self, metric: str, phase: str, exemplar: float, volume: float, unit: str = "", **more: Any) -> None:
-        """A row; ``more``: other, plane, axis, and difference and error where they are not the usual ones."""
-        difference = volume - exemplar
-        row = {"metric": metric, "phase": phase, "other": "", "plane": "", "axis": "", "unit": unit}
-        row |= {"exemplar": exemplar, "volume": volume, "difference": difference}
-        self.rows.append(row | {"error": 100 * _ratio(difference, exemplar)} | more)
+    def add(
+        self,
+        metric: str,
+        phase: str,
+        exemplar: float,
+        volume: float,
+        unit: str = "",
+        *,
+        other: str = "",
+        plane: str = "",
+        axis: str = "",
+        difference: float | None = None,
+        error: float | None = None,
+    ) -> None:
+        """Add a row; difference and error (%) are computed where they are not given."""
+        self.rows.append(
+            {
+                "metric": metric,
+                "phase": phase,
+                "other": other,
+                "plane": plane,
+                "axis": axis,
+                "exemplar": exemplar,
+                "volume": volume,
+                "unit": unit,
+                "difference": volume - exemplar if difference is None else difference,
+                "error": 100 * _ratio(volume - exemplar, exemplar) if error is None else error,
+            }
+        )
 
 
 def _ratio(a: float, b: float) -> float:
@@ -181,7 +204,7 @@ def _fractions(work: _Work) -> None:
     for plane, exemplar in work.single.items():
         for place, name in enumerate(work.names):
             ours, theirs = work.share([work.volume], place), work.share(exemplar, place)
-            work.put("fraction", name, theirs, ours, plane=plane, difference=100 * (ours - theirs))
+            work.add("fraction", name, theirs, ours, plane=plane, difference=100 * (ours - theirs))
 
 
 def _correlation(work: _Work) -> None:
@@ -214,23 +237,25 @@ def _correlation(work: _Work) -> None:
                 theirs, ours = _mean(next(both)), _mean([index[a, b, "", axis].probability for axis in "zyx"])
                 theirs, ours = theirs[: len(ours)], ours[: len(theirs)]
             else:
-                theirs, ours = map(np.concatenate, both)
+                theirs, ours = (np.concatenate(curves) for curves in both)
             first, second = work.share(exemplar, i), work.share(exemplar, j)
             scale = first * (1 - first) if i == j else first * second
             difference = float(np.abs(ours - theirs).mean())
             metric, other = ("autocorrelation", "") if i == j else ("cross_correlation", b)
-            more = {"plane": plane, "difference": difference, "error": 100 * _ratio(difference, scale)}
-            work.put(metric, a, float(theirs.mean()), float(ours.mean()), other=other, **more)
+            work.add(
+                metric, a, float(theirs.mean()), float(ours.mean()), other=other, plane=plane, difference=difference,
+                error=100 * _ratio(difference, scale),
+            )  # fmt: skip
     for place, name in enumerate(work.names):
-        held: dict[str, list[np.ndarray]] = {}
+        by_axis: dict[str, list[np.ndarray]] = {}
         for plane in work.exemplars:
             for axis in PLANES[plane]:
-                held.setdefault(axis, []).append(compared(name, name, plane, axis)[0])
-        several = [_mean(curves) for curves in held.values()]
+                by_axis.setdefault(axis, []).append(compared(name, name, plane, axis)[0])
+        several = [_mean(curves) for curves in by_axis.values()]
         own = [index[name, name, "", axis].probability.to_numpy()[: work.lags + 1] for axis in "zyx"]
         shares = [work.share(exemplar, place) for exemplar in work.exemplars.values()]
-        theirs, ours = sum(shares) / len(shares), work.share([work.volume], place)
-        work.put("correlation_spread", name, _spread(several, theirs), _spread(own, ours), "%", error=math.nan)
+        spreads = _spread(several, sum(shares) / len(shares)), _spread(own, work.share([work.volume], place))
+        work.add("correlation_spread", name, *spreads, "%", error=math.nan)
 
 
 def _mean(curves: Sequence[np.ndarray]) -> np.ndarray:
@@ -281,8 +306,9 @@ def _surface(work: _Work) -> None:
     def rows(names: tuple[str, str], theirs: Mapping[Any, float], ours: Mapping[Any, float], plane: str) -> None:
         for place in theirs:
             a, b = place if isinstance(place, tuple) else (place, None)
-            more = {"plane": plane, "other": "" if b is None else work.names[b]}
-            work.put(names[b is not None], work.names[a], theirs[place], ours[place], unit, **more)
+            other = "" if b is None else work.names[b]
+            metric = names[b is not None]
+            work.add(metric, work.names[a], theirs[place], ours[place], unit, plane=plane, other=other)
 
     rows(("specific_surface", "interface_area"), stereology, solid, "all")
     for plane in work.exemplars:
@@ -342,20 +368,24 @@ def _chords(work: _Work) -> None:
         flat = measured(exemplar, plane, dict(zip("yx", PLANES[plane], strict=True)), "exemplar")
         for (place, name), axis in product(enumerate(work.names), PLANES[plane]):
             both = flat[name, axis], solid[name, axis]
-            work.put("mean_chord", name, *both, work.volume.unit, plane=plane, axis=axis)
+            work.add("mean_chord", name, *both, work.volume.unit, plane=plane, axis=axis)
             density = 2 * work.share(exemplar, place) / flat[name, axis]
             densities.setdefault((name, axis), []).append(density)
     for place, name in enumerate(work.names):
         ours = [2 * work.share([work.volume], place) / solid[name, axis] for axis in "zyx"]
         for axis, density in zip("zyx", ours, strict=True):
-            work.put("intercept_density", name, math.nan, density, f"{work.volume.unit}^-1", axis=axis)
+            work.add("intercept_density", name, math.nan, density, f"{work.volume.unit}^-1", axis=axis)
         theirs = [sum(several) / len(several) for (phase, _), several in densities.items() if phase == name]
-        relative = [100 * _ratio(max(some) - min(some), sum(some) / len(some)) for some in (theirs, ours)]
-        work.put("intercept_spread", name, *relative, "%", error=math.nan)
+        work.add("intercept_spread", name, _relative_spread(theirs), _relative_spread(ours), "%", error=math.nan)
     columns = ["phase", "plane", "axis", "which", "length", "probability", "density"]
     filled = [piece for piece in pieces if len(piece)]
     # without the empty ones, whose columns have no types
     work.curves["chords"] = pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+
+
+def _relative_spread(values: Sequence[float]) -> float:
+    """The largest less the smallest over their mean, in %."""
+    return 100 * _ratio(max(values) - min(values), sum(values) / len(values))
 
 
 def _connectivity(work: _Work) -> None:
@@ -363,9 +393,9 @@ def _connectivity(work: _Work) -> None:
     for name in work.names:
         rows = {row.axis: row for row in found[found.phase == name].itertuples()}
         largest = rows["z"].largest if rows else math.nan
-        work.put("largest_component", name, math.nan, float(largest))
+        work.add("largest_component", name, math.nan, float(largest))
         for axis in "zyx":
-            work.put("percolating", name, math.nan, float(rows[axis].percolating) if rows else 0.0, axis=axis)
+            work.add("percolating", name, math.nan, float(rows[axis].percolating) if rows else 0.0, axis=axis)
 
 
 def _transport(work: _Work) -> None:
@@ -377,11 +407,11 @@ def _transport(work: _Work) -> None:
         rows = found[found.phase == name]
         values = dict(zip(rows.axis, rows.relative_conductivity.astype(float), strict=True))
         for axis in "zyx":
-            work.put("relative_conductivity", name, math.nan, values.get(axis, 0.0), axis=axis)
+            work.add("relative_conductivity", name, math.nan, values.get(axis, 0.0), axis=axis)
         mean = sum(values.values()) / 3
         share = work.share([work.volume], place)
-        work.put("relative_conductivity", name, math.nan, mean)
-        work.put("tortuosity_factor", name, math.nan, share / mean if mean else math.inf if share else math.nan)
+        work.add("relative_conductivity", name, math.nan, mean)
+        work.add("tortuosity_factor", name, math.nan, share / mean if mean else math.inf if share else math.nan)
 
 
 _STEPS = (_fractions, _correlation, _surface, _chords, _connectivity, _transport)

@@ -1,8 +1,8 @@
-"""Contacts between the particles of a phase: counted in slices, where the exemplar shows them, and taken away in 3D.
+"""Contacts between the particles of a phase: counted in slices, where the exemplars show them, and removed in 3D.
 
-Slices leave the third dimension some freedom, and what is easiest to find touches too often: a phase of particles then
-conducts several times as well as it should. By stereology the contact area a volume is 4/pi of the contact length an
-area (Underwood 1970, Quantitative Stereology), so the exemplar tells how much of it there may be.
+Slices do not determine the third dimension, and optimised volumes have too many contacts: a phase of particles then
+conducts several times as well as it should. By stereology the contact area per volume is 4/pi of the contact length per
+area (Underwood 1970, Quantitative Stereology), so that the exemplar says how much of it there may be.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from fijibridge.reconstruction.exemplars import Exemplars
 
 _DEPTH = 0.5  # voxels by which a neck must be thinner than both particles, in distance to their surface
-_SLICES = 24  # looked at along each axis
+_SLICES = 24  # counted along each axis
 _THINNEST = 4.0  # voxels: mean chord below which a phase has layers, not particles
-_MARGIN = 1.1  # times the exemplar's contacts, within its own scatter
+_MARGIN = 1.1  # allowed ratio to the exemplar's contacts, within their scatter
 
 
 def basins(mask: np.ndarray) -> np.ndarray:
-    """Particles of a phase, parted at their necks: watershed of the distance to the surface.
+    """Particles of a phase, separated at their necks by the watershed of the distance to the surface.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def basins(mask: np.ndarray) -> np.ndarray:
     from skimage.segmentation import watershed
 
     distance = ndimage.distance_transform_edt(mask).astype(np.float32)
-    distance = ndimage.gaussian_filter(distance, 0.5) * mask  # ties of the voxel grid are no particles
+    distance = ndimage.gaussian_filter(distance, 0.5) * mask  # ties of the voxel grid make no particles
     markers, _ = ndimage.label(h_maxima(distance, _DEPTH), np.ones((3,) * mask.ndim))
     return watershed(-distance, markers, mask=mask)
 
@@ -67,7 +67,12 @@ def excess(index: np.ndarray, exemplars: Exemplars, phase: int, margin: float = 
     phase : int
         Index of the phase; one of thin layers, with mean chords below 4 voxels, has no particles and no excess.
     margin : float
-        Times the exemplars' contacts that are not too many.
+        Allowed ratio to the exemplars' contacts.
+
+    Returns
+    -------
+    float
+        0 to 1.
     """
     found = wanted = 0.0
     for axis in range(3):
@@ -89,8 +94,8 @@ def _mean_chord(mask: np.ndarray) -> float:
 def surplus_contacts(mask: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
     """Voxels at contacts that together make up a share of the contact area.
 
-    Which ones is drawn by lot, small ones more often than large ones: the smallest alone would leave particles joined
-    by few broad necks, the largest alone many that touch at a point.
+    They are drawn at random, small ones more often than large ones: removing the smallest alone would leave particles
+    joined by few broad necks, the largest alone many that touch at a point.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def surplus_contacts(mask: np.ndarray, share: float, seed: int = 0) -> np.ndarra
     share : float
         Of the contact area, 0 to 1.
     seed : int
-        Of the lot.
+        Of the random draw.
 
     Returns
     -------

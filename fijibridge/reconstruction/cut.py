@@ -1,4 +1,4 @@
-"""From probabilities to phases: the cut that keeps the phase fractions exactly, and a repair of single voxels."""
+"""From probabilities to phases: the cut that meets the phase fractions exactly, and the removal of single voxels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ if TYPE_CHECKING:
 
 _ROUNDS = 400
 _FORBIDDEN = -1e3
-_MORE = 1.2  # times the exemplar's single pixels, from which on they are repaired
+_MORE = 1.2  # ratio of single pixels to the exemplar's from which they are removed
 
 
 def whole_counts(fractions: np.ndarray, total: int) -> np.ndarray:
-    """Whole numbers that sum to ``total``, nearest to the fractions (largest remainders)."""
+    """Whole numbers that sum to a total, nearest to the fractions (largest remainders).
+
+    Parameters
+    ----------
+    fractions : np.ndarray
+        (P,) that sum to 1.
+    total : int
+        Number of voxels.
+
+    Returns
+    -------
+    np.ndarray
+        (P,) int64.
+    """
     wanted = np.asarray(fractions, np.float64) * total
     counts = np.floor(wanted).astype(np.int64)
     rest = total - int(counts.sum())
@@ -24,10 +37,10 @@ def whole_counts(fractions: np.ndarray, total: int) -> np.ndarray:
 
 
 def cut(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """The most probable phases under the condition that each has its number of voxels.
+    """The most probable phases under the constraint that each has its number of voxels.
 
-    One offset a phase is added to the logits (a Lagrange multiplier of the condition) until the largest one gives the
-    wanted numbers; the few voxels that are left over go where they lose least.
+    One offset a phase is added to the logits (the constraint's Lagrange multiplier) until the largest logit gives the
+    wanted numbers; the few voxels that are left over change phase where that costs least.
 
     Parameters
     ----------
@@ -44,11 +57,24 @@ def cut(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     wanted = whole_counts(fractions, logits.shape[1])
     shifted = logits + balanced(logits, fractions)
     index = shifted.argmax(0).astype(np.uint8)
-    return _evened(index, shifted, wanted)
+    return _rebalanced(index, shifted, wanted)
 
 
 def balanced(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """(P, 1) float32 offsets with which the largest of (P, N) logits gives nearly the wanted fractions."""
+    """Offsets with which the largest logit gives nearly the wanted fractions.
+
+    Parameters
+    ----------
+    logits : np.ndarray
+        (P, N) float32.
+    fractions : np.ndarray
+        (P,) that sum to 1.
+
+    Returns
+    -------
+    np.ndarray
+        (P, 1) float32.
+    """
     phases, total = logits.shape
     wanted = whole_counts(fractions, total)
     offset = np.zeros((phases, 1), np.float32)
@@ -70,8 +96,8 @@ def balanced(logits: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     return best
 
 
-def _evened(index: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Move the voxels that lose least from phases with too many to phases with too few."""
+def _rebalanced(index: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Move voxels from phases with too many to phases with too few, where that costs least."""
     phases = len(wanted)
     for _ in range(phases * phases):
         counts = np.bincount(index, minlength=phases)
@@ -86,14 +112,14 @@ def _evened(index: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> np.nda
 
 
 def single(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a (..., Y, X) mask that no pixel of the mask touches at a side."""
+    """Isolated pixels of a (..., Y, X) bool mask: no pixel of the mask touches them at a side."""
     padded = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(1, 1), (1, 1)])
     beside = padded[..., :-2, 1:-1] | padded[..., 2:, 1:-1] | padded[..., 1:-1, :-2] | padded[..., 1:-1, 2:]
     return mask & ~beside
 
 
 def without_singles(index: np.ndarray, logits: np.ndarray, exemplars: Exemplars) -> np.ndarray:
-    """Logits that a second cut makes a volume of, with no more single pixels in its slices than the exemplars have.
+    """Logits whose cut has no more single pixels in its slices than the exemplars have.
 
     Parameters
     ----------
@@ -107,7 +133,7 @@ def without_singles(index: np.ndarray, logits: np.ndarray, exemplars: Exemplars)
     Returns
     -------
     np.ndarray
-        (P, Z, Y, X) float32: a phase is forbidden where it was single and least sure.
+        (P, Z, Y, X) float32: a phase is forbidden where it was single and least certain.
     """
     result = logits.copy()
     for phase in range(len(logits)):
@@ -122,7 +148,9 @@ def without_singles(index: np.ndarray, logits: np.ndarray, exemplars: Exemplars)
             continue
         places = np.flatnonzero(alone)
         others = np.delete(logits, phase, axis=0).max(0)
-        margin = (logits[phase] - others).ravel()[places] - 1e3 * (alone.ravel()[places] - 1.0)  # in all planes: first
+        margin = (logits[phase] - others).ravel()[places] - 1e3 * (
+            alone.ravel()[places] - 1.0
+        )  # single in all planes: first
         surplus = round(len(places) * (1 - wanted / found))
         result[phase].ravel()[places[np.argsort(margin, kind="stable")[:surplus]]] = _FORBIDDEN
     return result

@@ -1,4 +1,4 @@
-"""The 2D images a volume is made from: one for all directions, or one a plane, checked before hours of work."""
+"""The 2D images from which a volume is made: one for all directions, or one a plane."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fijibridge.errors import ImageError, LabelsError
-from fijibridge.metrology.phases import Phases
+from fijibridge.core.errors import ImageError, LabelsError
+from fijibridge.phases.phases import Phases
 
 log = logging.getLogger(__name__)
 
 PLANES = ("xy", "xz", "yz")  # the plane across axis 0 (z), 1 (y), 2 (x) of a volume
-TOLERANCE = 0.03  # of a phase's fraction between planes: more cannot be one material
-_LENGTHS = 8  # correlation lengths along a side, below which an image tells too little
+TOLERANCE = 0.03  # largest difference of a phase's fraction between images of one material
+_LENGTHS = 8  # correlation lengths along a side below which an image is too small for its structure
 _SMALLEST = 16  # pixels a side
 
 
@@ -27,11 +27,11 @@ class Exemplars:
     Parameters
     ----------
     planes : dict of str to Phases
-        "xy" alone (the same in every direction), or "xy", "xz" and "yz".
+        "xy" alone (isotropic material), or "xy", "xz" and "yz".
     notes : tuple of str
-        What a user should know about them.
+        Warnings about them.
     others : tuple of Phases
-        More images, beside "xy", of a material that looks the same in every direction.
+        More images beside "xy", of isotropic material.
     """
 
     planes: dict[str, Phases]
@@ -49,11 +49,11 @@ class Exemplars:
         return self.planes["xy"]
 
     def across(self, axis: int) -> Phases:
-        """The image that slices across an axis of the volume (0, 1, 2 for z, y, x) are compared with."""
+        """The image with which slices across an axis (0, 1, 2 for z, y, x) of the volume are compared."""
         return self.first if self.isotropic else self.planes[PLANES[axis]]
 
     def images(self, axis: int | None = None) -> list[Phases]:
-        """All images, or those that slices across an axis of the volume are compared with."""
+        """All images, or those with which slices across an axis (0, 1, 2 for z, y, x) of the volume are compared."""
         planes = list(self.planes.values()) if axis is None else [self.across(axis)]
         return [*planes, *self.others]
 
@@ -64,7 +64,7 @@ class Exemplars:
 
 
 def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Exemplars:
-    """Exemplars from `Phases`, one or three.
+    """Check the images from which a volume is to be made.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Ex
             )
         if phases.values != first.values or phases.names != first.names:
             raise LabelsError(
-                f"phases {_told(phases)} in the {plane} exemplar, {_told(first)} in the xy exemplar",
+                f"phases {_listed(phases)} in the {plane} exemplar, {_listed(first)} in the xy exemplar",
                 expected="the same phases in all images",
                 remedy="segment all images with the same classifier",
             )
@@ -132,14 +132,24 @@ def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Ex
     return Exemplars(dict(planes), tuple(_small(every)), tuple(others))
 
 
-def _told(phases: Phases) -> str:
+def _listed(phases: Phases) -> str:
     return ", ".join(f"{name} ({value})" for name, value in zip(phases.names, phases.values, strict=True))
 
 
 def correlation_length(phases: Phases, phase: int) -> float:
-    """Distance in pixels at which a phase's two-point correlation first comes within 5 % of its limit.
+    """Distance at which a phase's two-point correlation first comes within 5 % of its limit.
 
-    Infinite where it does not within half the image. (Further out, the correlation of one image is noise.)
+    Parameters
+    ----------
+    phases : Phases
+        Image in 2D.
+    phase : int
+        Index of the phase.
+
+    Returns
+    -------
+    float
+        Pixels; infinite where it does not within half the image, beyond which the correlation of one image is noise.
     """
     from fijibridge.metrology.correlation import two_point_correlation
 
@@ -154,17 +164,17 @@ def correlation_length(phases: Phases, phase: int) -> float:
 
 
 def _small(planes: Mapping[str, Phases]) -> list[str]:
-    """Warn where an image holds too little of its structure."""
+    """Warnings about images that are small for their structure."""
     notes = []
     for plane, phases in planes.items():
         side = min(phases.index.shape[1:])
         lengths = {name: correlation_length(phases, phase) for phase, name in phases}
         name, length = max(lengths.items(), key=lambda item: item[1])
         if length > side / _LENGTHS:
-            told = f"{length:.0f} px" if np.isfinite(length) else f"more than {side // 2} px"
+            words = f"{length:.0f} px" if np.isfinite(length) else f"more than {side // 2} px"
             notes.append(
                 f"the {plane} exemplar ({side} px) is small for its structure: the correlation length of {name} is "
-                f"{told}, and an image should show {_LENGTHS} of them; larger features are not reproduced"
+                f"{words}, and an image should show {_LENGTHS} of them; larger features are not reproduced"
             )
     for note in notes:
         log.warning("%s", note)

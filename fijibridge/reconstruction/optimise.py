@@ -6,26 +6,27 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge import progress
-from fijibridge.devices import torch_device
-from fijibridge.reconstruction.anchor import Anchor
+from fijibridge.core import progress
+from fijibridge.core.devices import torch_device
+from fijibridge.reconstruction.constraint import Constraint
 from fijibridge.reconstruction.contacts import excess, surplus_contacts
 from fijibridge.reconstruction.cut import cut
 from fijibridge.reconstruction.exemplars import Exemplars
 from fijibridge.reconstruction.patches import PatchLoss
 from fijibridge.reconstruction.settings import ReconstructionSettings
 from fijibridge.reconstruction.slices import across, coarser, one_hot, views
-from fijibridge.reconstruction.terms import Terms
+from fijibridge.reconstruction.statistics import StatisticsLoss
 from fijibridge.reconstruction.vgg import VggLoss
 
 if TYPE_CHECKING:
     import torch
 
-    from fijibridge.weights import Weights
+    from fijibridge.weights.weights import Weights
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +34,24 @@ _COARSEST = 16  # voxels a side of the coarsest level
 _FACTORS = (1, 2, 4, 8)
 _RATE = 0.15  # Adam's, on logits
 _SHARPEST = 4.0  # factor on the logits at the end of the binarisation ramp
-_FORBIDDEN = -20.0  # on a logit: a phase that may not be there
-_SEPARATIONS = (0.6, 0.85)  # share of the finest level's steps after which contacts are parted
-_MORE = 4  # times the slices that features see are seen by the statistics: those of a few are too uncertain
-# the same with an anchor, which joins again what was parted, and the exemplars' contacts that are then allowed
-_HELD_SEPARATIONS, _HELD_MARGIN = (0.3, 0.5, 0.7, 0.85), 1.0
-_KEEP = 25  # steps after which the volume is kept, to go back to where the numbers are no longer finite
+_FORBIDDEN = -20.0  # added to a logit: a phase that may not be there
+_SEPARATIONS = (0.6, 0.85)  # shares of the finest level's steps after which surplus contacts are removed
+# the same under a constraint, which restores removed contacts, and the allowed ratio to the exemplars' contacts then
+_CONSTRAINED_SEPARATIONS, _CONSTRAINED_MARGIN = (0.3, 0.5, 0.7, 0.85), 1.0
+_MORE = 4  # times as many slices for the statistics as for features: statistics of a few are too uncertain
+_KEEP = 25  # steps between backups of the volume, to which it goes back when the loss is no longer finite
 
 
 @dataclass
 class State:
-    """Where an optimisation stands; what resuming it needs.
+    """The state of an optimisation, from which it is resumed.
 
     Attributes
     ----------
     level, step : int
         Level (0: coarsest) and steps done in it.
     tensors : dict of str to torch.Tensor
-        Logits, Adam's moments, the random generator's state, and what is forbidden where.
+        Logits, Adam's moments, the random generator's state, and the barrier.
     """
 
     level: int
@@ -69,7 +70,7 @@ class Optimised:
     fractions : np.ndarray
         (P,) of the soft volume, before the cut.
     notes : list of str
-        What went otherwise than it should.
+        Warnings.
     """
 
     logits: np.ndarray
@@ -77,15 +78,45 @@ class Optimised:
     notes: list[str]
 
 
-def factors_of(shape: tuple[int, int, int], exemplars: Exemplars, anchor: Anchor | None = None) -> list[int]:
-    """Downsampling factors of the levels, coarsest first."""
+_Save = Callable[[Callable[[], State]], None]
+
+
+def factors_of(shape: tuple[int, int, int], exemplars: Exemplars, constraint: Constraint | None = None) -> list[int]:
+    """Downsampling factors of the levels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X) of the volume.
+    exemplars : Exemplars
+        Their size limits the factors, too.
+    constraint : Constraint, optional
+        With its coarsest level.
+
+    Returns
+    -------
+    list of int
+        Coarsest first.
+    """
     least = min(*shape, *(min(phases.index.shape[1:]) for phases in exemplars.images()))
-    allowed = [factor for factor in _FACTORS if anchor is None or factor <= anchor.coarsest]
+    allowed = [factor for factor in _FACTORS if constraint is None or factor <= constraint.coarsest]
     return [factor for factor in allowed if factor == 1 or least // factor >= _COARSEST][::-1]
 
 
 def steps_of(factor: int, settings: ReconstructionSettings) -> int:
-    """Steps of a level: most where particles take their places (half resolution), few where all is coarse."""
+    """Number of steps of a level: most at half resolution, where particles find their places.
+
+    Parameters
+    ----------
+    factor : int
+        Downsampling factor of the level.
+    settings : ReconstructionSettings
+        With the steps at full resolution.
+
+    Returns
+    -------
+    int
+    """
     return math.ceil(settings.steps * {1: 1.0, 2: 1.5}.get(factor, 0.5))
 
 
@@ -100,26 +131,27 @@ class _Level:
         settings: ReconstructionSettings,
         weights: Weights | None,
         device: str,
-        anchor: Anchor | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         import torch
 
         self.factor = factor
-        self.shape = tuple(max(1, size // factor) for size in shape)
+        depth, height, width = (max(1, size // factor) for size in shape)
+        self.shape = depth, height, width
         self.steps = steps_of(factor, settings)
         phases = len(exemplars.first)
-        self.fractions = anchor.fractions() if anchor else exemplars.fractions
+        self.fractions = constraint.fractions() if constraint else exemplars.fractions
         self.wanted = torch.tensor(self.fractions, dtype=torch.float32, device=device)
-        self.anchor = anchor
+        self.constraint = constraint
         self._settings = settings
-        self._losses: list[tuple[PatchLoss | None, VggLoss | None, Terms]] = []
-        for axis in range(3):
-            sides = tuple(size for place, size in enumerate(self.shape) if place != axis)
-            if axis and exemplars.isotropic and min(sides) == min(self._sides):
+        self._losses: list[tuple[PatchLoss | None, VggLoss | None, StatisticsLoss]] = []
+        least = 0
+        for axis, sides in enumerate(((height, width), (depth, width), (depth, height))):
+            if axis and exemplars.isotropic and min(sides) == least:
                 self._losses.append(self._losses[0])
                 continue
-            self._sides = sides
-            soft = []
+            least = min(sides)
+            soft: list[torch.Tensor] = []
             for image in exemplars.images(axis):
                 index = torch.from_numpy(image.index.astype(np.int64)).to(device)
                 soft += views(coarser(one_hot(index, phases), factor), isotropic=exemplars.isotropic)
@@ -127,17 +159,30 @@ class _Level:
                 (
                     PatchLoss(soft, periodic=settings.periodic) if settings.loss != "vgg19" else None,
                     VggLoss(weights, soft, periodic=settings.periodic) if weights else None,
-                    Terms(soft, sides, settings),
+                    StatisticsLoss(soft, sides, settings),
                 )
             )
 
     def loss(self, volume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Sum of all losses over random slices of (P, Z, Y, X) probabilities."""
+        """Sum of all losses over random slices.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            (P, Z, Y, X) probabilities.
+        generator : torch.Generator
+            On the CPU, for the choice of slices.
+
+        Returns
+        -------
+        torch.Tensor
+            Scalar.
+        """
         import torch
 
         total = self._losses[0][2].fractions(volume, self.wanted)
-        if self.anchor:
-            total = total + self.anchor.loss(volume, self.factor)
+        if self.constraint:
+            total = total + self.constraint.loss(volume, self.factor)
         for axis, (patches, vgg, terms) in enumerate(self._losses):
             size = volume.shape[axis + 1]
             count = self._settings.slices_per_step
@@ -149,7 +194,7 @@ class _Level:
                 parts.append(patches(slices, generator))
             if vgg:
                 parts.append(vgg(slices))
-            total = total + sum(parts) / 3
+            total = total + reduce(torch.add, parts) / 3
         return total
 
 
@@ -160,17 +205,17 @@ def optimise(
     *,
     weights: Weights | None = None,
     known: np.ndarray | None = None,
-    anchor: Anchor | None = None,
+    constraint: Constraint | None = None,
     seed: int | None = None,
     state: State | None = None,
-    save: Callable[[Callable[[], State]], None] | None = None,
+    save: _Save | None = None,
 ) -> Optimised:
     """Make a soft volume whose slices look like the exemplars.
 
     Logits of the phases start at random, at the coarsest of several levels. Each step takes random slices across the
     three axes, compares them with the exemplars (features of a VGG19, patches, statistics), and updates all logits by
     Adam (Kingma and Ba 2015). At full resolution the logits are multiplied by a growing factor, so that every voxel
-    becomes one phase, and contacts between particles that the exemplars do not have are parted.
+    becomes one phase, and surplus contacts between particles, which the exemplars do not have, are removed.
 
     Parameters
     ----------
@@ -179,19 +224,20 @@ def optimise(
     shape : tuple of int
         (Z, Y, X) of the volume.
     settings : ReconstructionSettings
-        How.
+        Losses, steps and weights.
     weights : Weights, optional
         Of VGG19; needed unless ``loss="patches"``.
     known : np.ndarray, optional
-        (Z, Y, X) int16: phase indices that are given, -1 where the volume is free.
-    anchor : Anchor, optional
-        What the volume must agree with; its fractions are the volume's.
+        (Z, Y, X) int16: fixed phase indices, -1 where the volume is free.
+    constraint : Constraint, optional
+        What the volume must agree with; it determines the fractions of the phases.
     seed : int, optional
-        Other than the settings' one (for a block).
+        In place of the settings' (for a block).
     state : State, optional
-        Where to go on.
+        From which to continue.
     save : callable, optional
-        Called after each step with a function that returns the `State`; when to call that one is its choice.
+        Called after each step with a function that returns the `State`, which takes a while: it calls that one when it
+        wants to save.
 
     Returns
     -------
@@ -201,10 +247,11 @@ def optimise(
 
     device = torch_device(settings.device)
     generator = torch.Generator().manual_seed(settings.seed if seed is None else seed)
-    factors = factors_of(shape, exemplars, anchor)
+    factors = factors_of(shape, exemplars, constraint)
     given = _barrier(known, len(exemplars.first), device)
     notes: list[str] = []
-    logits = barrier = None
+    logits: torch.Tensor | None = None
+    barrier: torch.Tensor | None = None
     first = 0
     if state is not None:
         first = state.level
@@ -216,20 +263,22 @@ def optimise(
     with progress.bar("reconstructing", total) as bar, same:
         bar.update(sum(steps_of(factor, settings) for factor in factors[:first]))
         for number in range(first, len(factors)):
-            level = _Level(factors[number], shape, exemplars, settings, weights, device, anchor)
+            level = _Level(factors[number], shape, exemplars, settings, weights, device, constraint)
             resumed = state if number == first else None
             if resumed is None:
-                logits = _started(logits, level, generator, anchor)
-                barrier = _resized(given, level.shape)
+                logits = _started(logits, level, generator, constraint)
+                barrier = None if given is None else _resized(given, level.shape)
             else:
                 barrier = resumed.tensors["barrier"].to(device) if "barrier" in resumed.tensors else None
                 bar.update(resumed.step)
+            assert logits is not None  # the first level has made them, or the state has them
             run = _Run(level, number, logits, barrier, generator, settings=settings, exemplars=exemplars, notes=notes)
             logits, barrier = run.go(resumed, save, bar)
             if run.broken:
                 logits = _resized(logits, shape)
-                barrier = _resized(given, shape)
+                barrier = None if given is None else _resized(given, shape)
                 break
+    assert logits is not None
     with torch.no_grad():
         allowed = logits if barrier is None else logits + barrier
         fractions = torch.softmax(allowed * _SHARPEST, 0).mean((1, 2, 3))
@@ -257,8 +306,27 @@ class _Run:
         self.broken = False
         self.done = 0
 
-    def go(self, resumed: State | None, save: Any, bar: progress.Bar) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Do the steps that are left; the logits, and what is forbidden, at the end."""
+    def go(
+        self, resumed: State | None, save: _Save | None, bar: progress.Bar
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Do the remaining steps.
+
+        Parameters
+        ----------
+        resumed : State or None
+            From which to continue.
+        save : callable, optional
+            As `optimise` takes it.
+        bar : Bar
+            Progress, updated each step.
+
+        Returns
+        -------
+        logits : torch.Tensor
+            (P, Z, Y, X).
+        barrier : torch.Tensor or None
+            (P, Z, Y, X) to be added to them: where phases are fixed or forbidden.
+        """
         import torch
 
         optimiser = torch.optim.Adam([self.logits], lr=_RATE, betas=(0.9, 0.99))
@@ -273,7 +341,7 @@ class _Run:
                 }
         steps = self.level.steps
         finest = self.level.factor == 1
-        shares = _HELD_SEPARATIONS if self.level.anchor else _SEPARATIONS
+        shares = _CONSTRAINED_SEPARATIONS if self.level.constraint else _SEPARATIONS
         parting = {math.ceil(share * steps) for share in shares} if finest and self.settings.separate else set()
         while self.done < steps:
             if self.done in parting:
@@ -311,27 +379,27 @@ class _Run:
         self.notes.append(note)
 
     def _separate(self) -> None:
-        """Forbid a phase at contacts which the exemplars do not have; the rest of the steps heals the surroundings."""
+        """Forbid a phase at contacts that the exemplars do not have; the remaining steps adapt the surroundings."""
         import torch
 
         allowed = self.logits if self.barrier is None else self.logits + self.barrier
         flat = allowed.detach().flatten(1).cpu().numpy()
         index = cut(flat, self.level.fractions).reshape(self.level.shape)
         for phase, _ in self.exemplars.first:
-            share = excess(index, self.exemplars, phase, *([_HELD_MARGIN] if self.level.anchor else []))
+            share = excess(index, self.exemplars, phase, *([_CONSTRAINED_MARGIN] if self.level.constraint else []))
             if share == 0:
                 continue
             surplus = surplus_contacts(index == phase, share, self.settings.seed)
-            if self.level.anchor:
-                surplus &= ~self.level.anchor.surrounded(phase)
+            if self.level.constraint:
+                surplus &= ~self.level.constraint.surrounded(phase)
             where = torch.from_numpy(surplus).to(self.logits.device)
             if self.barrier is None:
                 self.barrier = torch.zeros_like(self.logits)
-            # not where a voxel is given, or another phase was forbidden: some phase must stay possible
+            # not where the phase is fixed or another phase was forbidden: one phase must stay possible
             self.barrier[phase][where & (self.barrier.amin(0) >= 0)] = _FORBIDDEN
 
     def state(self) -> State:
-        """A copy of where the work stands."""
+        """A copy of the state."""
         moments = self.optimiser.state[self.logits]
         tensors = {
             "logits": self.logits.detach().cpu().clone(),
@@ -344,7 +412,7 @@ class _Run:
 
 
 def _barrier(known: np.ndarray | None, phases: int, device: str) -> torch.Tensor | None:
-    """(P, Z, Y, X) added to the logits: a given phase wins everywhere, nothing is added where the volume is free."""
+    """(P, Z, Y, X) added to the logits: a fixed phase wins, nothing is added where the volume is free."""
     import torch
 
     if known is None:
@@ -353,11 +421,11 @@ def _barrier(known: np.ndarray | None, phases: int, device: str) -> torch.Tensor
     return torch.stack([(index == phase).float() - (index >= 0).float() for phase in range(phases)]) * -_FORBIDDEN
 
 
-def _resized(tensor: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tensor | None:
+def _resized(tensor: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     """(P, Z, Y, X) at another size: averaged to a smaller, interpolated to a larger one."""
     import torch.nn.functional as F
 
-    if tensor is None or tensor.shape[1:] == tuple(shape):
+    if tensor.shape[1:] == tuple(shape):
         return tensor
     if tensor.shape[1] > shape[0]:
         return F.adaptive_avg_pool3d(tensor[None], shape)[0]
@@ -365,15 +433,15 @@ def _resized(tensor: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tenso
 
 
 def _started(
-    logits: torch.Tensor | None, level: _Level, generator: torch.Generator, anchor: Anchor | None
+    logits: torch.Tensor | None, level: _Level, generator: torch.Generator, constraint: Constraint | None
 ) -> torch.Tensor:
     """The logits a level begins with: random ones, or the coarser level's, sharpened, with some noise."""
     import torch
 
     device = level.wanted.device
     noise = torch.randn(len(level.wanted), *level.shape, generator=generator).to(device)
-    if logits is None and anchor:
-        return torch.from_numpy(anchor.start(level.factor)).to(device) + 0.5 * noise
+    if logits is None and constraint:
+        return torch.from_numpy(constraint.start(level.factor)).to(device) + 0.5 * noise
     if logits is None:
         return level.wanted.log()[:, None, None, None] + 0.5 * noise
     return 1.3 * _resized(logits, level.shape) + 0.3 * noise

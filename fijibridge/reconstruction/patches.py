@@ -1,4 +1,4 @@
-"""Loss without weights: the distribution of all patches of the slices against that of the exemplar."""
+"""Patch loss, which needs no weights: the distribution of patches of the slices against that of the exemplars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _SIZE = 7  # pixels a side
 _PROJECTIONS = 16  # directions drawn anew at each step
 _SCALES = (1, 2, 4)
-_WINDOW = 192  # pixels a side of what is looked at in a larger exemplar, at another place each step
+_WINDOW = 192  # pixels a side of the random crop of a larger exemplar, another one each step
 _SCALE = 100.0  # brings the loss to the order of the other terms
 
 
@@ -29,7 +29,7 @@ class PatchLoss:
     exemplars : list of torch.Tensor
         (1, P, Y, X) float32 probabilities: views of micrographs, whose patches count together.
     periodic : bool
-        Whether slices go on at their opposite sides.
+        Whether slices are periodic.
     """
 
     def __init__(self, exemplars: list[torch.Tensor], *, periodic: bool = False) -> None:
@@ -41,7 +41,20 @@ class PatchLoss:
         ]
 
     def __call__(self, slices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Loss of (N, P, A, B) slices; directions come from the (CPU) generator."""
+        """The loss of slices.
+
+        Parameters
+        ----------
+        slices : torch.Tensor
+            (N, P, A, B) float32 probabilities.
+        generator : torch.Generator
+            On the CPU, for the directions and crops.
+
+        Returns
+        -------
+        torch.Tensor
+            Scalar.
+        """
         import torch
         import torch.nn.functional as F
 
@@ -64,7 +77,7 @@ class PatchLoss:
 
 
 def _window(view: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A part of (1, P, Y, X) at random; all of it where that is not large."""
+    """A random crop of (1, P, Y, X), or all of it if it is not large."""
     import torch
 
     if min(view.shape[-2:]) <= _WINDOW:

@@ -1,4 +1,4 @@
-"""Slices of a soft volume: what all losses look at."""
+"""Slices of a soft volume, on which all losses are evaluated."""
 
 from __future__ import annotations
 
@@ -9,19 +9,60 @@ if TYPE_CHECKING:
 
 
 def one_hot(index: torch.Tensor, phases: int) -> torch.Tensor:
-    """(..., Y, X) phase indices as (..., P, Y, X) float32 of 0 and 1."""
+    """One-hot encoding of phase indices.
+
+    Parameters
+    ----------
+    index : torch.Tensor
+        (..., Y, X) whole numbers.
+    phases : int
+        Number of phases.
+
+    Returns
+    -------
+    torch.Tensor
+        (..., P, Y, X) float32, 0 or 1.
+    """
     import torch
 
     return torch.stack([index == phase for phase in range(phases)], dim=-3).float()
 
 
 def across(volume: torch.Tensor, axis: int, places: torch.Tensor) -> torch.Tensor:
-    """Slices of (P, Z, Y, X) across an axis (0, 1, 2) as (N, P, A, B); the order of the other axes is kept."""
+    """Slices of a volume across an axis.
+
+    Parameters
+    ----------
+    volume : torch.Tensor
+        (P, Z, Y, X).
+    axis : int
+        0, 1 or 2 for z, y, x.
+    places : torch.Tensor
+        (N,) int64 positions along the axis.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, P, A, B): the other two axes keep their order.
+    """
     return volume.index_select(axis + 1, places).movedim(axis + 1, 0)
 
 
 def wrapped(slices: torch.Tensor, width: int) -> torch.Tensor:
-    """Slices that go on at their opposite sides, by ``width`` pixels on each."""
+    """Periodic slices with a halo.
+
+    Parameters
+    ----------
+    slices : torch.Tensor
+        (N, P, A, B).
+    width : int
+        Pixels of the halo on each side, copied from the opposite side.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, P, A + 2 width, B + 2 width).
+    """
     import torch.nn.functional as F
 
     widths = [min(width, size) for size in slices.shape[-2:]]
@@ -29,15 +70,40 @@ def wrapped(slices: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def coarser(soft: torch.Tensor, factor: int) -> torch.Tensor:
-    """(N, P, Y, X) averaged over squares; rows and columns that fill none are left out."""
+    """Images averaged over squares of pixels.
+
+    Parameters
+    ----------
+    soft : torch.Tensor
+        (N, P, Y, X) probabilities.
+    factor : int
+        Side of a square in pixels; rows and columns that do not fill one are left out.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, P, Y // factor, X // factor).
+    """
     import torch.nn.functional as F
 
     return F.avg_pool2d(soft, factor) if factor > 1 else soft
 
 
 def views(exemplar: torch.Tensor, *, isotropic: bool) -> list[torch.Tensor]:
-    """The exemplar, and where it stands for all directions, the same turned by 90 degrees.
+    """The orientations of an exemplar that slices are compared with.
 
     A single micrograph is never quite the same along its rows and its columns; three planes cannot all follow it.
+
+    Parameters
+    ----------
+    exemplar : torch.Tensor
+        (1, P, Y, X) probabilities.
+    isotropic : bool
+        Whether it stands for all directions.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The exemplar, and if it stands for all directions the same turned by 90 degrees.
     """
     return [exemplar, exemplar.rot90(1, (2, 3))] if isotropic else [exemplar]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
 from fijibridge.reconstruction.slices import wrapped
 
 if TYPE_CHECKING:
     import torch
 
-    from fijibridge.weights import Weights
+    from fijibridge.weights.weights import Weights
 
 _CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19)  # places in torchvision's VGG19, conv1_1 ... conv4_1
 _POOLED = (2, 7, 16)  # after these, features are averaged over 2 x 2 pixels
-# relu1_1, 2_1, 3_1, 4_1: their place, and pixels an exemplar has a side where they count. The last costs as much as the
-# others together, and sees what coarser levels have too little of.
+# relu1_1, 2_1, 3_1, 4_1: their place, and the side in pixels from which an exemplar is compared by them. The last costs
+# as much as the others together, and its receptive field is too large for coarser levels.
 _COMPARED = {0: 8, 5: 8, 10: 16, 19: 96}
-_AT_ONCE = 2**18  # pixels that pass the network together; more are passed again for the gradient, to save memory
+_AT_ONCE = 2**18  # pixels in a chunk; with several chunks activations are recomputed for the gradient, to save memory
 _SCALE = 100.0  # brings the loss to the order of the other terms
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # corners of the colour cube, far from each other: red, green, blue, black, white, ...
@@ -35,9 +36,9 @@ class VggLoss:
     weights : Weights
         Of VGG19, by ``load_weights("vgg19")``.
     exemplars : list of torch.Tensor
-        (1, P, Y, X) float32 probabilities, on the device of the work: views of micrographs.
+        (1, P, Y, X) float32 probabilities, on the device of the slices: views of micrographs.
     periodic : bool
-        Whether slices go on at their opposite sides.
+        Whether slices are periodic.
 
     Raises
     ------
@@ -52,8 +53,8 @@ class VggLoss:
         if phases > len(_PALETTE):
             raise SettingsError(
                 f"loss vgg19 with {phases} phases",
-                expected=f"at most {len(_PALETTE)} phases, each of which has its colour",
-                remedy="use loss patches, or join phases",
+                expected=f"at most {len(_PALETTE)} phases, each with a colour of its own",
+                remedy="use loss patches, or merge phases",
             )
         device = exemplars[0].device
         self._layers = [
@@ -67,7 +68,7 @@ class VggLoss:
         self._places = [place for place, least in _COMPARED.items() if side >= least]
         with torch.no_grad():
             grams = [self._grams(view) for view in exemplars]
-            self._wanted = [sum(layer) / len(layer) for layer in zip(*grams, strict=True)]
+            self._wanted = [reduce(torch.add, layer) / len(layer) for layer in zip(*grams, strict=True)]
 
     def __call__(self, slices: torch.Tensor) -> torch.Tensor:
         """Loss of (N, P, A, B) slices: squared relative distance, summed over the layers."""

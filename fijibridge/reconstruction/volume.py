@@ -1,4 +1,4 @@
-"""A 3D volume from 2D exemplars: the whole way, in one piece or block by block."""
+"""A 3D volume from 2D exemplars, in one piece or block by block."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import OutputError, SettingsError
-from fijibridge.metrology.phases import Phases
-from fijibridge.output import output_file
-from fijibridge.reconstruction.anchor import Anchor
+from fijibridge.core.atomic_output import output_file
+from fijibridge.core.errors import OutputError, SettingsError
+from fijibridge.phases.phases import Phases
 from fijibridge.reconstruction.blocks import blocks_of, largest_block, memory_needed
+from fijibridge.reconstruction.constraint import Constraint
 from fijibridge.reconstruction.exemplars import Exemplars
 from fijibridge.reconstruction.settings import ReconstructionSettings
 
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fijibridge.reconstruction.optimise import State
-    from fijibridge.weights import Weights
+    from fijibridge.weights.weights import Weights
 
 log = logging.getLogger(__name__)
 
-_FREE = 255  # a voxel that no block has made yet
+_STATE = "fijibridge-reconstruction"  # entry of a state's metadata
+_FREE = 255  # a voxel that is in no block made so far
 _SAVE_S = 20.0  # seconds between two saved states, or 20 times what saving takes
 _SMALLEST = 16  # voxels a side
-_ROUNDS = 60  # cuts until a volume agrees with its anchor
+_ROUNDS = 60  # cuts at most until a volume fulfils its constraint
 _SHARE = 0.8  # of the memory that may be used
 
 
@@ -49,11 +50,11 @@ class Reconstruction:
     exemplars : Exemplars
         What it was made from.
     settings : ReconstructionSettings
-        How.
+        How it was made.
     soft_fractions : np.ndarray
         (phases,) float64: fractions before the final cut, mean over blocks.
     notes : tuple of str
-        What a user should know.
+        Warnings.
     """
 
     phases: Phases
@@ -69,7 +70,7 @@ def reconstruct(
     settings: ReconstructionSettings | None = None,
     *,
     weights: Weights | None = None,
-    anchor: Anchor | None = None,
+    constraint: Constraint | None = None,
     state_file: Path | None = None,
     resume: bool = False,
     keep: Path | None = None,
@@ -79,21 +80,22 @@ def reconstruct(
     Parameters
     ----------
     exemplars : Exemplars
-        By `check_exemplars`.
+        From `check_exemplars`.
     shape : tuple of int
         (Z, Y, X) in voxels of the exemplars' pixel size, each at least 16.
     settings : ReconstructionSettings, optional
-        How; the defaults by default.
+        How it is made; the defaults by default.
     weights : Weights, optional
         Of VGG19; by default ``load_weights("vgg19")`` where the loss needs it.
-    anchor : Anchor, optional
+    constraint : Constraint, optional
         What the volume must agree with, such as a coarse volume of the same place.
     state_file : Path, optional
-        Where the state is kept every 20 seconds, to be resumed; deleted at the end.
+        File in which the state is saved every 20 seconds, to be resumed; deleted at the end.
     resume : bool
-        Go on from `state_file`; one that was kept at the end gives its volume at once.
+        Continue from `state_file`; one that was kept at the end gives its volume at once.
     keep : Path, optional
-        Where the state is kept at the end, in place of being deleted.
+        File in which the state is kept at the end instead of being deleted, until its volume is safe; may be
+        `state_file`.
 
     Returns
     -------
@@ -106,11 +108,11 @@ def reconstruct(
         A size below 16 or above the memory (with a block size that fits), blocks of a periodic volume, a device that is
         not there, more than 8 phases with VGG19.
     WeightsError
-        VGG19's weights are not in reach.
+        VGG19's weights cannot be found.
     OutputError
         Nothing to resume, or the state of another reconstruction.
     """
-    from fijibridge.devices import torch_device
+    from fijibridge.core.devices import torch_device
     from fijibridge.reconstruction.cut import cut, without_singles
     from fijibridge.reconstruction.optimise import optimise
 
@@ -119,59 +121,59 @@ def reconstruct(
     check_size(shape, len(phases), settings)
     torch_device(settings.device)
     if settings.loss != "patches" and weights is None:
-        from fijibridge.weights import load_weights
+        from fijibridge.weights.weights import load_weights
 
         weights = load_weights("vgg19")
     elif settings.loss == "patches":
         weights = None
-    blocks = blocks_of(shape, settings.block)
+    blocks = blocks_of(shape, settings.chunk)
     volume = np.full(shape, _FREE, np.uint8)
-    softs: list[np.ndarray] = []  # of the blocks that are done
+    softs: list[np.ndarray] = []  # soft fractions of the blocks that are done
     notes = list(exemplars.notes)
-    digest = _digest(exemplars, shape, settings, weights, anchor)
-    saver = _Saver(state_file, digest) if state_file else None
+    digest = _digest(exemplars, shape, settings, weights, constraint)
+    saver = _Saver(state_file, digest, len(notes)) if state_file else None
     number, state = 0, None
     if resume:
         if saver is None:
             raise SettingsError("resume without a state file", expected="a file", remedy="name the state file")
-        number, state = saver.load(volume, softs)
-    with _told_when_stopped(saver):
+        number, state = saver.load(volume, softs, notes)
+    with _logged_when_stopped(saver):
         for index in range(number, len(blocks)):
             block = blocks[index]
             free = volume[block] == _FREE
             if not free.any():
                 continue
             known = None if free.all() else np.where(free, np.int16(-1), volume[block])
-            held = anchor.part(block) if anchor else None
+            local = constraint.part(block) if constraint else None
             made = optimise(
                 exemplars,
                 free.shape,
                 settings,
                 weights=weights,
                 known=known,
-                anchor=held,
+                constraint=local,
                 seed=settings.seed + 1000003 * index,
                 state=state if index == number else None,
-                save=saver.of(index, volume, softs) if saver else None,
+                save=saver.of(index, volume, softs, notes) if saver else None,
             )
-            fractions = held.fractions(free) if held else exemplars.fractions
+            fractions = local.fractions(free) if local else exemplars.fractions
             volume[block][free] = cut(made.logits[:, free], fractions)
-            logits: np.ndarray | None = without_singles(volume[block], made.logits, exemplars)
+            logits = without_singles(volume[block], made.logits, exemplars)
             for _ in range(_ROUNDS):
                 volume[block][free] = cut(logits[:, free], fractions)
-                logits = held.raised(volume[block], logits) if held else None
-                if logits is None:
+                raised = local.raised(volume[block], logits) if local else None
+                if raised is None:
                     break
+                logits = raised
             softs.append(made.fractions)
             notes += [f"block {index + 1}: {note}" if len(blocks) > 1 else note for note in made.notes]
-            if saver and index + 1 < len(blocks):
-                saver.block_done(index + 1, volume, softs)
+            if saver and (keep or index + 1 < len(blocks)):
+                saver.block_done(index + 1, volume, softs, notes)
     if saver:
-        if keep:
-            saver.block_done(len(blocks), volume, softs)
-            os.replace(saver.path, keep)
-        else:
+        if not keep:
             saver.path.unlink(missing_ok=True)
+        elif saver.path.is_file():  # it may be that it could not be written
+            os.replace(saver.path, keep)
     counts = np.bincount(volume.ravel(), minlength=len(phases))
     step = phases.spacing[2]
     result = Phases(
@@ -181,30 +183,45 @@ def reconstruct(
 
 
 def check_size(shape: tuple[int, int, int], phases: int, settings: ReconstructionSettings) -> None:
-    """SettingsError for a size that is too small, does not fit in memory, or blocks that cannot be."""
+    """Check the size of a volume before hours of work.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X) of the volume.
+    phases : int
+        Number of phases.
+    settings : ReconstructionSettings
+        How it will be made.
+
+    Raises
+    ------
+    SettingsError
+        Too small, too large for the memory, or blocks that cannot be made.
+    """
     if len(shape) != 3 or min(shape) < _SMALLEST:
         raise SettingsError(
             f"size {' x '.join(map(str, shape))}",
             expected=f"at least {_SMALLEST} voxels along each axis",
             remedy="such as 128, or z,y,x as 64,128,128",
         )
-    blocks = blocks_of(shape, settings.block)
+    blocks = blocks_of(shape, settings.chunk)
     if settings.periodic and len(blocks) > 1:
         raise SettingsError(
             "a periodic volume in blocks", expected="one of the two", remedy="leave out the block size, or periodic"
         )
-    from fijibridge.jvm.java import machine_memory
+    from fijibridge.core.machine import machine_memory
 
-    largest = tuple(max(piece.stop - piece.start for piece in pieces) for pieces in zip(*blocks, strict=True))
+    depth, height, width = (max(part.stop - part.start for part in parts) for parts in zip(*blocks, strict=True))
     network = settings.loss != "patches"
-    needed = memory_needed(largest, phases, settings.slices_per_step, network=network)  # type: ignore[arg-type]
+    needed = memory_needed((depth, height, width), phases, settings.slices_per_step, network=network)
     memory = int(_SHARE * machine_memory())
     if settings.device in ("auto", "cpu") and needed > memory:
         side = largest_block(shape, phases, settings.slices_per_step, memory, network=network)
         raise SettingsError(
-            f"{' x '.join(map(str, largest))} voxels need about {needed / 2**30:.1f} GiB of memory",
+            f"{depth} x {height} x {width} voxels need about {needed / 2**30:.1f} GiB of memory",
             expected=f"at most {memory / 2**30:.1f} GiB, {100 * _SHARE:.0f} % of this machine's",
-            remedy=f"make it in blocks: block={side} (--block {side})" if side else "choose a smaller size",
+            remedy=f"make it in chunks: chunk={side} (--chunk {side})" if side else "choose a smaller size",
         )
 
 
@@ -213,14 +230,14 @@ def _digest(
     shape: tuple[int, int, int],
     settings: ReconstructionSettings,
     weights: Weights | None,
-    anchor: Anchor | None,
+    constraint: Constraint | None,
 ) -> str:
-    """What a state belongs to: all that decides what the volume will be."""
+    """Digest of all that determines the volume, by which a state is matched to it."""
     digest = hashlib.sha256()
     about = {"settings": asdict(settings), "shape": list(shape), "weights": weights.sha256 if weights else ""}
     digest.update(json.dumps(about, sort_keys=True).encode())
-    if anchor:
-        digest.update(anchor.digest().encode())
+    if constraint:
+        digest.update(constraint.digest().encode())
     planes = [*exemplars.planes.items(), *(("", phases) for phases in exemplars.others)]
     for plane, phases in planes:
         digest.update(f"{plane}{phases.index.shape}{phases.values}".encode())
@@ -228,29 +245,64 @@ def _digest(
     return digest.hexdigest()
 
 
+def is_state(path: Path) -> bool:
+    """Whether a file is the state of a reconstruction.
+
+    Parameters
+    ----------
+    path : Path
+        Exists.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return _STATE in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
 class _Saver:
     """The state of a reconstruction in a safetensors file."""
 
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path, self._digest = path, digest
+    def __init__(self, path: Path, digest: str, known_notes: int) -> None:
+        self.path, self._digest, self._known_notes = path, digest, known_notes
         self._next = time.monotonic() + _SAVE_S
 
-    def of(self, block: int, volume: np.ndarray, softs: list[np.ndarray]) -> Callable[[Callable[[], State]], None]:
-        """What `optimise` calls after each step of a block."""
+    def of(
+        self, block: int, volume: np.ndarray, softs: list[np.ndarray], notes: list[str]
+    ) -> Callable[[Callable[[], State]], None]:
+        """The function that `optimise` calls after each step of a block.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+        volume : np.ndarray
+            (Z, Y, X) uint8: the blocks that are done.
+        softs : list of np.ndarray
+            Their soft fractions.
+        notes : list of str
+            Their warnings, behind those that are known without them.
+
+        Returns
+        -------
+        callable
+        """
 
         def save(state: Callable[[], State]) -> None:
             now = time.monotonic()
             if now < self._next:
                 return
             found = state()
-            self._write(found.tensors, block, volume, softs, level=found.level, step=found.step)
+            self._write(found.tensors, block, volume, softs, notes, level=found.level, step=found.step)
             self._next = time.monotonic() + max(_SAVE_S, 20 * (time.monotonic() - now))
 
         return save
 
-    def block_done(self, following: int, volume: np.ndarray, softs: list[np.ndarray]) -> None:
-        """Keep the blocks made so far."""
-        self._write({}, following, volume, softs, level=-1, step=0)
+    def block_done(self, following: int, volume: np.ndarray, softs: list[np.ndarray], notes: list[str]) -> None:
+        """Save the blocks made so far."""
+        self._write({}, following, volume, softs, notes, level=-1, step=0)
 
     def _write(
         self,
@@ -258,6 +310,7 @@ class _Saver:
         block: int,
         volume: np.ndarray,
         softs: list[np.ndarray],
+        notes: list[str],
         *,
         level: int,
         step: int,
@@ -266,14 +319,18 @@ class _Saver:
         from safetensors.torch import save_file
 
         about = {"digest": self._digest, "block": block, "level": level, "step": step}
+        about["notes"] = notes[self._known_notes :]
         tensors = {**tensors, "volume": torch.from_numpy(volume.copy())}
         if softs:
             tensors["softs"] = torch.from_numpy(np.stack(softs))
-        with output_file(self.path) as part:
-            save_file(tensors, part, metadata={"fijibridge-reconstruction": json.dumps(about)})
+        try:
+            with output_file(self.path) as part:
+                save_file(tensors, part, metadata={_STATE: json.dumps(about)})
+        except OutputError as error:  # the work is worth more than its state
+            log.warning("the state is not kept, so that a stopped run cannot be resumed from here: %s", error.found)
 
-    def load(self, volume: np.ndarray, softs: list[np.ndarray]) -> tuple[int, State | None]:
-        """Number of the block to go on with, and its state; the others get the blocks that are done."""
+    def load(self, volume: np.ndarray, softs: list[np.ndarray], notes: list[str]) -> tuple[int, State | None]:
+        """Number of the block to continue with, and its state; fills in what is known of the others."""
         from safetensors import SafetensorError, safe_open
 
         from fijibridge.reconstruction.optimise import State
@@ -281,12 +338,12 @@ class _Saver:
         if not self.path.is_file():
             raise OutputError(
                 f"nothing to resume: no file {self.path}",
-                expected="the state of work that was stopped",
+                expected="the state of a stopped reconstruction",
                 remedy="start without resume",
             )
         try:
             with safe_open(self.path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["fijibridge-reconstruction"])
+                about = json.loads((file.metadata() or {})[_STATE])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise OutputError(
@@ -303,15 +360,16 @@ class _Saver:
         volume[:] = tensors.pop("volume").numpy()
         if "softs" in tensors:
             softs += list(tensors.pop("softs").numpy())
+        notes += about.get("notes", [])
         return about["block"], State(about["level"], about["step"], tensors) if about["level"] >= 0 else None
 
 
 @contextmanager
-def _told_when_stopped(saver: _Saver | None) -> Iterator[None]:
-    """Tell where a stopped reconstruction's state is."""
+def _logged_when_stopped(saver: _Saver | None) -> Iterator[None]:
+    """Log where the state of a stopped reconstruction is."""
     try:
         yield
     except BaseException:
         if saver and saver.path.is_file():
-            log.warning("stopped; what was reached is kept in %s, to be resumed", saver.path)
+            log.warning("stopped; the state is kept in %s and can be resumed", saver.path)
         raise

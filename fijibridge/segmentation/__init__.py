@@ -1,19 +1,5 @@
 """Features and labels -> forest -> segmentation; classifiers saved and loaded."""
 
-from __future__ import annotations
+from fijibridge.core.lazy import attach_stub
 
-from importlib import import_module
-from typing import Any
-
-_WHERE = {
-    "PixelSegmenter": "fijibridge.segmentation.pixel",
-    "load_segmenter": "fijibridge.segmentation.bundle",
-}
-
-__all__ = list(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'fijibridge.segmentation' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

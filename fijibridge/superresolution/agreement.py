@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ FWHM = 2.3548  # of a Gaussian, in its standard deviations
 
 
 class Agreement:
-    """A coarse volume as the anchor of a fine one (see `fijibridge.reconstruction.anchor.Anchor`).
+    """A coarse volume as the constraint on a fine one (see `fijibridge.reconstruction.constraint.Constraint`).
 
     The fine volume, blurred by the point-spread function and averaged over coarse voxels, gives each group's share of
     a voxel. Labels: the right group's share (with offsets, where the coarse threshold was not one half) must be the
@@ -89,7 +89,7 @@ class Agreement:
         return max(1, self.factor // 4)
 
     def digest(self) -> str:
-        """What tells it from another one."""
+        """SHA-256 of all that it depends on."""
         coarse = self.coarse
         numbers = (self.factor, self.within, self.wanted, self.offsets, self.sigma, self.weight, coarse.groups)
         digest = hashlib.sha256(f"{coarse.kind}{coarse.shape}{numbers}".encode())
@@ -98,13 +98,13 @@ class Agreement:
         digest.update(np.ascontiguousarray(coarse.values).data)
         return digest.hexdigest()
 
-    def part(self, block: tuple[slice, slice, slice]) -> Agreement:
+    def part(self, block: tuple[slice, ...]) -> Agreement:
         """The agreement of a block, whose corners are multiples of the factor."""
         from dataclasses import replace
 
         where = tuple(slice(piece.start // self.factor, piece.stop // self.factor) for piece in block)
-        values = self.coarse.values[(..., *where)]
-        coarse = replace(self.coarse, values=values, labels=self.coarse.labels[where])
+        place: tuple[Any, ...] = (..., *where)
+        coarse = replace(self.coarse, values=self.coarse.values[place], labels=self.coarse.labels[where])
         return Agreement(
             coarse, self.factor, self.within, self.wanted, offsets=self.offsets, sigma=self.sigma, weight=self.weight,
             shift=self._shift, covariances=self.covariances,
@@ -135,7 +135,7 @@ class Agreement:
         return np.einsum("gp,gzyx->pzyx", self._groups, shares) + within[:, None, None, None]
 
     def _located(self, factor: int) -> np.ndarray:
-        """(G, Z, Y, X) float32 shares of the groups in the voxels of a level, as far as the coarse volume tells."""
+        """(G, Z, Y, X) float32: expected shares of the groups in the voxels of a level, given the coarse volume."""
         from scipy import ndimage
 
         ratio = self.factor // factor
@@ -155,7 +155,20 @@ class Agreement:
         return shares / shares.sum(0)
 
     def shares(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:
-        """(G, z, y, x): how much of each coarse voxel a group fills in (P, Z, Y, X) probabilities of a level."""
+        """How much of each coarse voxel a group fills.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            (P, Z, Y, X) probabilities of a level.
+        factor : int
+            Fine voxels along a voxel of the level.
+
+        Returns
+        -------
+        torch.Tensor
+            (G, z, y, x).
+        """
         import torch
         import torch.nn.functional as F
 
@@ -167,7 +180,22 @@ class Agreement:
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
 
     def loss(self, volume: torch.Tensor, factor: int, *, disagreement_alone: bool = False) -> torch.Tensor:
-        """Mean squared disagreement, weighted; with unevenness and likelihood, where no critic looks for these."""
+        """Mean squared disagreement, weighted; with unevenness and likelihood.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            (P, Z, Y, X) probabilities of a level.
+        factor : int
+            Fine voxels along a voxel of the level.
+        disagreement_alone : bool
+            Without unevenness and likelihood, for which a GAN has its critic.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
         import torch
 
         shares = self.shares(volume, factor)
@@ -188,8 +216,20 @@ class Agreement:
         return self.weight * loss
 
     def likelihood(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
-        """Mean over the voxels of a level of the logarithm of their groups' probabilities by kriging, less its mean
-        over the groups; 0 without covariances."""
+        """Mean log likelihood of the voxels' groups, by kriging, less its mean over the groups; 0 without covariances.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            (P, Z, Y, X) probabilities of a level.
+        factor : int
+            Fine voxels along a voxel of the level.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
         import torch
 
         if self.coarse.kind != "labels" or not self.covariances:
@@ -204,8 +244,20 @@ class Agreement:
     def unevenness(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
         """How much more, or less, groups change at the faces of coarse voxels than inside: variance over mean squared.
 
-        A material knows nothing of the coarse grid; yet the cheapest way to fill a coarse voxel by half is to end at
+        A material knows nothing of the coarse grid; yet the least surface that fills a coarse voxel by half lies along
         its faces.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            (P, Z, Y, X) probabilities of a level.
+        factor : int
+            Fine voxels along a voxel of the level.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar, 0 where all planes of voxels change alike.
         """
         import torch
 
@@ -240,7 +292,7 @@ class Agreement:
 
     def surrounded(self, phase: int) -> np.ndarray:
         """(Z, Y, X) bool: fine voxels whose coarse voxel, and all within two of it, show the phase; none of a phase
-        that the coarse volume cannot tell from others."""
+        that the coarse volume does not distinguish from others."""
         from scipy import ndimage
 
         group = next(number for number, phases in enumerate(self.coarse.groups) if phase in phases)
@@ -264,9 +316,21 @@ class Agreement:
         return mask.reshape(z, f, y, f, x, f).mean((1, 3, 5))
 
     def raised(self, index: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
-        """Logits with the right group raised where it does not win its coarse voxel; None where all win.
+        """Logits with the right group raised where it does not win its coarse voxel.
 
-        Raised is each such coarse voxel as a whole, by as little as lets the right group win.
+        Each such coarse voxel is raised as a whole, by as little as lets the right group win.
+
+        Parameters
+        ----------
+        index : np.ndarray
+            (Z, Y, X) phases.
+        logits : np.ndarray
+            (P, Z, Y, X) float32.
+
+        Returns
+        -------
+        np.ndarray or None
+            (P, Z, Y, X) float32; None where the right group wins everywhere.
         """
         if self.coarse.kind != "labels":
             return None
@@ -280,12 +344,12 @@ class Agreement:
         for place in zip(*np.nonzero(wrong), strict=True):
             group = self.coarse.labels[place]
             inside = list(self.coarse.groups[group])
-            where = (slice(None), place[0], slice(None), place[1], slice(None), place[2])
-            block = blocks[where].reshape(len(logits), -1)
+            z, y, x = place
+            block = blocks[:, z, :, y, :, x].reshape(len(logits), -1)
             others = np.delete(block, inside, axis=0).max(0)
             lacking = np.sort(others - block[inside].max(0))  # sorted: how much each voxel lacks to become the group's
             need = min(len(lacking) - 1, self._needed(group))
-            changes[(group, *place)] = max(0.0, float(lacking[need])) + _RAISE
+            changes[group, z, y, x] = max(0.0, float(lacking[need])) + _RAISE
         fine = changes.repeat(f, 1).repeat(f, 2).repeat(f, 3)
         return logits + np.einsum("gp,gzyx->pzyx", self._groups, fine)
 
@@ -296,7 +360,20 @@ class Agreement:
 
 
 def blurred(shares: torch.Tensor, sigma: float) -> torch.Tensor:
-    """(G, Z, Y, X) convolved with a Gaussian of ``sigma`` voxels; the outermost voxels go on outside."""
+    """Shares convolved with a Gaussian; outside, the outermost voxels are repeated.
+
+    Parameters
+    ----------
+    shares : torch.Tensor
+        (G, Z, Y, X).
+    sigma : float
+        Standard deviation, in voxels.
+
+    Returns
+    -------
+    torch.Tensor
+        (G, Z, Y, X).
+    """
     import torch
     import torch.nn.functional as F
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.errors import ImageError, LabelsError, SettingsError
+from fijibridge.core.errors import ImageError, LabelsError, SettingsError
 
 if TYPE_CHECKING:
-    from fijibridge.metrology.phases import Phases
+    from fijibridge.phases.phases import Phases
 
 FACTORS = (2, 4, 8)
 _SIZES_AGREE = 0.05  # relative error of the factor that the pixel sizes give
@@ -30,12 +30,12 @@ class Coarse:
         labels: (Z, Y, X) uint8, the number of the group; probabilities: (G, Z, Y, X) float32 that sum to 1; grey:
         (Z, Y, X) float32.
     groups : tuple of tuple of int
-        Phases (indices of the slices' list) that it cannot tell apart: each visible phase alone, in this order, and
+        Phases (indices of the slices' list) that it does not distinguish: each visible phase alone, in this order, and
         last those that it does not show, where there are any.
     labels : np.ndarray
         (Z, Y, X) uint8: the most likely group everywhere.
     spacing : float
-        Size of a coarse voxel; NaN where the file does not tell.
+        Size of a coarse voxel; NaN where the file does not say.
     unit : str
         Of the spacing.
     """
@@ -50,7 +50,7 @@ class Coarse:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Z, Y, X) in coarse voxels."""
-        return self.labels.shape  # type: ignore[return-value]
+        return self.labels.shape
 
     @property
     def fractions(self) -> np.ndarray:
@@ -61,7 +61,7 @@ class Coarse:
 
 
 def groups_of(slices: Phases, visible: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Groups of phases that a coarse volume tells apart.
+    """Groups of phases that a coarse volume distinguishes.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def coarse_labels(volume: Phases, slices: Phases, visible: Sequence[str]) -> Coa
     """A segmented coarse volume.
 
     A visible phase is that of the same name, or else of the same value, as in the slices; all other values are phases
-    that are not told apart.
+    that are not distinguished.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def coarse_labels(volume: Phases, slices: Phases, visible: Sequence[str]) -> Coa
         raise LabelsError(
             f"the coarse volume has one phase only ({volume.names[0]})",
             expected="two or more: the visible phases and the rest",
-            remedy="check its segmentation; a volume of one phase tells nothing",
+            remedy="check its segmentation; a volume of one phase constrains nothing",
         )
     places = []
     for name in visible:
@@ -132,9 +132,9 @@ def coarse_labels(volume: Phases, slices: Phases, visible: Sequence[str]) -> Coa
         elif value in volume.values:
             places.append(volume.values.index(value))
         else:
-            told = ", ".join(f"{name} ({value})" for name, value in zip(volume.names, volume.values, strict=True))
+            known = ", ".join(f"{name} ({value})" for name, value in zip(volume.names, volume.values, strict=True))
             raise LabelsError(
-                f"no phase {name} ({value}) in the coarse volume, which has {told}",
+                f"no phase {name} ({value}) in the coarse volume, which has {known}",
                 expected="the name or the value that the slices have",
                 remedy="name the coarse volume's values in their order (--coarse-classes rest,CAM)",
             )
@@ -151,7 +151,7 @@ def coarse_labels(volume: Phases, slices: Phases, visible: Sequence[str]) -> Coa
             f"values of no visible phase ({rest}), though the slices' phases are all visible"
             if others
             else "no value is left for the phases that the coarse volume does not show",
-            expected="every coarse value a visible phase, or one or more for those that are not told apart",
+            expected="every coarse value a visible phase, or one or more for those that are not distinguished",
             remedy="check the list of visible phases",
         )
     table = np.full(256, len(groups) - 1, np.uint8)
@@ -267,6 +267,20 @@ def coarse_grey(
 def check_factor(factor: int, coarse: Coarse, slices: Phases) -> int:
     """The factor, or where it is 0 that of the pixel sizes.
 
+    Parameters
+    ----------
+    factor : int
+        Fine voxels along a coarse one, or 0.
+    coarse : Coarse
+        The coarse volume.
+    slices : Phases
+        A fine slice.
+
+    Returns
+    -------
+    int
+        2, 4 or 8.
+
     Raises
     ------
     SettingsError
@@ -314,7 +328,7 @@ def _constant() -> LabelsError:
     return LabelsError(
         "a coarse volume with the same value everywhere",
         expected="two phases or more",
-        remedy="check the file; a volume of one phase tells nothing",
+        remedy="check the file; a volume of one phase constrains nothing",
     )
 
 

@@ -1,9 +1,9 @@
 """Where within coarse voxels a phase lies, by area-to-point kriging (Kyriakidis 2004, Geographical Analysis 36).
 
-A coarse volume of labels tells of each voxel whether a phase has most of it. Of each fine voxel the best linear
-estimate from the coarse ones around follows from the covariance of the phase, which a fine slice tells: covariances of
-coarse voxels with one another and with the fine voxel are means of it. A label is a rough measure of the share of its
-voxel; the nugget stands for what it is off by.
+A coarse volume of labels shows of each voxel whether a phase has most of it. Of each fine voxel the best linear
+estimate from the coarse ones around follows from the covariance of the phase, which is that of a fine slice:
+covariances of coarse voxels with one another and with the fine voxel are means of it. A label is a rough measure of the
+share of its voxel; the nugget stands for what it is off by.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def kriged(
         mean = there.mean()
         weights = kriging_weights(radii, values, factor)
         for place in np.ndindex(factor, factor, factor):
-            fine = tuple(slice(start, None, factor) for start in place)
-            found[(group, *fine)] = ndimage.correlate(there - mean, weights[place], mode="nearest") + mean
+            z, y, x = (slice(start, None, factor) for start in place)
+            found[group, z, y, x] = ndimage.correlate(there - mean, weights[place], mode="nearest") + mean
     np.clip(found, least, 1 - least, out=found)
     return found / found.sum(0)

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge import progress
-from fijibridge.errors import LabelsError, SettingsError
-from fijibridge.metrology.phases import Phases
-from fijibridge.output import output_folder
+from fijibridge.core import progress
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import BridgeError, LabelsError, SettingsError
+from fijibridge.core.names import check_names
+from fijibridge.core.records import made, number, read_json, texts
+from fijibridge.phases.phases import Phases
 from fijibridge.superresolution.agreement import Agreement
 from fijibridge.superresolution.coarse import Coarse
 from fijibridge.superresolution.networks import Architecture, noise_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -46,7 +48,7 @@ class GanModel:
     names, values : tuple
         Of the phases.
     groups : tuple of tuple of int
-        Phases that the coarse volume does not tell apart.
+        Phases that the coarse volume does not distinguish.
     offsets : np.ndarray
         (P,) on the logits, so that the training volume has the wanted fractions.
     pixel : float
@@ -54,7 +56,7 @@ class GanModel:
     unit : str
         Of it.
     about : dict
-        Iterations, errors, settings: what a reader should know.
+        Iterations, errors and settings of the training.
     """
 
     architecture: Architecture
@@ -79,7 +81,19 @@ class GanModel:
         return [self.names[group[0]] for group in self.groups if len(group) == 1]
 
     def phases(self, index: np.ndarray, ndim: int) -> Phases:
-        """(Z, Y, X) phase indices with the model's values, names and pixel size."""
+        """Phase indices with the model's values, names and pixel size.
+
+        Parameters
+        ----------
+        index : np.ndarray
+            (Z, Y, X).
+        ndim : int
+            2 for a slice, 3 for a volume.
+
+        Returns
+        -------
+        Phases
+        """
         counts = tuple(int(count) for count in np.bincount(index.ravel(), minlength=len(self.names)))
         depth = self.pixel if ndim == 3 else 1.0
         return Phases(index, self.values, self.names, (depth, self.pixel, self.pixel), self.unit, ndim, counts)
@@ -91,8 +105,30 @@ class GanModel:
         first, *others = (self.phases(plane[None], 2) for plane in self.slices)
         return Exemplars({"xy": first}, (), tuple(others))
 
-    def save(self, folder: Path, *, overwrite: bool = False, more: Mapping[str, torch.Tensor] | None = None) -> Path:
-        """Write ``model.json`` and ``generator.safetensors``; ``more`` goes to ``checkpoint.safetensors``."""
+    def save(
+        self, folder: Path, *, overwrite: bool = False, more: Callable[[Path], None] = lambda folder: None
+    ) -> Path:
+        """Write ``model.json`` and ``generator.safetensors``.
+
+        Parameters
+        ----------
+        folder : Path
+            To write.
+        overwrite : bool
+            Whether an older model there may be replaced.
+        more : callable
+            Writes more files into the folder that it is given.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputError
+            It exists, or cannot be written.
+        """
         import torch
         from safetensors.torch import save_file
 
@@ -111,13 +147,27 @@ class GanModel:
         tensors |= {f"slice.{number}": torch.from_numpy(plane) for number, plane in enumerate(self.slices)}
         with output_folder(folder, marker=MODEL, overwrite=overwrite) as building:
             save_file(tensors, building / _WEIGHTS)
-            if more:
-                save_file({name: tensor.contiguous().cpu() for name, tensor in more.items()}, building / CHECKPOINT)
             (building / MODEL).write_text(json.dumps(about, indent=2), encoding="utf-8")
+            more(building)
         return folder
 
     def check(self, coarse: Coarse, names: tuple[str, ...] | None = None, factor: int = 0) -> None:
-        """LabelsError or SettingsError where the model is one of other phases or of another factor."""
+        """See that the model is one for a coarse volume.
+
+        Parameters
+        ----------
+        coarse : Coarse
+            The volume.
+        names : tuple of str, optional
+            Phases of the slices.
+        factor : int
+            Fine voxels along a coarse one; 0: any.
+
+        Raises
+        ------
+        LabelsError, SettingsError
+            A model of other phases, or of another factor.
+        """
         if names is not None and tuple(names) != self.names:
             raise LabelsError(
                 f"a model of the phases {', '.join(self.names)}, slices of {', '.join(names)}",
@@ -153,8 +203,9 @@ class GanModel:
         """
         shape = coarse.shape
         made = np.empty((len(self.names), *(size * self.factor for size in shape)), np.float32)
-        for where, inside, logits in self._blocks(coarse, seed, device, block):
-            made[(slice(None), *where)] = logits[(slice(None), *inside)]
+        for where, logits in self._blocks(coarse, seed, device, block):
+            place = (slice(None), *where)
+            made[place] = logits
         return made
 
     def apply(self, agreement: Agreement, seed: int, *, device: str = "cpu", block: int = _BLOCK) -> np.ndarray:
@@ -169,23 +220,26 @@ class GanModel:
         """
         coarse = agreement.coarse
         made = np.empty(tuple(size * self.factor for size in coarse.shape), np.uint8)
-        for where, inside, logits in self._blocks(coarse, seed, device, block):
-            logits: np.ndarray | None = logits[(slice(None), *inside)]
+        for where, logits in self._blocks(coarse, seed, device, block):
             part = agreement.part(where)
             for _ in range(_ROUNDS):
                 made[where] = logits.argmax(0)
-                logits = part.raised(made[where], logits)
-                if logits is None:
+                raised = part.raised(made[where], logits)
+                if raised is None:
                     break
+                logits = raised
         return made
 
-    def _blocks(self, coarse: Coarse, seed: int, device: str, block: int) -> Any:
-        """(where in the fine volume, what of the block's logits belongs there, the logits) of all blocks."""
+    def _blocks(
+        self, coarse: Coarse, seed: int, device: str, block: int
+    ) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+        """(where in the fine volume, the logits there) of all blocks."""
         import torch
 
         from fijibridge.superresolution.networks import Generator
 
-        generator = Generator(self.architecture)
+        with torch.random.fork_rng(devices=[]):  # a user's random numbers stay as they are
+            generator = Generator(self.architecture)
         generator.load_state_dict(self.state)
         generator.to(device).eval()
         offsets = self.offsets.astype(np.float32)[:, None, None, None]
@@ -207,17 +261,29 @@ class GanModel:
                     slice((start - piece.start) * f, (end - piece.start) * f)
                     for start, end, piece in zip(corner, ends, wide, strict=True)
                 )
-                yield where, inside, logits + offsets
+                place = (slice(None), *inside)
+                yield where, (logits + offsets)[place]
                 bar.update(1)
 
 
-CHECKPOINT = "checkpoint.safetensors"
-
-
 def shares_of(coarse: Coarse, where: tuple[slice, ...] = (slice(None),) * 3) -> np.ndarray:
-    """(G, z, y, x) float32: what the generator sees of a coarse volume; a grey one by its labels."""
+    """What the generator sees of a coarse volume; a grey one by its labels.
+
+    Parameters
+    ----------
+    coarse : Coarse
+        The volume.
+    where : tuple of slice
+        (z, y, x) part of it, in coarse voxels.
+
+    Returns
+    -------
+    np.ndarray
+        (G, z, y, x) float32.
+    """
     if coarse.kind == "probabilities":
-        return np.ascontiguousarray(coarse.values[(slice(None), *where)])
+        place = (slice(None), *where)
+        return np.ascontiguousarray(coarse.values[place])
     labels = coarse.labels[where]
     return (labels == np.arange(len(coarse.groups))[:, None, None, None]).astype(np.float32)
 
@@ -235,21 +301,45 @@ def load_model(folder: str | Path) -> GanModel:
 
     folder = Path(folder)
     try:
-        about = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-        tensors = load_file(folder / _WEIGHTS)
-        architecture = Architecture(**about["architecture"])
-        slices = tuple(tensors[name].numpy() for name in sorted(tensors) if name.startswith("slice."))
-        state = {
-            name.removeprefix("generator."): tensor for name, tensor in tensors.items() if name.startswith("generator.")
-        }
-        groups = tuple(tuple(group) for group in about["groups"])
-        return GanModel(
-            architecture, state, slices, tuple(about["names"]), tuple(about["values"]), groups,
-            np.array(about["offsets"]), about["pixel"], about["unit"], about["about"],
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        about = read_json(folder / MODEL, error=SettingsError)
+        if not (folder / _WEIGHTS).is_file():
+            raise OSError(f"no file {_WEIGHTS}")
+        # clones: what is read is mapped to the file, which a resumed training replaces
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / _WEIGHTS).items()}
+        return _described(about, tensors)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
+        why = error.found if isinstance(error, BridgeError) else f"{type(error).__name__}: {str(error)[:300]}"
         raise SettingsError(
-            f"{folder} is no trained model ({type(error).__name__}: {error})",
+            f"{folder} is no trained model ({why})",
             expected=f"a folder with {MODEL} and {_WEIGHTS}",
             remedy="train one: --method gan --train --out-model FOLDER",
         ) from error
+
+
+def _described(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> GanModel:
+    """The model of a record whose every value is checked."""
+    import torch
+
+    architecture = made(Architecture, about["architecture"], "architecture", error=SettingsError)
+    names, count = texts(about["names"], "names"), architecture.phases
+    check_names([*names, about["unit"]], "phase", error=SettingsError)
+    values = tuple(int(number(value, "values", 0, 255)) for value in about["values"])
+    groups = tuple(tuple(int(number(phase, "groups", 0, count - 1)) for phase in group) for group in about["groups"])
+    offsets = np.array([number(offset, "offsets", -1e6, 1e6) for offset in about["offsets"]])
+    pixel = number(about["pixel"], "pixel", 1e-9, 1e9)
+    slices = tuple(tensors[name].numpy() for name in sorted(tensors) if name.startswith("slice."))
+    if (
+        not len(names) == len(set(names)) == len(set(values)) == len(values) == len(offsets) == count
+        or sorted(phase for group in groups for phase in group) != list(range(count))
+        or len(groups) != architecture.groups
+        or architecture.factor not in (2, 4, 8)
+        or not slices
+        or any(plane.ndim != 2 or plane.dtype != np.uint8 or plane.max(initial=0) >= count for plane in slices)
+        or not isinstance(about["about"], dict)
+        or not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    ):
+        raise ValueError("names, values, groups, offsets and slices that do not belong together")
+    state = {
+        name.removeprefix("generator."): tensor for name, tensor in tensors.items() if name.startswith("generator.")
+    }
+    return GanModel(architecture, state, slices, names, values, groups, offsets, pixel, about["unit"], about["about"])

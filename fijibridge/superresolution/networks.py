@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from fijibridge.core.params import Param
 
 LEAK = 0.2
 NOISE = 2  # channels at coarse resolution; one more at each finer one
@@ -36,11 +39,11 @@ class Architecture:
         Convolutions at coarse resolution.
     """
 
-    groups: int
-    phases: int
-    factor: int
-    width: int = 32
-    depth: int = 3
+    groups: Annotated[int, Param("", low=1, high=255)]
+    phases: Annotated[int, Param("", low=2, high=255)]
+    factor: Annotated[int, Param("", low=2, high=8)]
+    width: Annotated[int, Param("", low=1, high=1024)] = 32
+    depth: Annotated[int, Param("", low=0, high=64)] = 3
 
     @property
     def enlargements(self) -> int:
@@ -84,13 +87,27 @@ class Generator(nn.Module):
         self.last = _conv3d(widths[-1], architecture.phases)
 
     def forward(self, shares: torch.Tensor, noise: list[torch.Tensor]) -> torch.Tensor:
-        """Logits; noise by `noise_of` or `random_noise`."""
+        """Logits.
+
+        Parameters
+        ----------
+        shares : torch.Tensor
+            (N, G, z, y, x).
+        noise : list of torch.Tensor
+            By `noise_of` or `random_noise`.
+
+        Returns
+        -------
+        torch.Tensor
+            (N, P, fz, fy, fx).
+        """
         features = torch.cat([shares, noise[0]], dim=1)
         for layer in self.coarse:
             features = F.leaky_relu(layer(features), LEAK)
         for layers, extra in zip(self.enlarging, noise[1:], strict=True):
             features = F.interpolate(features, scale_factor=2, mode="nearest")
             features = torch.cat([features, extra], dim=1)
+            assert isinstance(layers, nn.ModuleList)
             for layer in layers:
                 features = F.leaky_relu(layer(features), LEAK)
         return self.last(features)
@@ -129,7 +146,24 @@ class Critic(nn.Module):
 def random_noise(
     architecture: Architecture, number: int, shape: tuple[int, int, int], generator: torch.Generator
 ) -> list[torch.Tensor]:
-    """Noise for a batch of coarse crops, a tensor each resolution, on the generator's device."""
+    """Noise for a batch of coarse crops.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Of the generator network.
+    number : int
+        Crops.
+    shape : (int, int, int)
+        (z, y, x) of a crop, in coarse voxels.
+    generator : torch.Generator
+        Of random numbers.
+
+    Returns
+    -------
+    list of torch.Tensor
+        (number, C, z, y, x) float32 a resolution, on the random generator's device.
+    """
     found = []
     for step in range(architecture.enlargements + 1):
         sides = [size << step for size in shape]

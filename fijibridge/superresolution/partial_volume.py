@@ -1,8 +1,8 @@
 """What a coarse volume makes of a fine structure, learned from fine slices.
 
 A coarse voxel covers many fine ones. Segmented by a threshold, it belongs to the phase that most of it is: thin and
-rugged phases lose, compact ones gain. How much, the fine slices tell: squares of a slice stand for cubes of the volume
-where their phase fractions vary as much, and how much those of cubes vary follows from the two-point correlation
+rugged phases lose, compact ones gain. How much follows from the fine slices: squares of a slice stand for cubes of the
+volume where their phase fractions vary as much, and how much those of cubes vary follows from the two-point correlation
 (the variance of a mean is the mean covariance; Torquato 2002, Random Heterogeneous Materials, section 2.6).
 """
 
@@ -14,25 +14,64 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from fijibridge.metrology.phases import Phases
+    from fijibridge.phases.phases import Phases
 
 _ROUNDS = 200
 _STEP = 0.05  # of the offsets
 
 
 def group_masks(phases: Phases, groups: Sequence[Sequence[int]]) -> np.ndarray:
-    """(G, Y, X) float32 of 0 and 1: where a slice has each group of phases."""
+    """Where a slice has each group of phases.
+
+    Parameters
+    ----------
+    phases : Phases
+        A slice.
+    groups : sequence of sequence of int
+        Phases of each.
+
+    Returns
+    -------
+    np.ndarray
+        (G, Y, X) float32 of 0 and 1.
+    """
     return np.stack([np.isin(phases.index[0], group) for group in groups]).astype(np.float32)
 
 
 def square_means(mask: np.ndarray, side: int) -> np.ndarray:
-    """Means over all squares of a side, wherever they lie."""
+    """Means over all squares of a side, wherever they lie.
+
+    Parameters
+    ----------
+    mask : np.ndarray
+        (Y, X).
+    side : int
+        In pixels.
+
+    Returns
+    -------
+    np.ndarray
+        (Y - side + 1, X - side + 1) float64.
+    """
     sums = np.pad(mask, ((1, 0), (1, 0))).cumsum(0, dtype=np.float64).cumsum(1)
     return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
 
 
 def radial_covariance(image: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Covariance of a (Y, X) image at distances in pixels: (distances, covariances), each lag inside a square once."""
+    """Covariance of an image by distance, over the lags within a square.
+
+    Parameters
+    ----------
+    image : np.ndarray
+        (Y, X).
+    reach : int
+        Longest lag along an axis, in pixels.
+
+    Returns
+    -------
+    distances, covariances : np.ndarray
+        (N,) each; distances in pixels.
+    """
     from scipy import fft
 
     reach = min(reach, min(image.shape) - 1)
@@ -105,7 +144,22 @@ def coarse_fractions(slices: Sequence[np.ndarray], side: int, offsets: np.ndarra
 
 
 def fitted_offsets(slices: Sequence[np.ndarray], side: int, wanted: np.ndarray) -> np.ndarray:
-    """(G,) offsets with which fine slices give a coarse volume's fractions: where its threshold must have been."""
+    """Offsets with which fine slices give a coarse volume's fractions: where its threshold must have been.
+
+    Parameters
+    ----------
+    slices : sequence of np.ndarray
+        (G, Y, X) masks.
+    side : int
+        By `equal_side`.
+    wanted : np.ndarray
+        (G,) fractions of the coarse volume.
+
+    Returns
+    -------
+    np.ndarray
+        (G,), see `coarse_fractions`.
+    """
     offsets = np.zeros(len(wanted))
     step, before = _STEP, np.zeros(len(wanted))
     best, least = offsets, np.inf

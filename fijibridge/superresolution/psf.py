@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,8 @@ def estimated_psf(coarse: Coarse, factor: int) -> float:
     if coarse.kind == "labels":
         return 0.0
     middle = tuple(slice(max(0, (size - _MOST) // 2), (size + _MOST) // 2) for size in coarse.shape)
-    values = coarse.values[(..., *middle)]
+    place: tuple[Any, ...] = (..., *middle)
+    values = coarse.values[place]
 
     def enlarged(array: np.ndarray) -> np.ndarray:
         return ndimage.zoom(array, factor, order=3, mode="nearest", grid_mode=True)

@@ -1,4 +1,4 @@
-"""Several fine volumes of one coarse one: what differs between them, the data do not tell."""
+"""Several fine volumes of one coarse one: what differs between them is not determined by the data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from fijibridge.superresolution.volume import Superresolution, Tie, superresolve
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fijibridge.phases.phases import Phases
     from fijibridge.reconstruction.comparison import Comparison
     from fijibridge.reconstruction.exemplars import Exemplars
     from fijibridge.superresolution.coarse import Coarse
     from fijibridge.superresolution.model import GanModel
     from fijibridge.superresolution.settings import SuperresolutionSettings
-    from fijibridge.weights import Weights
+    from fijibridge.weights.weights import Weights
 
 _KEY = ["metric", "phase", "other", "plane", "axis"]
 
@@ -34,10 +35,24 @@ def made_samples(
     weights: Weights | None = None,
     state_file: Path | None = None,
     resume: bool = False,
+    keep: bool = False,
 ) -> list[Superresolution]:
-    """Volumes by the seeds ``settings.seed``, ``settings.seed + 1``, ...; arguments as of `superresolve`.
+    """Volumes by the seeds ``settings.seed``, ``settings.seed + 1``, ...
 
-    A stopped run goes on with the sample it was at; the finished ones lie beside the state until all are done.
+    A stopped run is resumed with the sample it was at; the finished ones lie beside the state until all are done.
+
+    Parameters
+    ----------
+    coarse, exemplars, factor, settings, weights, state_file, resume
+        As of `superresolve`.
+    count : int
+        Number of volumes.
+    keep : bool
+        Keep the states until the volumes are safe: the caller deletes them, `states_of`.
+
+    Returns
+    -------
+    list of Superresolution
 
     Raises
     ------
@@ -45,7 +60,7 @@ def made_samples(
         As `superresolve`; finished samples of other settings.
     """
     found: list[Superresolution] = []
-    files = [state_file.with_name(f"{state_file.name}-{number + 1}") if state_file else None for number in range(count)]
+    files: list[Path | None] = [*states_of(state_file, count)[1:]] if state_file else [None] * count
     started = any(file and file.is_file() for file in [*files, state_file])
     for number, file in enumerate(files):
         finished = resume and file is not None and file.is_file()
@@ -58,15 +73,29 @@ def made_samples(
                 replace(settings, seed=settings.seed + number),
                 weights=weights,
                 state_file=from_file,
-                # where nothing was started, the state that is missing is told
+                # where nothing was started, the error names the state that is missing
                 resume=resume and (not started or (from_file is not None and from_file.is_file())),
-                keep=file if count > 1 else None,
+                keep=file if count > 1 else state_file if keep else None,
             )
         )
-    for file in files:
-        if file:
-            file.unlink(missing_ok=True)
+    if not keep:
+        for file in files:
+            if file:
+                file.unlink(missing_ok=True)
     return found
+
+
+def states_of(state_file: Path, count: int) -> list[Path]:
+    """The state of the sample that is being made, and those of finished ones.
+
+    Parameters
+    ----------
+    state_file : Path
+        As of `made_samples`.
+    count : int
+        Number of samples.
+    """
+    return [state_file, *(state_file.with_name(f"{state_file.name}-{number + 1}") for number in range(count))]
 
 
 def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: str = "auto") -> list[Superresolution]:
@@ -83,7 +112,7 @@ def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: 
     device : str
         As of the settings.
     """
-    from fijibridge.devices import torch_device
+    from fijibridge.core.devices import torch_device
 
     found = []
     for number in range(count):
@@ -97,19 +126,30 @@ def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: 
 def sample_table(
     made: Sequence[Superresolution], exemplars: Exemplars, threads: int = 0
 ) -> tuple[Comparison, pd.DataFrame]:
-    """The first sample against all slices, and mean and spread of each number over all.
+    """The first sample against all slices, and mean and standard deviation of each number over all.
+
+    Parameters
+    ----------
+    made : sequence of Superresolution
+        The samples.
+    exemplars : Exemplars
+        The fine slices.
+    threads : int
+        Of the metrics; 0: all cores.
 
     Returns
     -------
     comparison : Comparison
         Of the first sample and the slices: of several their means.
     table : pandas.DataFrame
-        The columns of a comparison's table that tell what a number is, ``exemplar``, ``unit``, ``mean``, ``std``
+        The columns of a comparison's table that say what a number is, ``exemplar``, ``unit``, ``mean``, ``std``
         (between samples, NaN for one), ``sample_1``, ...
     """
     from fijibridge.reconstruction.comparison import compare
 
-    planes = {**exemplars.planes, **({"xy": exemplars.images()} if exemplars.isotropic else {})}
+    planes: dict[str, Phases | Sequence[Phases]] = dict(exemplars.planes)
+    if exemplars.isotropic:
+        planes["xy"] = exemplars.images()
     every = [compare(planes, each.phases, threads=threads) for each in made]
     table = every[0].table[[*_KEY, "exemplar", "unit"]].copy()
     values = np.stack([each.table.volume.to_numpy(np.float64) for each in every], axis=1)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import logging
-import math
-import time
-from dataclasses import asdict, dataclass, fields
+import copy
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from fijibridge import progress
-from fijibridge.errors import OutputError, SettingsError
-from fijibridge.params import Param, check
-from fijibridge.superresolution.model import CHECKPOINT, MODEL, GanModel, load_model, shares_of
+from fijibridge.core.checkpoint import TrainingState, check_new, identity_of
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.options import Device, Seed
+from fijibridge.core.params import Param, check
+from fijibridge.core.training import Check, TrainingLimits, TrainingTask, average_weights, train
+from fijibridge.superresolution.model import MODEL, GanModel, load_model, shares_of
 from fijibridge.superresolution.settings import Iterations
 
 if TYPE_CHECKING:
     import torch
 
+    from fijibridge.core.checkpoint import Stateful
     from fijibridge.reconstruction.exemplars import Exemplars
+    from fijibridge.superresolution.agreement import Agreement
     from fijibridge.superresolution.volume import Tie
 
-log = logging.getLogger(__name__)
-
-LOG = "training.csv"
-_COLUMNS = ("iteration", "critic", "penalty", "generator", "agreement", "fraction_error", "surface_error", "seconds")
 _BETAS = (0.0, 0.9)
 _PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028)
 _CRITIC_STEPS = 5
@@ -36,6 +34,7 @@ _AVERAGED = 0.995  # of the generator that is kept: a running mean of its weight
 _AGREEMENT = 0.05  # brings the anchor's loss to the order of the critic's
 _CHECKED = 24  # coarse voxels a side of the volume that is measured
 _GOOD = 0.01  # mean error of fractions and surface at which training may stop
+_FREE = ("iterations", "patience", "check_every", "device")  # what may differ when a training is resumed
 
 Width = Annotated[int, Param("channels of the networks' first layers", low=8, high=256)]
 Batch = Annotated[int, Param("crops a step", low=1, high=64)]
@@ -61,8 +60,8 @@ class TrainingSettings:
     rate: Annotated[float, Param("learning rate", low=1e-6, high=0.1)] = 2e-4
     check_every: CheckEvery = 50
     patience: Patience = 20
-    seed: Annotated[int, Param("of weights, crops and noise", low=0)] = 0
-    device: Annotated[str, Param("auto, cpu, cuda or cuda:1")] = "auto"
+    seed: Seed = 0
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         check(type(self), vars(self))
@@ -94,9 +93,9 @@ def train_gan(
     settings : TrainingSettings, optional
         How.
     out : Path
-        Folder of the model; written at each check (with a checkpoint, to go on from), with ``training.csv``.
+        Folder of the model; written at each check (with a checkpoint, to resume), with ``training.csv``.
     resume : bool
-        Go on from the folder's checkpoint.
+        Continue from the folder's checkpoint.
     overwrite : bool
         Replace a model.
     weight : float
@@ -110,20 +109,21 @@ def train_gan(
     Raises
     ------
     OutputError
-        The folder exists, or nothing is there to go on from.
+        The folder exists, or nothing is there to resume.
     SettingsError
         Slices or a coarse volume smaller than a crop, or a checkpoint of another training.
     """
-    return _Training(tie, exemplars, settings or TrainingSettings(), Path(out), weight).run(resume, overwrite)
+    check_new(Path(out), MODEL, overwrite=overwrite or resume)
+    return _GanTraining(tie, exemplars, settings or TrainingSettings(), Path(out), weight).run(resume)
 
 
-class _Training:
-    """The networks, their optimisers and what has been reached."""
+class _GanTraining(TrainingTask[GanModel]):
+    """The networks, their optimisers and random generators."""
 
     def __init__(self, tie: Tie, exemplars: Exemplars, settings: TrainingSettings, out: Path, weight: float) -> None:
         import torch
 
-        from fijibridge.devices import torch_device
+        from fijibridge.core.devices import torch_device
         from fijibridge.superresolution.networks import Architecture, Critic, Generator
 
         self.tie, self.exemplars, self.settings, self.out, self.weight = tie, exemplars, settings, out, weight
@@ -139,21 +139,20 @@ class _Training:
                 expected="at least 24 fine pixels, and slices as large as a crop",
                 remedy="choose another crop, or take larger slices",
             )
-        torch.manual_seed(settings.seed)
         architecture = Architecture(len(coarse.groups), len(exemplars.first), factor, settings.width)
         self.architecture = architecture
-        self.generator = Generator(architecture).to(self.device)
-        self.averaged = Generator(architecture).to(self.device)
-        self.averaged.load_state_dict(self.generator.state_dict())
-        self.critic = Critic(architecture.phases, settings.width).to(self.device)
+        with torch.random.fork_rng(devices=[]):  # a user's random numbers stay as they are
+            torch.manual_seed(settings.seed)
+            generator, averaged = Generator(architecture), Generator(architecture)
+            critic = Critic(architecture.phases, settings.width)
+        averaged.load_state_dict(generator.state_dict())
+        self.generator, self.averaged = generator.to(self.device), averaged.to(self.device)
+        self.critic = critic.to(self.device)
         make = torch.optim.Adam
         self.generator_steps = make(self.generator.parameters(), lr=settings.rate, betas=_BETAS)
         self.critic_steps = make(self.critic.parameters(), lr=settings.rate, betas=_BETAS)
         self.random = torch.Generator(self.device).manual_seed(settings.seed)
         self.rng = np.random.default_rng(settings.seed)
-        self.iteration, self.waited, self.best = 0, 0, math.inf
-        self.rows: list[dict[str, float]] = []
-        self.kept: GanModel | None = None
         self.slices = [self._one_hot(image.index[0]) for image in exemplars.images()]
         self.wanted_surface = np.mean(
             [_surface(image.index, architecture.phases) for image in exemplars.images()], axis=0
@@ -166,38 +165,26 @@ class _Training:
 
         return one_hot(torch.from_numpy(plane.astype(np.int64)), self.architecture.phases).to(self.device)
 
-    def run(self, resume: bool, overwrite: bool) -> GanModel:
+    def run(self, resume: bool) -> GanModel:
         """Train until the end, a good result, or no better one for long."""
         settings = self.settings
-        if resume:
-            self._resume()
-        elif self.out.exists() and any(self.out.iterdir()) and not (overwrite and (self.out / MODEL).is_file()):
-            raise OutputError(
-                f"{self.out} exists already",
-                expected="a new folder for the model",
-                remedy="choose another name, use --overwrite for an older model, or --resume to go on training it",
-            )
-        started = time.monotonic() - (self.rows[-1]["seconds"] if self.rows else 0.0)
-        with progress.bar("training", settings.iterations) as bar:
-            bar.update(self.iteration)
-            while self.iteration < settings.iterations:
-                row = self._step()
-                self.iteration += 1
-                bar.update(1)
-                if self.iteration % settings.check_every == 0 or self.iteration == settings.iterations:
-                    row |= self._checked()
-                    row["seconds"] = time.monotonic() - started
-                    self.rows.append(row)
-                    self._save()
-                    if not all(map(math.isfinite, row.values())):
-                        log.warning("training was stopped: its losses are no longer finite numbers; the best is kept")
-                        break
-                    if self.waited >= settings.patience or self.best < _GOOD:
-                        break
-        assert self.kept is not None
-        return self.kept
+        limits = TrainingLimits(
+            settings.iterations, check_every=settings.check_every, patience=settings.patience, good_enough=-_GOOD
+        )
+        identity = identity_of(settings, [self.anchor.digest(), self.weight], free=_FREE)
+        trained = train(self, limits, folder=self.out, identity=identity, resume=resume)
+        assert trained.best is not None
+        return trained.best
 
-    def _step(self) -> dict[str, float]:
+    def parts(self) -> Mapping[str, Stateful]:
+        """See :meth:`TrainingTask.parts`."""
+        return {
+            "generator": self.generator, "averaged": self.averaged, "critic": self.critic,
+            "generator_steps": self.generator_steps, "critic_steps": self.critic_steps, "random": self.random,
+            "rng": self.rng,
+        }  # fmt: skip
+
+    def step(self, at: TrainingState) -> dict[str, torch.Tensor]:
         """Several steps of the critic and one of the generator."""
         import torch
 
@@ -213,28 +200,27 @@ class _Training:
             (critic.float() + _PENALTY * penalty).backward()
             self.critic_steps.step()
         made, parts = self._made()
-        agreement = sum(
-            part.loss(volume, 1, disagreement_alone=True) for part, volume in zip(parts, made, strict=True)
-        ) / len(parts)
+        agreement = torch.zeros((), device=self.device)
+        for part, volume in zip(parts, made, strict=True):
+            agreement = agreement + part.loss(volume, 1, disagreement_alone=True)
+        agreement = agreement / len(parts)
         with self._faster():
             generator = -self.critic(self._slices_of(made)).mean()
         self.generator_steps.zero_grad(set_to_none=True)
         (generator.float() + self.weight * _AGREEMENT * agreement).backward()
         self.generator_steps.step()
-        with torch.no_grad():
-            for mean, new in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
-                mean.lerp_(new, 1 - min(_AVERAGED, self.iteration / (self.iteration + 10)))
-        values = {"critic": critic, "penalty": penalty, "generator": generator, "agreement": agreement}
-        return {"iteration": self.iteration + 1} | {name: float(value.detach()) for name, value in values.items()}
+        average_weights(self.averaged, self.generator, min(_AVERAGED, at.step / (at.step + 10)))
+        losses = {"critic": critic, "penalty": penalty, "generator": generator, "agreement": agreement}
+        return {name: loss.detach().float() for name, loss in losses.items()}
 
-    def _faster(self) -> Any:
+    def _faster(self) -> AbstractContextManager[Any]:
         """Mixed precision on a GPU."""
         import torch
 
         gpu = self.device.startswith("cuda")
         return torch.autocast("cuda" if gpu else "cpu", torch.bfloat16, enabled=gpu)
 
-    def _made(self) -> tuple[torch.Tensor, list[Any]]:
+    def _made(self) -> tuple[torch.Tensor, list[Agreement]]:
         """(N, P, Z, Y, X) probabilities for crops of the coarse volume, and the crops' agreements."""
         import torch
 
@@ -284,33 +270,41 @@ class _Training:
         (gradient,) = torch.autograd.grad(self.critic(mixed).sum(), mixed, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
-    def _checked(self) -> dict[str, float]:
-        """Make a volume, and measure it: mean relative errors of fractions and of surface in slices."""
+    def check(self, at: TrainingState, losses: Mapping[str, torch.Tensor]) -> Check[GanModel]:
+        """See :meth:`TrainingTask.check`; a volume is made and measured.
+
+        The score is minus the mean relative error of its phase fractions and of its surface in slices.
+        """
         import torch
 
-        coarse, factor = self.anchor.coarse, self.anchor.factor
-        where = tuple(slice(0, min(size, _CHECKED) * factor) for size in coarse.shape)
-        part = self.anchor.part(where)
-        model = self._model({name: tensor.detach().clone() for name, tensor in self.averaged.state_dict().items()})
+        anchor, size = self.anchor, [min(side, _CHECKED) * self.anchor.factor for side in self.anchor.coarse.shape]
+        part = anchor.part((slice(0, size[0]), slice(0, size[1]), slice(0, size[2])))
+        model = self._model(copy.deepcopy(self.averaged).state_dict())
         logits = model.logits(part.coarse, self.settings.seed, device=self.device)
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
         wanted = part.fractions()
         index = logits.argmax(0)
         shares = np.bincount(index.ravel(), minlength=len(wanted)) / index.size
         present = wanted > 1e-4
         fractions = float(np.abs(shares / np.maximum(wanted, 1e-6) - 1)[present].mean())
         surface = float(np.abs(_surface(index, len(wanted)) / self.wanted_surface - 1).mean())
-        error = (fractions + surface) / 2
-        if error < self.best or self.kept is None:
-            self.best, self.waited = error, 0
-            offsets = _offsets(logits, wanted)
-            about = {"iteration": self.iteration, "fraction_error": fractions, "surface_error": surface}
-            self.kept = self._model(model.state, offsets, about)
-        else:
-            self.waited += 1
-        del logits
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        return {"fraction_error": fractions, "surface_error": surface}
+        errors = {"fraction_error": fractions, "surface_error": surface}
+        last = {name: float(values[-1]) for name, values in losses.items()}
+        row = {"iteration": at.step, **last, **errors, "seconds": at.seconds}
+
+        def result() -> GanModel:
+            return self._model(model.state, _offsets(logits, wanted), {"iteration": at.step, **errors})
+
+        return Check(row, -(fractions + surface) / 2, result)
+
+    def save(self, result: GanModel, more: Callable[[Path], None]) -> None:
+        """See :meth:`TrainingTask.save`."""
+        result.save(self.out, overwrite=True, more=more)
+
+    def load(self) -> GanModel:
+        """See :meth:`TrainingTask.load`."""
+        return load_model(self.out)
 
     def _model(
         self, state: dict[str, torch.Tensor], offsets: np.ndarray | None = None, about: dict[str, Any] | None = None
@@ -323,70 +317,6 @@ class _Training:
             self.anchor.coarse.groups, np.zeros(len(first)) if offsets is None else offsets, first.spacing[2],
             first.unit, about,
         )  # fmt: skip
-
-    # --- checkpoint --------------------------------------------------------------------------------------------------
-
-    def _save(self) -> None:
-        assert self.kept is not None
-        tensors: dict[str, torch.Tensor] = {}
-        for name, network in (("generator", self.generator), ("averaged", self.averaged), ("critic", self.critic)):
-            tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
-        for name, optimiser in (("generator", self.generator_steps), ("critic", self.critic_steps)):
-            for number, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"{name}_steps.{number}.{key}": value for key, value in moments.items()}
-        tensors["random"] = self.random.get_state()
-        about = {"rng": self.rng.bit_generator.state, "iteration": self.iteration, "waited": self.waited}
-        about |= {"best": self.best, "rows": self.rows, "digest": self._digest()}
-        model = self.kept
-        model.about["checkpoint"] = about
-        model.save(self.out, overwrite=True, more=tensors)
-        with (self.out / LOG).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.rows)
-
-    def _digest(self) -> str:
-        """What a checkpoint belongs to; how long to train may change."""
-        own = {item.name: getattr(self.settings, item.name) for item in fields(self.settings)}
-        for name in ("iterations", "patience", "check_every", "device"):
-            own.pop(name)
-        return f"{self.anchor.digest()} {json.dumps(own, sort_keys=True)} {self.weight}"
-
-    def _resume(self) -> None:
-        from safetensors.torch import load_file
-
-        if not (self.out / CHECKPOINT).is_file():
-            raise OutputError(
-                f"nothing to resume: no checkpoint in {self.out}",
-                expected="the folder of a training that was stopped",
-                remedy="start without resume",
-            )
-        self.kept = load_model(self.out)
-        about = self.kept.about["checkpoint"]
-        if about["digest"] != self._digest():
-            raise SettingsError(
-                f"{self.out} holds another training",
-                expected="the same volume, slices, factor and settings",
-                remedy="give the same options as before, or another folder",
-            )
-        tensors = load_file(self.out / CHECKPOINT)
-
-        def under(name: str) -> dict[str, torch.Tensor]:
-            start = f"{name}."
-            return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-
-        for name, network in (("generator", self.generator), ("averaged", self.averaged), ("critic", self.critic)):
-            network.load_state_dict(under(name))
-        for name, optimiser in (("generator", self.generator_steps), ("critic", self.critic_steps)):
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in under(f"{name}_steps").items():
-                number, _, part = key.partition(".")
-                state.setdefault(int(number), {})[part] = value
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-        self.random.set_state(tensors["random"])
-        self.rng.bit_generator.state = about["rng"]
-        self.iteration, self.waited = about["iteration"], about["waited"]
-        self.best, self.rows = about["best"], about["rows"]
 
 
 def _surface(index: np.ndarray, phases: int) -> np.ndarray:

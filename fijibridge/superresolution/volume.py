@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
-from fijibridge.metrology.phases import Phases
+from fijibridge.core.errors import SettingsError
+from fijibridge.phases.phases import Phases
 from fijibridge.reconstruction.exemplars import TOLERANCE, Exemplars
 from fijibridge.reconstruction.settings import ReconstructionSettings
 from fijibridge.reconstruction.volume import reconstruct
@@ -29,7 +29,7 @@ from fijibridge.superresolution.settings import SuperresolutionSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fijibridge.weights import Weights
+    from fijibridge.weights.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,9 @@ class Tie:
     Parameters
     ----------
     agreement : Agreement
-        The anchor of the fine volume.
+        The constraint on the fine volume.
     names : tuple of str
-        The groups that the coarse volume tells apart: visible phases, then the rest as "A + B".
+        The groups that the coarse volume distinguishes: visible phases, then the rest as "A + B".
     coarse : np.ndarray
         (G,) their fractions in the coarse volume.
     expected : np.ndarray
@@ -100,12 +100,16 @@ def tied(coarse: Coarse, exemplars: Exemplars, factor: int, settings: Superresol
     factor : int
         Fine voxels along a coarse one.
     settings : SuperresolutionSettings, optional
-        Whom to trust, the point-spread function, weight.
+        Which fractions to trust, the point-spread function, weight.
+
+    Returns
+    -------
+    Tie
 
     Raises
     ------
     SettingsError
-        Fractions of a visible phase that differ by more than 3 points, and nobody said whom to trust; slices too
+        Fractions of a visible phase that differ by more than 3 points, and ``trust`` is "ask"; slices too
         small for the factor.
     """
     settings = settings or SuperresolutionSettings()
@@ -118,7 +122,7 @@ def tied(coarse: Coarse, exemplars: Exemplars, factor: int, settings: Superresol
             remedy="give larger slices",
         )
     names = tuple(" + ".join(first.names[place] for place in group) for group in coarse.groups)
-    shares = np.mean([mask.mean((1, 2)) for mask in masks], axis=0, dtype=np.float64)
+    shares = np.stack([mask.mean((1, 2)) for mask in masks]).mean(0, dtype=np.float64)
     side = equal_side(masks, factor)
     none = np.zeros(len(names))
     expected = shares if coarse.kind == "probabilities" else coarse_fractions(masks, side, none)
@@ -126,24 +130,24 @@ def tied(coarse: Coarse, exemplars: Exemplars, factor: int, settings: Superresol
     apart = np.abs(found - expected)
     notes = []
     if apart.max() > TOLERANCE:
-        told = "; ".join(
+        fractions = "; ".join(
             f"{name} {100 * found[k]:.1f} % in the coarse volume, {100 * expected[k]:.1f} % as it would see the slices"
             for k, name in enumerate(names)
         )
         if settings.trust == "ask":
             raise SettingsError(
-                f"coarse volume and slices disagree: {told}",
+                f"coarse volume and slices disagree: {fractions}",
                 expected=f"fractions within {100 * TOLERANCE:g} points: both show the same material",
                 remedy="say whose fractions hold, trust=coarse or trust=slices (--trust), or take other slices",
             )
-        notes.append(f"coarse volume and slices disagree: {told}; trusted: {settings.trust}")
+        notes.append(f"coarse volume and slices disagree: {fractions}; trusted: {settings.trust}")
     offsets = none
     if settings.trust == "slices":
         wanted = shares
         if coarse.kind == "labels":
             offsets = fitted_offsets(masks, side, found)
-            told = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(names, offsets, strict=True))
-            notes.append(f"the coarse volume's threshold, fitted to the slices' fractions: {told} of a voxel")
+            shifts = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(names, offsets, strict=True))
+            notes.append(f"the coarse volume's threshold, fitted to the slices' fractions: {shifts} of a voxel")
         elif coarse.kind == "probabilities":
             coarse = _shifted(coarse, shares)
     else:
@@ -210,23 +214,23 @@ def superresolve(
         raise SettingsError(
             "a periodic super-resolution", expected="false: the coarse volume is not periodic", remedy="leave it out"
         )
-    if settings.block % factor:
+    if settings.chunk % factor:
         raise SettingsError(
-            f"block = {settings.block} voxels, with factor {factor}",
+            f"chunk = {settings.chunk} voxels, with factor {factor}",
             expected=f"a multiple of {factor}: blocks of whole coarse voxels",
-            remedy=f"give {settings.block // factor * factor} or {-(-settings.block // factor) * factor}",
+            remedy=f"give {settings.chunk // factor * factor} or {-(-settings.chunk // factor) * factor}",
         )
     tie = tied(coarse, exemplars, factor, settings)
-    shape = tuple(factor * size for size in coarse.shape)
+    z, y, x = (factor * size for size in coarse.shape)
     plain = ReconstructionSettings(
         **{item.name: getattr(settings, item.name) for item in fields(ReconstructionSettings)}
     )
     made = reconstruct(
         exemplars,
-        shape,
+        (z, y, x),
         plain,
         weights=weights,
-        anchor=tie.agreement,
+        constraint=tie.agreement,
         state_file=state_file,
         resume=resume,
         keep=keep,

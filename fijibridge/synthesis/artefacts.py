@@ -1,6 +1,6 @@
-"""What goes wrong between the sample and the file: milling, charge, scanning, noise.
+"""Artefacts between the sample and the file: milling, charging, scanning, noise.
 
-Patterns are pure numbers; who adds them scales them by the contrast of the image they go to.
+Patterns are dimensionless; the caller scales them by the contrast of the image to which they are added.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from fijibridge.synthesis.detectors import Section, by_phase, compiled
+from fijibridge.core.parallel import compiled
+from fijibridge.synthesis.electron_signals import Section, by_phase
 from fijibridge.synthesis.imaging_settings import ImagingSettings
 from fijibridge.synthesis.materials import Material
 from fijibridge.synthesis.smoothing import Smoother, mirrored, standardised
@@ -28,6 +29,7 @@ class Curtains:
     shape : (int, int)
         Height and width, px.
     settings : ImagingSettings
+        Those of curtaining are used.
     pixel_size : float
         Micrometres.
     """
@@ -42,7 +44,24 @@ class Curtains:
         self._state: tuple[np.ndarray, np.ndarray, int] | None = None
 
     def mill(self, section: Section, materials: list[Material | None], z: int, rng: np.random.Generator) -> np.ndarray:
-        """(Y, X) float32 curtains of the next section, of mean 0 and root mean square 1; 0 inside pores."""
+        """Mill the next section.
+
+        Parameters
+        ----------
+        section : Section
+            The section.
+        materials : list of Material or None
+            By label value - 1.
+        z : int
+            Its plane, which says how deep it lies below the one before.
+        rng : np.random.Generator
+            Of the stripes.
+
+        Returns
+        -------
+        ndarray (Y, X) float32
+            Curtains of mean 0 and root mean square 1; 0 inside pores.
+        """
         edge = rng.standard_normal(self._width, np.float32)
         inside = rng.standard_normal((2, self._height, self._width), np.float32)
         if self._state is not None:
@@ -61,24 +80,22 @@ class Curtains:
         from scipy.ndimage import gaussian_filter1d
 
         stripe = max(_STRIPE / self._pixel_size, 0.8)
-        profile = sum(
-            weight * standardised(gaussian_filter1d(edge, size * stripe, mode="wrap"))
-            for weight, size in ((0.7, 1), (0.5, 3), (0.5, 10))
-        ).astype(np.float32)
-        sources = [
+        fine, middle, broad = (standardised(gaussian_filter1d(edge, n * stripe, mode="wrap")) for n in (1, 3, 10))
+        profile = (0.7 * fine + 0.5 * middle + 0.5 * broad).astype(np.float32)
+        for_pores, for_hard = (
             standardised(gaussian_filter1d(gaussian_filter1d(noise, stripe, axis=1), 6.0, axis=0)) for noise in inside
-        ]
+        )
         hard = by_phase(materials, lambda m: -math.log(m.milling_rate))[section.labels]
         solids = ~section.pores
         hard[section.pores] = float(hard[solids].min()) if solids.any() else 0.0
         decay = math.exp(-self._pixel_size / self._settings.curtaining_length)
         pores = section.pores.astype(np.float32)
         behind = np.empty((self._height, self._width), np.float32)
-        _wake(pores, hard, *sources, np.float32(decay), self._slope, self._left, behind)
+        _wake(pores, hard, for_pores, for_hard, np.float32(decay), self._slope, self._left, behind)
         share = self._settings.curtaining_shadow
         through = np.broadcast_to(standardised(profile), behind.shape)
         behind = standardised(behind)
-        if not behind.any():  # nothing to stand behind: all stripes come from the edge
+        if not behind.any():  # no pore, no hard particle: all stripes come from the edge
             share = 0.0
         stripes = np.float32(math.sqrt(1 - share)) * through + np.float32(math.sqrt(share)) * behind
         out = np.empty(section.labels.shape, np.float32)
@@ -123,7 +140,7 @@ def _lean(stripes, slope, left, out):
 
 @compiled
 def _streak(source, decay, out):
-    """What is left, along each scan line, of the strongest charge passed so far."""
+    """What remains, along each scan line, of the strongest charge passed so far."""
     for y in range(source.shape[0]):
         kept = 0.0
         for x in range(source.shape[1]):
@@ -139,10 +156,30 @@ def charge(
     smoother: Smoother,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """(Y, X) float32 brightness by charge: 1 is full; negative in tails that overshoot.
+    """Brightness by charging.
 
-    Charge gathers in patches of insulators, most at pores, where it cannot flow off. Around it is a halo; along the
-    scan line the detector and the surface take a while to recover, unlike from line to line.
+    Charge gathers in patches of insulators, most at pores, where it cannot flow off. Around it is a bright halo; along
+    the scan line the detector and the surface take a while to recover, unlike from line to line.
+
+    Parameters
+    ----------
+    section : Section
+        The section.
+    materials : list of Material or None
+        By label value - 1.
+    settings : ImagingSettings
+        ``charging_length`` is used.
+    pixel_size : float
+        Micrometres.
+    smoother : Smoother
+        For images of the section's shape.
+    rng : np.random.Generator
+        Of patches and lines.
+
+    Returns
+    -------
+    ndarray (Y, X) float32
+        1 is a full charge; negative in tails that overshoot.
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -173,6 +210,16 @@ def redeposit(
     ----------
     image : ndarray (Y, X) float32
         Signal of a detector.
+    section : Section
+        The section.
+    settings : ImagingSettings
+        ``redeposition`` is used: the share of the pores' area that is covered.
+    pixel_size : float
+        Micrometres.
+    smoother : Smoother
+        For images of the section's shape.
+    rng : np.random.Generator
+        Of the film's outline.
 
     Returns
     -------
@@ -193,7 +240,20 @@ def redeposit(
 
 
 def brightness_ramp(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """(Y, X) float32 brightness from -1/2 to 1/2 across the image in a random direction, a little bent."""
+    """Brightness that changes across the image in a random direction, on a slightly bent ramp.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width, px.
+    rng : np.random.Generator
+        Of direction and bend.
+
+    Returns
+    -------
+    ndarray (Y, X) float32
+        Mean 0, range 1.
+    """
     angle, bend = rng.uniform(0, 2 * math.pi), rng.uniform(-0.4, 0.4)
     y, x = (np.linspace(-1, 1, size, dtype=np.float32) for size in shape)
     across = math.sin(angle) * y[:, None] + math.cos(angle) * x[None, :]
@@ -205,6 +265,15 @@ def scan_displacement(
     height: int, settings: ImagingSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Displacement of SE against BSE, line by line.
+
+    Parameters
+    ----------
+    height : int
+        Scan lines.
+    settings : ImagingSettings
+        ``misregistration``, ``drift`` and ``scan_shear`` are used.
+    rng : np.random.Generator
+        Of the directions.
 
     Returns
     -------
@@ -274,7 +343,7 @@ def displaced(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
 def noise(
     grey: np.ndarray, signal: np.ndarray, electron_grey: float, settings: ImagingSettings, rng: np.random.Generator
 ) -> np.ndarray:
-    """(Y, X) float32 noise of an image, whose variance is exactly that of ``snr``.
+    """Noise of an image, whose variance is exactly that of ``snr``.
 
     Shot noise is Poisson's with its moments kept to the third, as a continuous variable: counts ``n`` of mean m are
     ``m + sqrt(m) g + (g^2 - 1) / 6`` for a normal g (Cornish and Fisher's expansion). That is what scintillator and
@@ -287,7 +356,16 @@ def noise(
     signal : ndarray (Y, X) float32
         Electrons at each pixel, relative.
     electron_grey : float
-        Mean of the image in grey values above what no electrons would give.
+        Mean grey value above that of no electrons.
+    settings : ImagingSettings
+        ``snr`` and ``shot_share`` are used.
+    rng : np.random.Generator
+        Of the noise.
+
+    Returns
+    -------
+    ndarray (Y, X) float32
+        To be added to the image.
     """
     variance = float(np.var(grey, dtype=np.float64)) / 10 ** (settings.snr / 10)
     normal = rng.standard_normal((2, *grey.shape), np.float32)
@@ -303,6 +381,18 @@ def noise(
 
 
 def digitised(grey: np.ndarray, bits: int) -> np.ndarray:
-    """Grey values from 0 to 1 as integers of 8 or 16 bits, cut off at both ends."""
+    """Grey values as integers.
+
+    Parameters
+    ----------
+    grey : ndarray (Y, X) float32
+        Grey values; those below 0 and above 1 are clipped.
+    bits : int
+        8 or 16.
+
+    Returns
+    -------
+    ndarray (Y, X) uint8 or uint16
+    """
     top = 2**bits - 1
     return np.rint(np.clip(grey, 0, 1) * np.float32(top)).astype(np.uint8 if bits == 8 else np.uint16)

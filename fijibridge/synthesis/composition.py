@@ -1,11 +1,11 @@
-"""From the recipe of a composite, by weight, to the volume fractions of its structure."""
+"""From the composition of a composite by weight to the volume fractions of its structure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
 
 
 def volume_fractions(
@@ -22,7 +22,7 @@ def volume_fractions(
     weights : mapping of str to float
         Parts by weight, in any unit: 50, 47 and 3, or 0.5, 0.47 and 0.03.
     densities : mapping of str to float
-        Density of each component, g/cm3; more components than ``weights`` has may stand there.
+        Density of each component, g/cm3; it may have more components than ``weights``.
     porosity : float
         Volume fraction of pores in the pressed composite, 0 or more and below 1.
 

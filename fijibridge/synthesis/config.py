@@ -1,4 +1,4 @@
-"""What a data set is drawn from: a preset, or a TOML file, in which each parameter is a number or a range."""
+"""Configuration of a data set: a preset, or a TOML file, in which each parameter is a value or a range."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from fijibridge.errors import ImageNotFoundError, SettingsError
-from fijibridge.params import Param, check
+from fijibridge.core.errors import ImageNotFoundError, SettingsError
+from fijibridge.core.names import LONGEST, flaw, shown
+from fijibridge.core.params import Param, check
+from fijibridge.core.records import LARGEST_TOML, made, parse_toml
 
 if TYPE_CHECKING:
     from fijibridge.synthesis.imaging_settings import ImagingSettings
     from fijibridge.synthesis.materials import Material
     from fijibridge.synthesis.structure_settings import StructureSettings
 
-_TRIES = 200  # draws until fractions fit together
+_HEAVIEST = 1e6  # parts by weight
+_TRIES = 200  # draws at most until fractions fit together
 
 Size = Annotated[int, Param("height and width of the micrographs", low=32, high=4096, unit="px")]
 Depth = Annotated[int, Param("depth of a structure", low=8, high=1024, unit="px")]
@@ -38,17 +41,23 @@ Spacing = Annotated[
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """From what a data set is drawn.
+    """Configuration from which a data set is drawn.
 
-    A value of ``structure`` or ``imaging`` is fixed, or a list: two numbers are a range, drawn from evenly; words
-    are choices.
+    A value of ``structure`` or ``imaging`` is fixed, or a list: two numbers are a range, from which values are drawn
+    uniformly; words are choices.
 
     Parameters
     ----------
     name : str
         Of the preset, or of the file.
-    size, depth, sections, spacing
-        See their help.
+    size : int
+        Height and width of the micrographs, px.
+    depth : int
+        Depth of a structure, px.
+    sections : int
+        Sections that are imaged of one structure.
+    spacing : int
+        Distance of the sections of a tomography, px; 0: no tomography, each section has its own imaging parameters.
     pixel_size : float or (float, float)
         Micrometres, or a range of them.
     materials : mapping
@@ -63,7 +72,8 @@ class SimulationConfig:
     Raises
     ------
     SettingsError
-        A value outside its range, an unknown name (the nearest is told), or a composition beside volume fractions.
+        A value outside its range, an unknown name (with the nearest known one), or a composition beside volume
+        fractions.
     """
 
     name: str
@@ -83,6 +93,17 @@ class SimulationConfig:
         from fijibridge.synthesis.structure_settings import StructureSettings
 
         check(type(self), {item.name: getattr(self, item.name) for item in fields(self)})
+        if self.name and (why := flaw(self.name)):
+            raise SettingsError(f"name = {shown(self.name)}, which {why}", expected="a word or two", remedy="rename it")
+        for section in ("materials", "composition", "structure", "imaging"):
+            _check_section(section, getattr(self, section))
+        for phase, part in self.composition.items():
+            if not isinstance(part, (int, float)) or isinstance(part, bool) or not 0 <= part <= _HEAVIEST:
+                raise SettingsError(
+                    f"{phase} = {part!r} in [composition]",
+                    expected=f"parts by weight, 0 to {_HEAVIEST:g}",
+                    remedy="give a number",
+                )
         if self.sections * max(1, self.spacing) > self.depth:
             apart = f", {self.spacing} px apart," if self.spacing else ""
             raise SettingsError(
@@ -91,9 +112,9 @@ class SimulationConfig:
                 remedy="make it deeper, or take fewer sections",
             )
         for value in _ends("pixel_size", self.pixel_size):
-            if not 0.001 <= value <= 10:
+            if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not 0.001 <= value <= 10:
                 raise SettingsError(
-                    f"pixel_size = {value}", expected="0.001 to 10 micrometres", remedy="give it in micrometres"
+                    f"pixel_size = {value!r}", expected="0.001 to 10 micrometres", remedy="give it in micrometres"
                 )
         for owner, section, given in (
             (StructureSettings, "structure", self.structure),
@@ -147,6 +168,12 @@ class SimulationConfig:
             if isinstance(given, str):
                 found[phase] = material_named(given)
                 continue
+            if not isinstance(given, Mapping):
+                raise SettingsError(
+                    f"{phase} = {given!r} in [materials]",
+                    expected="the name of a material, or a table with its formula and density",
+                    remedy=f'write {phase} = "NCM", or a section [materials.{phase}]',
+                )
             names = [item.name for item in fields(Material)]
             for key in given:
                 _known(key, names, f"[materials.{phase}]")
@@ -156,11 +183,23 @@ class SimulationConfig:
                     expected="a formula and a density (g/cm3) at least",
                     remedy="add them, or give the name of a known material",
                 )
-            found[phase] = Material(**{"name": phase, **given})
+            found[phase] = made(Material, {"name": phase, **given}, f"[materials.{phase}]", error=SettingsError)
         return found
 
-    def with_ranges(self, *, structure: Mapping[str, Any] | None = None, imaging: Mapping[str, Any] | None = None):
-        """The same with some parameters changed."""
+    def with_ranges(
+        self, *, structure: Mapping[str, Any] | None = None, imaging: Mapping[str, Any] | None = None
+    ) -> SimulationConfig:
+        """The configuration with some parameters changed.
+
+        Parameters
+        ----------
+        structure, imaging : mapping, optional
+            Values or ranges of parameters of `StructureSettings` and `ImagingSettings`.
+
+        Returns
+        -------
+        SimulationConfig
+        """
         return replace(
             self,
             structure={**self.structure, **(structure or {})},
@@ -175,54 +214,73 @@ def presets() -> list[str]:
 
 
 def load_preset(name: str) -> SimulationConfig:
-    """A preset by name.
+    """A preset by name (see `presets`).
 
     Raises
     ------
     SettingsError
         No such preset.
     """
-    if name not in presets():
-        near = difflib.get_close_matches(name, presets(), 1)
+    if not isinstance(name, str) or name not in presets():
+        near = difflib.get_close_matches(str(name), presets(), 1)
         raise SettingsError(
             f"preset = {name!r}",
             expected=f"one of {', '.join(presets())}",
             remedy=f"did you mean {near[0]}?" if near else "take one of these, or write a --config file",
         )
     text = (resources.files("fijibridge.synthesis") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return config_of(_parsed(text, f"preset {name}"), name)
+    return config_of(parse_toml(text, f"preset {name}"), name)
 
 
 def load_config(path: Path) -> SimulationConfig:
-    """A configuration file; ``preset = "NAME"`` in it says what holds where the file is silent.
+    """A configuration file; ``preset = "NAME"`` in it gives the values that the file leaves out.
 
     Raises
     ------
     ImageNotFoundError, SettingsError
         No such file, not TOML, or what `SimulationConfig` refuses.
     """
+    path = Path(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
+        with path.open("rb") as file:
+            text = file.read(LARGEST_TOML + 1).decode("utf-8")
+    except (OSError, ValueError) as error:  # a name with NUL is a ValueError
         raise ImageNotFoundError(
             f"{path} cannot be read ({error})", expected="a TOML file", remedy="check the path"
         ) from error
-    return config_of(_parsed(text, str(path)), Path(path).stem)
+    return config_of(parse_toml(text, path), path.stem[:LONGEST])
 
 
 def config_of(values: Mapping[str, Any], name: str) -> SimulationConfig:
-    """A configuration from the values of its file (or of a data set's own record).
+    """A configuration from the values of its file, or of a data set's record.
+
+    Parameters
+    ----------
+    values : mapping
+        Keys of `SimulationConfig`, and ``preset`` for what is missing.
+    name : str
+        Of the configuration, unless ``values`` has one.
+
+    Returns
+    -------
+    SimulationConfig
 
     Raises
     ------
     SettingsError
         As `SimulationConfig`.
     """
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"a configuration {values!r}", expected="named values", remedy="see the presets")
     values = dict(values)
     names = [item.name for item in fields(SimulationConfig)]
     for key in values:
         _known(key, ["preset", *names], "the configuration")
     base = values.pop("preset", None)
+    for section in ("materials", "composition", "structure", "imaging"):
+        _check_section(section, values.get(section, {}))
     if base is not None:
         earlier = load_preset(base)
         kept = {item.name: getattr(earlier, item.name) for item in fields(earlier)}
@@ -243,7 +301,7 @@ def _is_fraction(key: str) -> bool:
 
 
 def to_record(config: SimulationConfig) -> dict[str, Any]:
-    """The configuration as plain values, from which `config_of` makes it again."""
+    """The configuration as plain values, from which `config_of` restores it."""
     return {
         item.name: dict(value) if isinstance(value := getattr(config, item.name), Mapping) else value
         for item in fields(config)
@@ -251,12 +309,25 @@ def to_record(config: SimulationConfig) -> dict[str, Any]:
 
 
 def draw_structure(config: SimulationConfig, rng: np.random.Generator) -> tuple[StructureSettings, float]:
-    """Parameters of one structure, and its pixel size in micrometres.
+    """Draw the parameters of a structure.
+
+    Parameters
+    ----------
+    config : SimulationConfig
+        Ranges.
+    rng : np.random.Generator
+        Of the draw.
+
+    Returns
+    -------
+    settings : StructureSettings
+    pixel_size : float
+        Micrometres.
 
     Raises
     ------
     SettingsError
-        No draw whose fractions fit together.
+        No draw has fractions that fit together.
     """
     from fijibridge.synthesis.composition import volume_fractions
     from fijibridge.synthesis.structure_settings import StructureSettings
@@ -283,7 +354,19 @@ def draw_structure(config: SimulationConfig, rng: np.random.Generator) -> tuple[
 
 
 def draw_imaging(config: SimulationConfig, rng: np.random.Generator) -> ImagingSettings:
-    """Parameters of one pair of images."""
+    """Draw the parameters of a pair of images.
+
+    Parameters
+    ----------
+    config : SimulationConfig
+        Ranges.
+    rng : np.random.Generator
+        Of the draw.
+
+    Returns
+    -------
+    ImagingSettings
+    """
     from fijibridge.synthesis.imaging_settings import ImagingSettings
 
     return ImagingSettings(**{key: _drawn(value, rng) for key, value in config.imaging.items()})
@@ -297,12 +380,19 @@ def _drawn(value: Any, rng: np.random.Generator) -> Any:
     return float(rng.uniform(*value))
 
 
+def _check_section(name: str, given: Any) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise SettingsError(
+            f"{name} = {ascii(given)[:60]}", expected=f"a section [{name}] with key = value lines", remedy="correct it"
+        )
+
+
 def _ends(key: str, value: Any) -> list[Any]:
     """The ends of a range, or the value itself, checked."""
     if not isinstance(value, (list, tuple)):
         return [value]
     words = bool(value) and all(isinstance(each, str) for each in value)
-    numbers = len(value) == 2 and all(isinstance(each, (int, float)) for each in value)
+    numbers = len(value) == 2 and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in value)
     if not words and not (numbers and value[0] <= value[1]):
         raise SettingsError(
             f"{key} = {list(value)}",
@@ -315,22 +405,9 @@ def _ends(key: str, value: Any) -> list[Any]:
 def _known(key: str, names: Iterable[str], where: str) -> None:
     names = list(names)
     if key not in names:
-        near = difflib.get_close_matches(key, names, 1, 0.4)
+        near = difflib.get_close_matches(key[:60], names, 1, 0.4)
         raise SettingsError(
-            f"{key!r} in {where}",
+            f"{shown(key)} in {where}",
             expected=f"one of {', '.join(names)}",
             remedy=f"did you mean {near[0]}?" if near else "check the spelling",
         )
-
-
-def _parsed(text: str, where: str) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"{where} is not valid TOML ({error})", expected="key = value lines under [sections]", remedy="mend it"
-        ) from error

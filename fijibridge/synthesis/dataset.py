@@ -1,12 +1,11 @@
-"""Data sets of simulated micrographs: written in shards, in parallel, and taken up again where they were stopped."""
+"""Data sets of simulated micrographs: written in shards, in parallel, and resumed where they were stopped."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,9 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge import progress
-from fijibridge.errors import OutputError, ServiceError, SettingsError
-from fijibridge.output import output_file
+from fijibridge.core import progress
+from fijibridge.core.atomic_output import (
+    add_file,
+    check_output,
+    discard_folder,
+    note_files,
+    one_run,
+    output_folder,
+    put_folder,
+    sweep,
+)
+from fijibridge.core.ending import cleaned_up
+from fijibridge.core.errors import OutputError, ServiceError, SettingsError
+from fijibridge.core.machine import machine_memory
+from fijibridge.core.manifest import MANIFEST
+from fijibridge.core.processes import worker_processes
+from fijibridge.core.records import read_json
 from fijibridge.synthesis.config import SimulationConfig, config_of, draw_imaging, draw_structure, to_record
 from fijibridge.synthesis.structure import PHASES
 
@@ -28,17 +41,34 @@ DATASET = "dataset.json"
 PARAMETERS = "parameters.json"
 DETECTORS = ("SE", "BSE")
 FORMAT = 1
-_STRUCTURES = 4  # a shard: what is lost at most when the work is stopped; of tomographies one
-_PACKINGS = 20  # draws until a structure can be packed
+_STRUCTURES = 4  # in a shard, which is what is lost at most when the work is stopped; of tomographies one
+_VOXEL = 12  # bytes that a voxel takes at the least while a structure is made
+_PACKINGS = 20  # draws at most until a structure can be packed
+_Task = tuple[str, dict[str, Any], int, int, int]  # parameters of `write_shard`
 
 
 def class_names(config: SimulationConfig) -> tuple[str, ...]:
-    """The phases that a data set may show, in the order of their label values (from 1)."""
+    """The phases that a data set can contain, in the order of their label values (from 1)."""
     return tuple(phase for phase in PHASES if phase == "pore" or phase in config.materials)
 
 
 def make_pair_structure(config: SimulationConfig, seed: int, number: int, *, threads: int = 0) -> Structure:
-    """The structure with a number, of the data set with a seed.
+    """A structure of a data set.
+
+    Parameters
+    ----------
+    config : SimulationConfig
+        From which it is drawn.
+    seed : int
+        Of the data set.
+    number : int
+        Of the structure in the data set.
+    threads : int
+        0: all cores.
+
+    Returns
+    -------
+    Structure
 
     Raises
     ------
@@ -50,6 +80,12 @@ def make_pair_structure(config: SimulationConfig, seed: int, number: int, *, thr
     rng = np.random.default_rng([seed, number])
     fixed = not any(isinstance(value, (list, tuple)) for value in config.structure.values())
     shape = (config.depth, config.size, config.size)
+    if (needed := _VOXEL * math.prod(shape)) > machine_memory():
+        raise SettingsError(
+            f"a structure of {' x '.join(map(str, shape))} voxels, which takes more than {needed / 2**30:.0f} GiB",
+            expected=f"what fits into this machine's {machine_memory() / 2**30:.0f} GiB",
+            remedy="choose a smaller size or depth",
+        )
     for attempt in range(_PACKINGS):
         settings, pixel_size = draw_structure(config, rng)
         try:
@@ -63,7 +99,24 @@ def make_pair_structure(config: SimulationConfig, seed: int, number: int, *, thr
 
 
 def sections_of(config: SimulationConfig, structure: Structure, seed: int, number: int) -> Iterator[Micrograph]:
-    """The micrographs of a structure: evenly through its depth, each with its own imaging parameters; or a stack."""
+    """The micrographs of a structure: evenly through its depth, each with its own imaging parameters; or a stack.
+
+    Parameters
+    ----------
+    config : SimulationConfig
+        From which the imaging parameters are drawn.
+    structure : Structure
+        From `make_pair_structure`.
+    seed : int
+        Of the data set.
+    number : int
+        Of the structure in the data set.
+
+    Yields
+    ------
+    Micrograph
+        Labels are those of the structure.
+    """
     from fijibridge.synthesis.imaging import take_micrograph, take_stack
 
     materials = config.phase_materials()
@@ -81,7 +134,7 @@ def sections_of(config: SimulationConfig, structure: Structure, seed: int, numbe
 
 
 def simulated_pairs(config: SimulationConfig, count: int, seed: int) -> Iterator[Micrograph]:
-    """The first ``count`` micrographs of a data set, made as they are asked for.
+    """The first micrographs of a data set, simulated one by one.
 
     Parameters
     ----------
@@ -114,7 +167,7 @@ def label_values(config: SimulationConfig) -> np.ndarray:
 
 
 def structures_a_shard(config: SimulationConfig) -> int:
-    """A tomography has a shard of its own, so that its files are its stacks."""
+    """Structures in a shard; a tomography has a shard of its own, so that its files are its stacks."""
     return 1 if config.spacing else _STRUCTURES
 
 
@@ -124,12 +177,12 @@ def shard_name(number: int) -> str:
 
 
 def write_shard(folder: str, record: dict[str, Any], seed: int, number: int, count: int) -> int:
-    """Write the shard with a number; what was there of it is replaced.
+    """Write a shard, unless it is there already.
 
     Parameters
     ----------
     folder : str
-        Of the data set; another machine's view of it may have another path.
+        Of the data set.
     record : dict
         `to_record` of the configuration.
     seed : int
@@ -137,21 +190,17 @@ def write_shard(folder: str, record: dict[str, Any], seed: int, number: int, cou
     number : int
         Of the shard.
     count : int
-        Images of the whole data set.
+        Images in the whole data set.
 
     Returns
     -------
     int
         Images written.
     """
-    from fijibridge.image_output import write_imagej, write_labels
-    from fijibridge.images import PixelSize
-
     config = config_of(record, record["name"])
     structures = structures_a_shard(config)
     first = number * structures * config.sections
     wanted = min(structures * config.sections, count - first)
-    names, values = class_names(config), label_values(config)
     pairs: list[Micrograph] = []
     about: list[dict[str, Any]] = []
     for structure_number in range(number * structures, (number + 1) * structures):
@@ -164,35 +213,46 @@ def write_shard(folder: str, record: dict[str, Any], seed: int, number: int, cou
                 place = {"image": first + len(pairs), "structure": structure_number}
                 about.append(place | pair.parameters | of_structure)
                 pairs.append(pair)
+    try:
+        _write(Path(folder) / shard_name(number), pairs, about, config)
+    except OutputError:
+        if not is_complete(Path(folder), number):  # the same by a parallel worker
+            raise
+    return len(pairs)
+
+
+def is_complete(folder: Path, number: int) -> bool:
+    """Whether a data set has a shard.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the data set.
+    number : int
+        Of the shard.
+    """
+    return (folder / shard_name(number) / PARAMETERS).is_file()
+
+
+def _write(target: Path, pairs: list[Micrograph], about: list[dict[str, Any]], config: SimulationConfig) -> None:
+    """Write the files of a shard."""
+    from fijibridge.images.image import PixelSize
+    from fijibridge.images.writing import write_imagej, write_labels
+
+    names, values = class_names(config), label_values(config)
     size = pairs[0].pixel_size
     depth = config.spacing * size or None
     pixel = PixelSize(size, size, "um", depth) if all(pair.pixel_size == size for pair in pairs) else None
-    target = Path(folder) / shard_name(number)
-    with _appearing(target) as building:
+    with output_folder(target, marker=PARAMETERS) as building:
         for detector in DETECTORS:
             images = [getattr(pair, detector.lower()) for pair in pairs]
             shape = (len(images), *images[0].shape)
             write_imagej(
-                building / f"{detector.lower()}.tif", images, shape, images[0].dtype, "ZYX", pixel, metadata={}
+                building / f"{detector.lower()}.tif", iter(images), shape, images[0].dtype, "ZYX", pixel, metadata={}
             )
         labels = np.stack([values[pair.labels] for pair in pairs])
         write_labels(building / "labels.tif", labels, pixel_size=pixel, class_names=names)
         (building / PARAMETERS).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    return len(pairs)
-
-
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A folder that is there whole or not at all."""
-    building = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield building
-        if target.exists():  # the same by an earlier or a parallel worker
-            return
-        building.chmod(0o755)
-        building.rename(target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def write_dataset(
@@ -205,8 +265,11 @@ def write_dataset(
     dask: str = "",
     resume: bool = False,
     overwrite: bool = False,
+    inputs: Sequence[Path | None] = (),
 ) -> dict[str, Any]:
-    """Write a data set; stopped and resumed it is the same as written in one go.
+    """Write a data set; stopped and resumed it is the same as written without a stop.
+
+    One that replaces an older one is written to ``NAME.resume``, and takes its place when it is complete.
 
     Parameters
     ----------
@@ -221,27 +284,56 @@ def write_dataset(
     workers : int
         Processes; 0: one a core.
     dask : str
-        Address of a Dask scheduler, whose workers see ``out`` under the same path and have fijibridge; empty: here.
+        Address of a Dask scheduler, whose workers have fijibridge and see ``out`` under the same path; empty: this
+        machine.
     resume : bool
         Write what is missing; with a larger count than before the data set grows to it.
     overwrite : bool
         Replace an older data set.
+    inputs : sequence of path
+        Files that were read: a folder that holds one is not replaced.
 
     Returns
     -------
     dict
-        What stands in ``dataset.json``.
+        The contents of ``dataset.json``.
 
     Raises
     ------
     OutputError
-        The folder holds something else, or cannot be written.
+        The folder contains something else, or cannot be written.
     SettingsError
         Resumed with another configuration or seed, or a smaller count; structures that cannot be packed.
     ServiceError
         No Dask, or no scheduler at the address.
     """
-    from fijibridge.versions import versions
+    with written_dataset(
+        config, out, count, seed=seed, workers=workers, dask=dask, resume=resume, overwrite=overwrite, inputs=inputs
+    ) as (_, about):
+        return about
+
+
+@contextmanager
+def written_dataset(
+    config: SimulationConfig,
+    out: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    workers: int = 0,
+    dask: str = "",
+    resume: bool = False,
+    overwrite: bool = False,
+    inputs: Sequence[Path | None] = (),
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """As `write_dataset`: gives the folder of all shards, to add to, and ``dataset.json``; at the end it is in place.
+
+    Parameters
+    ----------
+    config, out, count, seed, workers, dask, resume, overwrite, inputs
+        As of `write_dataset`.
+    """
+    from fijibridge.core.versions import versions
 
     sizes = config.pixel_size
     about = {
@@ -255,75 +347,98 @@ def write_dataset(
         "config": to_record(config),
         "versions": versions(),
     }
-    draw_structure(config, np.random.default_rng([seed, 0]))  # what cannot be drawn is told before anything is written
+    draw_structure(config, np.random.default_rng([seed, 0]))  # refuses what cannot be drawn before anything is written
     each = structures_a_shard(config) * config.sections
-    _prepare(Path(out), about, each, resume, overwrite)
-    shards = range(-(-count // each))
-    missing = [number for number in shards if not (Path(out) / shard_name(number)).is_dir()]
-    folder = str(Path(out).absolute())
-    tasks = [(folder, about["config"], seed, number, count) for number in missing]
-    with progress.bar("simulating", count) as bar:
-        bar.update(min(count, each * (len(shards) - len(missing))))
-        for done in _done(tasks, workers, dask):
-            bar.update(done)
-    return about
+    out = Path(out)
+    with one_run(out):
+        place = _prepare(out, about, each, resume, overwrite, inputs)
+        shards = range(-(-count // each))
+        missing = [number for number in shards if not is_complete(place, number)]
+        tasks = [(str(place), about["config"], seed, number, count) for number in missing]
+        left = place / "*"  # by workers that were killed
+        sweep(left)
+        with progress.bar("simulating", count) as bar, cleaned_up(lambda: sweep(left)):
+            bar.update(min(count, each * (len(shards) - len(missing))))
+            for done in _done(tasks, workers, dask):
+                bar.update(done)
+        yield place, about
+        if place != out.absolute():
+            put_folder(place, out, marker=DATASET, overwrite=True, inputs=inputs)
 
 
-def _prepare(out: Path, about: dict[str, Any], each: int, resume: bool, overwrite: bool) -> None:
-    """Make the folder, or see that it holds the same data set's beginning, in shards of ``each`` images."""
-    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if resume and not (out / DATASET).is_file():
-        raise OutputError(
-            f"nothing to resume: no {DATASET} in {out}",
-            expected="the folder of a data set that was stopped",
-            remedy="start without resume",
-        )
+def _prepare(
+    out: Path, about: dict[str, Any], each: int, resume: bool, overwrite: bool, inputs: Sequence[Path | None]
+) -> Path:
+    """The folder to write to: new, or with the beginning of the same data set, in shards of ``each`` images."""
+    beside = out.absolute().with_name(f"{out.absolute().name}.resume")
+    _sweep_unbegun(beside)
+    begun = beside if (beside / DATASET).is_file() else out.absolute()
     if resume:
-        try:
-            earlier = dict(json.loads((out / DATASET).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        _check_begun(begun, about)
+        if begun == beside:
+            check_output(out, marker=DATASET, overwrite=True, inputs=inputs)
+    else:
+        check_output(out, marker=DATASET, overwrite=overwrite, inputs=inputs, advice=", or --resume to go on with it")
+        stopped = (beside / DATASET).is_file()
+        if stopped and not overwrite:
             raise OutputError(
-                f"{out / DATASET} cannot be read ({error})",
-                expected="what simulate wrote",
-                remedy="start again with --overwrite, or with another folder",
-            ) from error
-        told = json.loads(json.dumps(about))
-        held = earlier.get("count")
-        grows = isinstance(held, int) and held < about["count"]
-        for key in ("config", "seed", "count", "format"):
-            if earlier.get(key) != told[key] and not (key == "count" and grows):
-                raise SettingsError(
-                    f"{out} holds a data set of another {key}",
-                    expected=f"{key} as in its {DATASET}",
-                    remedy="give the same options as before, or another folder",
-                )
-        for rest in out.glob(".shard-*"):  # of workers that were killed
-            shutil.rmtree(rest, ignore_errors=True)
-        if grows:
-            if held % each and (last := out / shard_name(held // each)).is_dir():
-                shutil.rmtree(last)  # it has fewer images than it will have
-            with output_file(out / DATASET) as part:
-                part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        return
-    if there and not (overwrite and (out / DATASET).is_file()):
-        raise OutputError(
-            f"{out} exists already",
-            expected="a new folder for the data set",
-            remedy="choose another name, use --overwrite for an older data set, or --resume to go on with it",
-        )
+                f"{beside}: the data set of a run that was stopped",
+                expected="either to continue it or to start anew",
+                remedy="choose --resume or --overwrite (resume=True or overwrite=True)",
+            )
+        begun = beside if out.is_dir() and any(out.iterdir()) else out.absolute()
+        if stopped or begun == beside:
+            discard_folder(beside, marker=DATASET)
     try:
-        if there:
-            shutil.rmtree(out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / DATASET).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        begun.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written ({error})", expected="a folder that can be written", remedy="choose another place"
         ) from error
+    if resume:
+        before = json.loads((begun / DATASET).read_text(encoding="utf-8"))["count"]
+        if before < about["count"] and before % each:
+            discard_folder(begun / shard_name(before // each), marker=PARAMETERS)  # it has fewer images than it will
+    try:
+        note_files(begun, map(shard_name, range(-(-about["count"] // each))))
+        add_file(begun, DATASET, (json.dumps(about, indent=1) + "\n").encode())
+    except OutputError:
+        _sweep_unbegun(begun)
+        raise
+    return begun
 
 
-def _done(tasks: list[tuple], workers: int, dask: str) -> Iterator[int]:
-    """Run the tasks; the number of images of each as it is done."""
+def _sweep_unbegun(folder: Path) -> None:
+    """Remove a folder whose data set had no time to begin."""
+    sweep(folder / "*")
+    if folder.is_dir() and {item.name for item in folder.iterdir()} <= {MANIFEST}:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _check_begun(folder: Path, about: dict[str, Any]) -> None:
+    """See that a folder holds the beginning of a data set."""
+    if not (folder / DATASET).is_file():
+        raise OutputError(
+            f"nothing to resume: no {DATASET} in {folder}",
+            expected="the folder of a data set that was stopped",
+            remedy="start without resume",
+        )
+    earlier = read_json(folder / DATASET, error=OutputError)
+    wanted = json.loads(json.dumps(about))
+    before = earlier.get("count")
+    grows = type(before) is int and 0 < before < about["count"]
+    for key in ("config", "seed", "count", "format"):
+        if earlier.get(key) != wanted[key] and not (key == "count" and grows):
+            raise SettingsError(
+                f"{folder} holds a data set of another {key}",
+                expected=f"{key} as in its {DATASET}",
+                remedy="give the same options as before, or another folder",
+            )
+
+
+def _done(tasks: list[_Task], workers: int, dask: str) -> Iterator[int]:
+    """Run the tasks; yields the number of images of each when it is done."""
     if dask:
         yield from _done_by_dask(tasks, dask)
         return
@@ -332,26 +447,22 @@ def _done(tasks: list[tuple], workers: int, dask: str) -> Iterator[int]:
         for task in tasks:
             yield write_shard(*task)
         return
-    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures import as_completed
     from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
 
-    # spawned: a forked process would inherit the threads of torch and of a JVM, half alive
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
     try:
-        for future in as_completed([pool.submit(write_shard, *task) for task in tasks]):
-            yield future.result()
+        with worker_processes(workers) as pool:
+            for future in as_completed([pool.submit(write_shard, *task) for task in tasks]):
+                yield future.result()
     except BrokenProcessPool as error:
         raise ServiceError(
             "a worker process ended before its work was done",
             expected="memory for all workers; in a script, calls under if __name__ == '__main__':",
             remedy="put them there, since each worker reads the script, or use workers=1; then go on with resume=True",
         ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _done_by_dask(tasks: list[tuple], address: str) -> Iterator[int]:
+def _done_by_dask(tasks: list[_Task], address: str) -> Iterator[int]:
     try:
         from dask.distributed import Client, as_completed
     except ImportError as error:

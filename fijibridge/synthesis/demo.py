@@ -1,4 +1,4 @@
-"""A simulated micrograph of a solid-state battery composite with known truth: for demo, examples and tests."""
+"""A simulated micrograph of a solid-state battery composite with its ground truth: for demo, examples and tests."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.images import Image, PixelSize
-from fijibridge.labels import Labels
+from fijibridge.images.image import Image, PixelSize
+from fijibridge.labels.labels import Labels
 from fijibridge.synthesis.strokes import strokes_of
 
 if TYPE_CHECKING:
     from fijibridge.synthesis.imaging import Micrograph
 
 CLASS_NAMES = ("ISE", "CAM", "pore")
-_WIDTH = 12.0  # micrometres that a small image shows
-_PIXEL = 0.03  # of a large one
+_WIDTH = 12.0  # micrometres, width of a small image
+_PIXEL = 0.03  # micrometres, pixel of a large image
 
 
 def demo_image(size: int = 384, seed: int = 0, *, detector: str = "BSE") -> tuple[Image, Labels, np.ndarray]:
     """Simulate a micrograph of CAM particles (NCM) and pores in a solid electrolyte (Li6PS5Cl), 16 bit.
 
     Grey values of the phases overlap: CAM particles have grains of different brightness, pores show what lies behind
-    them, the illumination has a gradient, and there is noise. So a threshold does not segment it.
+    them, brightness has a gradient, and there is noise, so that a threshold does not segment it.
 
     Parameters
     ----------

@@ -1,20 +1,20 @@
-"""How diverse simulated micrographs are, beside real ones: measured, with pictures."""
+"""Diversity of simulated micrographs compared with real ones, with a plot."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.errors import ImageError
+from fijibridge.core.errors import ImageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fijibridge.images import Image
+    from fijibridge.images.image import Image
 
 _BINS = 64  # of grey histograms
 _BANDS = 24  # of power spectra
@@ -23,12 +23,12 @@ _COMPONENTS = 8  # of the features' principal axes
 
 @dataclass(frozen=True, eq=False)
 class Signature:
-    """What tells micrographs apart, one row an image.
+    """Descriptors of micrographs, one row an image.
 
     Parameters
     ----------
     names : tuple of str
-        (N,) of the images.
+        (N,) names of the images.
     histograms : np.ndarray
         (N, 64) shares of the grey values between the 0.5th and the 99.5th percentile, scaled to 0..1.
     spectra : np.ndarray
@@ -50,15 +50,16 @@ def frequencies() -> np.ndarray:
     return np.sqrt(edges[1:] * edges[:-1])
 
 
-def signature(images: Sequence[Image], tokens=None) -> Signature:
-    """Measure images.
+def signature(images: Sequence[Image], tokens: Callable[[Image], np.ndarray] | None = None) -> Signature:
+    """Compute the descriptors of images.
 
     Parameters
     ----------
     images : sequence of Image
         Grey, at least 128 pixels a side.
     tokens : callable, optional
-        Image -> (rows, columns, F) tokens, such as `fijibridge.features.vit.VitEncoder.tokens`; None: no features.
+        Image -> (rows, columns, F) tokens, such as `fijibridge.features.vit.encoder.ViTEncoder.tokens`; None: no
+        features.
 
     Returns
     -------
@@ -106,7 +107,14 @@ def power_spectrum(grey: np.ndarray) -> np.ndarray:
 
 
 def diversity_table(simulated: Signature, real: Signature | None) -> pd.DataFrame:
-    """Spread and coverage of each kind of measurement.
+    """Spread and coverage of each kind of descriptor.
+
+    Parameters
+    ----------
+    simulated : Signature
+        Of simulated images.
+    real : Signature, optional
+        Of real images.
 
     Returns
     -------
@@ -114,7 +122,7 @@ def diversity_table(simulated: Signature, real: Signature | None) -> pd.DataFram
         A row each for histograms, spectra and features: ``spread`` is the mean distance of two simulated images,
         ``spread_real`` that of two real ones; ``to_nearest`` the median distance of a real image to its nearest
         simulated one; ``covered`` the share of real images whose nearest simulated one is not further away than real
-        images are from one another on average. Histograms are compared by the earth mover's distance (in shares of
+        images are from each other on average. Histograms are compared by the earth mover's distance (in shares of
         the grey range), spectra by the root mean square (in decades), features by the Euclidean distance along the
         first 8 principal axes of all images, in units of their root mean square distance from the middle.
     """
@@ -137,7 +145,22 @@ def diversity_table(simulated: Signature, real: Signature | None) -> pd.DataFram
 
 
 def principal_axes(simulated: Signature, real: Signature | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The features of both along the first principal axes of all of them: (N, 8) and (M, 8)."""
+    """Project ViT features onto the first principal axes of all images.
+
+    Parameters
+    ----------
+    simulated : Signature
+        Of simulated images, with features.
+    real : Signature, optional
+        Of real images.
+
+    Returns
+    -------
+    simulated : np.ndarray
+        (N, 8), scaled to a root mean square length of 1 over all images.
+    real : np.ndarray or None
+        (M, 8), the same.
+    """
     assert simulated.features is not None
     both = (
         simulated.features if real is None or real.features is None else np.vstack([simulated.features, real.features])
@@ -161,7 +184,7 @@ def _comparable(simulated: Signature, real: Signature | None) -> dict[str, tuple
 
 
 def _distances(ours: np.ndarray, theirs: np.ndarray, kind: str) -> np.ndarray:
-    """(N, M)."""
+    """(N, M) distances."""
     if kind == "grey histograms":  # in one dimension the earth mover's distance is that of the cumulated shares
         ours, theirs = ours.cumsum(1), theirs.cumsum(1)
         return np.abs(ours[:, None] - theirs[None]).mean(2)
@@ -175,7 +198,24 @@ def _mean_apart(distances: np.ndarray) -> float:
 
 
 def write_diversity_picture(simulated: Signature, real: Signature | None, fractions: pd.DataFrame, folder: Path) -> str:
-    """Histograms, spectra, features and phase fractions of both in one picture; its file's name."""
+    """Write ``diversity.png``: histograms, spectra, features and phase fractions.
+
+    Parameters
+    ----------
+    simulated : Signature
+        Of simulated images.
+    real : Signature, optional
+        Of real images.
+    fractions : pandas.DataFrame
+        A column a phase: its area fraction in each simulated image.
+    folder : Path
+        Exists.
+
+    Returns
+    -------
+    str
+        The file's name.
+    """
     from matplotlib.figure import Figure
 
     kinds = 3 + (simulated.features is not None)

@@ -1,4 +1,4 @@
-"""Carbon fibres (VGCF): chains of constant diameter that bend smoothly and lead around the CAM.
+"""Carbon fibres (VGCF): chains of constant diameter that bend smoothly around the CAM.
 
 A fibre's curvature vector wanders (an Ornstein-Uhlenbeck process along the arc), which gives a worm-like chain, as of
 Kratky and Porod 1949, without kinks at small scale: a fibre of 150 nm is stiff.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
-from fijibridge.metrology.multigrid import compiled
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.parallel import compiled
 from fijibridge.synthesis.structure_settings import StructureSettings
 
 _BATCH = 256  # fibres whose random numbers are drawn together
@@ -19,7 +19,7 @@ _ISE, _CARBON = 1, 4
 
 @compiled
 def _sample(field, z, y, x):
-    """Value at the voxel that holds a place (voxels); large outside, where nothing is in the way."""
+    """Value at the voxel that contains a point (in voxels); large outside the volume, where nothing is in the way."""
     a, b, c = int(np.floor(z)), int(np.floor(y)), int(np.floor(x))
     if a < 0 or b < 0 or c < 0 or a >= field.shape[0] or b >= field.shape[1] or c >= field.shape[2]:
         return 1e6
@@ -28,7 +28,7 @@ def _sample(field, z, y, x):
 
 @compiled
 def _draw(labels, start, end, radius, room):
-    """Fill a capsule where there is ISE, with ``room`` voxels at most; how many."""
+    """Turn the ISE in a capsule into carbon, ``room`` voxels at most; returns how many."""
     done = 0
     d0, d1, d2 = end[0] - start[0], end[1] - start[1], end[2] - start[2]
     square = d0 * d0 + d1 * d1 + d2 * d2
@@ -51,7 +51,7 @@ def _draw(labels, start, end, radius, room):
 
 @compiled
 def _walk(labels, distance, starts, directions, kicks, step, memory, bend, radius, voxel, wanted):
-    """Lay fibres until ``wanted`` voxels are carbon; how many are. Places in voxels."""
+    """Lay fibres until ``wanted`` voxels are carbon; returns how many are. Positions in voxels."""
     done = 0
     t, k, here, there, slope, n = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     fresh = np.sqrt(1.0 - memory * memory)
@@ -112,15 +112,18 @@ def add_fibres(
     distance : ndarray (Z, Y, X) float32
         To the surface of the CAM, micrometres, negative inside.
     settings : StructureSettings
+        Those of the fibres are used.
     voxel : float
-        Micrometres.
+        Size of a voxel, micrometres.
     seed : int
+        Of the structure.
     wanted : int
+        Number of voxels.
 
     Raises
     ------
     SettingsError
-        There is no room for so many.
+        There is not enough room.
     """
     length, radius = settings.fibre_length / voxel, settings.fibre_diameter / voxel / 2
     step = max(1.0, 0.7 * radius)

@@ -1,4 +1,4 @@
-"""A picture of simulated pairs, to look at before thousands are made."""
+"""A preview of simulated pairs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.image_output import class_colors_or_default
+from fijibridge.core.atomic_output import output_file
+from fijibridge.images.palette import class_colors_or_default
 
 if TYPE_CHECKING:
     from fijibridge.synthesis.imaging import Micrograph
 
-_LARGEST = 384  # pixels of an image shown; of larger ones the upper left corner
+_LARGEST = 384  # side in pixels of the part shown, the upper left corner
+_METADATA = {"Software": "fijibridge", "Description": "preview of simulated micrographs"}
 
 
 def write_gallery(path: Path, pairs: Sequence[Micrograph], class_names: Sequence[str], *, title: str = "") -> Path:
@@ -28,7 +30,12 @@ def write_gallery(path: Path, pairs: Sequence[Micrograph], class_names: Sequence
     class_names : sequence of str
         For the legend.
     title : str
-        Above all.
+        Of the figure.
+
+    Returns
+    -------
+    Path
+        ``path``.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -61,5 +68,23 @@ def write_gallery(path: Path, pairs: Sequence[Micrograph], class_names: Sequence
     )  # fmt: skip
     if title:
         figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=100)
+    with output_file(path) as part:
+        figure.savefig(part, format="png", dpi=100, metadata=_METADATA)
     return path
+
+
+def is_gallery(path: Path) -> bool:
+    """Whether a file is a picture that `write_gallery` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        Exists.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            return picture.info.items() >= _METADATA.items()
+    except (OSError, ValueError, SyntaxError):
+        return False

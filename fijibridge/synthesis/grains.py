@@ -8,14 +8,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from fijibridge.metrology.multigrid import Workers, compiled
+from fijibridge.core.parallel import Workers, compiled
 
 _NUMBERS = 65535  # of uint16, without 0
-_BLOCK = 4  # voxels a side that share a list of near seeds
+_BLOCK = 4  # side of blocks of voxels that share a list of near seeds
 
 
 def seeds(rng: np.random.Generator, shape: tuple[int, int, int], cell: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places (voxels; (A, B, C, 3)) and weights (voxels squared; (A, B, C)) of seeds over ``shape`` and around it."""
+    """Draw the seeds of a tessellation over a volume and around it.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+        Of the draw.
+    shape : tuple of int
+        (Z, Y, X) of the volume, voxels.
+    cell : float
+        Side of the lattice's cells, each with one seed, voxels.
+
+    Returns
+    -------
+    points : ndarray (A, B, C, 3) float64
+        Positions, voxels.
+    weights : ndarray (A, B, C) float64
+        Weights, voxels squared.
+    """
     size = [int(n / cell) + 3 for n in shape]  # one cell more on either side
     corners = np.stack(np.meshgrid(*(np.arange(n) - 1.0 for n in size), indexing="ij"), axis=-1)
     points = (corners + rng.uniform(0, 1, (*size, 3))) * cell
@@ -24,10 +41,17 @@ def seeds(rng: np.random.Generator, shape: tuple[int, int, int], cell: float) ->
 
 @compiled
 def nearest_two(points, weights, cell, z, y, x, out):
-    """The two seeds nearest to a place (voxels).
+    """Find the two seeds nearest to a point, by power distance.
 
-    out = index of the nearest in the raveled lattice, distance to the face between the two, place of the nearest (3),
-    place of the second (3).
+    Parameters
+    ----------
+    points, weights, cell
+        As `seeds` gives and takes them.
+    z, y, x : float
+        The point, voxels.
+    out : ndarray (8,) float64
+        Receives: index of the nearest in the raveled lattice, distance to the face between the two, position of the
+        nearest (3), position of the second (3).
     """
     nz, ny, nx = weights.shape
     cz, cy, cx = int(z / cell) + 1, int(y / cell) + 1, int(x / cell) + 1
@@ -79,7 +103,7 @@ def _tessellate(points, weights, cell, labels, phase, out, z0, z1):
                     continue
                 mz, my, mx = bz + 0.5 * block, by + 0.5 * block, bx + 0.5 * block
                 cz, cy, cx = int(mz / cell) + 1, int(my / cell) + 1, int(mx / cell) + 1
-                # nearest in this block can only be what is not much farther from its middle than the nearest there
+                # candidates are the seeds not much further from the block's middle than the nearest one
                 best, bound = np.inf, 0.0
                 n = 0
                 for a in range(cz - 1, min(cz + 2, az)):
@@ -166,12 +190,14 @@ def make_grains(
     ise_size, cam_size : float
         Sizes of grains, voxels; ``cam_size`` 0: each particle is one crystal.
     seed : int
+        Of the structure.
     run : Workers
+        Threads.
 
     Returns
     -------
     ndarray (Z, Y, X) uint16
-        0 outside ISE and CAM. Numbers are used again after 65535 grains, by then far away.
+        0 outside ISE and CAM. Numbers are reused after 65535 grains, by then far away.
     """
     found = np.zeros(labels.shape, np.int32)
     for tag, phase, size in ((5, 1, ise_size), (4, 2, cam_size)):
@@ -182,5 +208,5 @@ def make_grains(
     out = np.empty(labels.shape, np.uint16)
     room = 1 << 16
     while _number(labels, found, particles, np.zeros(room, np.int64), np.zeros(room, np.int64), out) < 0:
-        room *= 4  # more grains than the table has room for
+        room *= 4  # the hash table was too small
     return out

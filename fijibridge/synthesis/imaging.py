@@ -9,7 +9,7 @@ from numbers import Integral
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
 from fijibridge.synthesis.artefacts import (
     Curtains,
     brightness_ramp,
@@ -20,7 +20,7 @@ from fijibridge.synthesis.artefacts import (
     redeposit,
     scan_displacement,
 )
-from fijibridge.synthesis.detectors import (
+from fijibridge.synthesis.electron_signals import (
     Section,
     by_phase,
     cut_section,
@@ -39,7 +39,7 @@ from fijibridge.synthesis.structure import PHASES, Structure
 _SMALLEST = 8  # px: slopes need neighbours
 _BSE_CHARGING = 0.1  # backscattered electrons are fast: charge hardly bends them
 
-# what a random number is for: each has its own generator, so that one setting does not change another's draw
+# purposes of random numbers: each has its own generator, so that one setting does not change another's draw
 _GRAINS, _SCAN, _RAMP, _STAGE = 1, 2, 3, 4  # of a stack
 _SURFACE, _CURTAINS, _CHARGE, _FILM, _NOISE = 11, 12, 13, 14, 15  # of a section
 
@@ -57,9 +57,9 @@ class Micrograph:
     pixel_size : float
         Micrometres.
     parameters : dict
-        What it was made with: the settings, ``seed``, ``z``, ``material_ISE`` and so on; ``slice`` is its place in a
-        stack, ``slice_shift_y`` and ``slice_shift_x`` how far that stands from where the section lies in the
-        structure, ``se_shift_y`` and ``se_shift_x`` how far SE stands from BSE (px, positive is down and right).
+        How it was made: the settings, ``seed``, ``z``, ``material_ISE`` and so on; ``slice`` is its number in a stack,
+        ``slice_shift_y`` and ``slice_shift_x`` its displacement from the section's position in the structure,
+        ``se_shift_y`` and ``se_shift_x`` that of SE from BSE (px, positive is down and right).
     """
 
     se: np.ndarray
@@ -82,16 +82,16 @@ def take_micrograph(
     Parameters
     ----------
     structure : Structure
-        Deeper planes (z + 1, ...) lie beneath the section: they add to BSE, and are what is seen in pores. Beneath
-        the last plane that one goes on.
+        Deeper planes (z + 1, ...) lie beneath the section: they add to BSE and are visible in pores. The last plane is
+        repeated below.
     z : int
         Plane of the section.
     settings : ImagingSettings
-        The defaults are a good day.
+        The defaults are good conditions.
     materials : mapping of str to Material
-        By phase, for all that the structure holds but pores; `fijibridge.synthesis.materials.MATERIALS` has some.
+        Of each phase in the structure except pores; `fijibridge.synthesis.materials.MATERIALS` has some.
     seed : int
-        The same gives the same micrograph.
+        The same seed gives the same micrograph.
 
     Returns
     -------
@@ -115,15 +115,15 @@ def take_stack(
 ) -> list[Micrograph]:
     """Image sections one after the other, as FIB-SEM tomography does.
 
-    The microscope is set up at the first section: its levels stay, sections jitter, drift and flicker from there,
-    and curtains carry on from section to section.
+    The microscope is set up at the first section: its grey levels stay, sections jitter, drift and flicker from there,
+    and curtains continue from section to section.
 
     Parameters
     ----------
     structure, settings, materials, seed
         See `take_micrograph`.
     zs : sequence of int
-        Planes in the order in which they are milled.
+        Planes in the order of milling.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def _materials(labels: np.ndarray, materials: Mapping[str, Material]) -> list[Ma
 
 
 class _Microscope:
-    """What stays from section to section of a stack."""
+    """What is constant over the sections of a stack."""
 
     def __init__(
         self, structure: Structure, settings: ImagingSettings, materials: list[Material | None], seed: int
@@ -192,7 +192,7 @@ class _Microscope:
         return np.random.default_rng([self.seed, *purpose])
 
     def _stage(self, index: int) -> tuple[np.ndarray, float]:
-        """How far a section is displaced (y, x) and how bright it is; the first one is where and as it should be."""
+        """Displacement (y, x) and relative brightness of a section; none and 1 for the first."""
         if index == 0:
             return np.zeros(2), 1.0
         angle = self._random(_STAGE).uniform(0, 2 * math.pi)
@@ -202,7 +202,23 @@ class _Microscope:
         return shift, max(1 + self.settings.flicker * rng.standard_normal(), 0.0)
 
     def signals(self, index: int, z: int) -> tuple[Section, list[np.ndarray], np.ndarray]:
-        """The section, what SE and BSE detect of it without noise (relative), and where the stage stood (y, x)."""
+        """Signals of a section without noise.
+
+        Parameters
+        ----------
+        index : int
+            Its number in the stack.
+        z : int
+            Its plane in the structure.
+
+        Returns
+        -------
+        section : Section
+        seen : list of ndarray (Y, X) float32
+            Signals of SE and BSE, relative.
+        shift : ndarray (2,)
+            Displacement of the stage (y, x), px.
+        """
         settings, pixel_size, smoother, materials = self.settings, self.pixel_size, self.smoother, self.materials
         pore = PHASES.index("pore") + 1
         section = cut_section(self.structure, z, materials, pore, settings.beam_energy, smoother)
@@ -239,7 +255,19 @@ class _Microscope:
         return section, seen, shift
 
     def image(self, index: int, z: int) -> Micrograph:
-        """One section's micrograph; the first sets the levels of all."""
+        """The micrograph of a section; the first one sets the grey levels of all.
+
+        Parameters
+        ----------
+        index : int
+            Its number in the stack.
+        z : int
+            Its plane in the structure.
+
+        Returns
+        -------
+        Micrograph
+        """
         settings = self.settings
         section, seen, shift = self.signals(index, z)
         if not self.levels:

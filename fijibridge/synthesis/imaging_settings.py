@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fijibridge.params import Param, check
+from fijibridge.core.params import Param, check
 
 # beam
 BeamEnergy = Annotated[
@@ -205,8 +205,8 @@ Flicker = Annotated[
 class ImagingSettings:
     """How a milled section is imaged by secondary (SE) and backscattered (BSE) electrons.
 
-    The defaults are a good day at a FIB-SEM: little curtaining, some noise. Amplitudes are relative to contrasts, so
-    that they mean the same for each pair of materials. Lengths of the sample are in micrometres, those of the scan
+    The defaults are good conditions at a FIB-SEM: little curtaining, some noise. Amplitudes are relative to contrasts,
+    so that they mean the same for each pair of materials. Lengths of the sample are in micrometres, those of the scan
     in pixels.
 
     Raises

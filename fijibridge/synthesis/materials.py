@@ -1,4 +1,4 @@
-"""What the beams see of a material: composition, density, secondary electrons, charge, and how it is milled."""
+"""Properties of materials for the imaging model: composition, density, SE yield, charging, milling."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.params import Param
 
 # atomic number and standard atomic weight of the elements that the table and near relatives of it need
 _ELEMENTS = {
@@ -25,14 +27,17 @@ _ELEMENTS = {
 }  # fmt: skip
 
 
+_LONGEST = 200  # signs of a formula
+
+
 @dataclass(frozen=True)
 class Material:
-    """A material of the electrode, as far as its image depends on it.
+    """A material of the electrode, with the properties on which its image depends.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Its name.
     formula : str
         Chemical formula such as ``"LiNi0.6Co0.2Mn0.2O2"``: element symbols, each with an optional number.
     density : float
@@ -43,8 +48,8 @@ class Material:
     conducting : bool
         Whether charge flows off; an insulator charges up under the beam.
     milling_rate : float
-        How fast an ion beam removes it, relative to silicon 1: what is slow stands proud of the section and throws
-        shadows (curtains) behind it.
+        How fast an ion beam removes it, relative to silicon 1: a slowly milled material stands proud of the section and
+        throws shadows (curtains) behind it.
     roughness : float
         Texture of the milled surface, relative: 0 glassy, 1 grainy like a pressed sulfide.
     channelling : float
@@ -53,17 +58,17 @@ class Material:
     Raises
     ------
     SettingsError
-        A formula that is none, an unknown element, or a number that is not positive.
+        An invalid formula, an unknown element, or a number that is not positive.
     """
 
     name: str
     formula: str
-    density: float
-    se_yield: float = 1.0
+    density: Annotated[float, Param("", low=1e-3, high=100)]
+    se_yield: Annotated[float, Param("", low=1e-3, high=1000)] = 1.0
     conducting: bool = True
-    milling_rate: float = 1.0
-    roughness: float = 0.3
-    channelling: float = 1.0
+    milling_rate: Annotated[float, Param("", low=1e-3, high=1000)] = 1.0
+    roughness: Annotated[float, Param("", low=0, high=100)] = 0.3
+    channelling: Annotated[float, Param("", low=0, high=100)] = 1.0
 
     def __post_init__(self) -> None:
         for name, lowest in (("density", 1e-3), ("se_yield", 1e-3), ("milling_rate", 1e-3)):
@@ -85,7 +90,7 @@ class Material:
     @cached_property
     def mass_fractions(self) -> dict[str, float]:
         """Mass fraction of each element."""
-        pieces = re.findall(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?", self.formula)
+        pieces = re.findall(r"([A-Z][a-z]?)(\d{1,6}(?:\.\d{1,12})?|\.\d{1,12})?", self.formula[:_LONGEST])
         if not pieces or "".join(symbol + number for symbol, number in pieces) != self.formula:
             raise SettingsError(
                 f"the formula {self.formula!r} of {self.name}",
@@ -126,13 +131,13 @@ class Material:
 
         ``eta(Z) = -0.0254 + 0.016 Z - 1.86e-4 Z^2 + 8.3e-7 Z^3``, the fit to measurements at normal incidence that
         textbooks of scanning electron microscopy give (Goldstein et al., Scanning Electron Microscopy and X-Ray
-        Microanalysis); below Z = 3 it is held at that of lithium.
+        Microanalysis); below Z = 3 that of lithium is used.
         """
         z = max(self.mean_atomic_number, 3.0)
         return -0.0254 + 0.016 * z - 1.86e-4 * z**2 + 8.3e-7 * z**3
 
     def electron_range(self, beam_energy: float) -> float:
-        """How far beam electrons get into the material, in micrometres.
+        """Range of beam electrons (energy in keV) in the material, in micrometres.
 
         ``R = 0.0276 A E^1.67 / (Z^0.889 rho)`` with E in keV, rho in g/cm³ and A in g/mol (Kanaya and Okayama 1972).
         """
@@ -183,7 +188,21 @@ def material_named(name: str) -> Material:
 def phase_materials(
     phases: tuple[str, ...], materials: Mapping[str, Material], present: tuple[str, ...]
 ) -> list[Material | None]:
-    """The material of each phase, None for pores and for what is neither given nor present.
+    """Check and sort the materials of a structure.
+
+    Parameters
+    ----------
+    phases : tuple of str
+        Names of all phases, in the order of the label values from 1.
+    materials : mapping of str to Material
+        By phase.
+    present : tuple of str
+        Phases that the structure contains, all of which but pores need a material.
+
+    Returns
+    -------
+    list of Material or None
+        By phase; None for pores and for phases that are neither given nor present.
 
     Raises
     ------
@@ -208,7 +227,7 @@ def phase_materials(
     missing = [phase for phase in present if phase != "pore" and phase not in materials]
     if missing:
         raise SettingsError(
-            f"no material for {', '.join(missing)}, which the structure holds",
+            f"no material for {', '.join(missing)}, which the structure contains",
             expected="a material for each phase but pores",
             remedy=f"add {missing[0]!r} to the materials, one of {', '.join(MATERIALS)} or your own",
         )

@@ -9,16 +9,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from fijibridge.metrology.multigrid import compiled
+from fijibridge.core.parallel import compiled
 
 _UNIT = 2.13  # brings the variance back to 1: the splines weigh it down by 0.48 an axis, and there are two of them
 
 
 def lattice(rng: np.random.Generator, shape: tuple[int, int, int], step: float) -> np.ndarray:
-    """Random lattices (2, A, B, C), float32, for a field of unit variance over ``shape`` voxels.
+    """Random values of a field of unit variance at the points of two lattices.
 
-    ``step`` is the distance between points in voxels. The second lattice lies half a step further along each axis, so
-    that the two are body-centred and the field shows neither rows nor columns.
+    The second lattice lies half a step further along each axis, so that the two are body-centred and the field shows
+    neither rows nor columns.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+        Of the values.
+    shape : tuple of int
+        (Z, Y, X) of the field, voxels.
+    step : float
+        Distance between points, voxels.
+
+    Returns
+    -------
+    ndarray (2, A, B, C) float32
     """
     size = [int(n / step + 0.5) + 5 for n in shape]
     return rng.standard_normal((2, *size), dtype=np.float32) * np.float32(_UNIT)
@@ -35,7 +48,21 @@ def _weights(f, out):
 
 @compiled
 def noise_row(values, step, z, y, x0, x1, line, out):
-    """out[x] = the field at (z, y, x) for x0 <= x < x1; ``line`` is scratch, as long as the lattice is wide."""
+    """Evaluate the field along a row.
+
+    Parameters
+    ----------
+    values, step
+        As `lattice` gives and takes them.
+    z, y : int
+        The row.
+    x0, x1 : int
+        First voxel, and the one after the last.
+    line : ndarray float64
+        Scratch memory, at least as long as the lattice is wide.
+    out : ndarray float64
+        ``out[x]`` receives the field for x0 <= x < x1.
+    """
     wz, wy = np.empty(4), np.empty(4)
     sixth, inverse = 1.0 / 6.0, 1.0 / step
     for half in range(2):

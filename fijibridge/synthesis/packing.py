@@ -1,9 +1,9 @@
-"""CAM particles as a packing: sizes, shapes and places in an endless, periodic box of which the structure is a cut.
+"""CAM particles as a packing: sizes, shapes and positions in a periodic box of which the structure is a part.
 
 Ellipsoids of log-normal sizes are thrown into the box and pushed apart along their centre lines until overlaps are
 small, smaller ones giving way more (the collective rearrangement of Jodrey and Tory 1985, Phys. Rev. A 32:2347, with
-the ellipsoids' radii along the centre line in place of the spheres'). What overlap stays, contacts flattened by the
-bisector take up.
+the ellipsoids' radii along the centre line in place of the spheres'). Remaining overlaps become contacts, flattened
+along the bisector.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
-from fijibridge.metrology.multigrid import compiled
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.parallel import compiled
 from fijibridge.synthesis.structure_settings import StructureSettings
 
 _FACES = 12  # of an angular particle
-_MOST = 400_000  # particles: packing them takes some seconds
+_MOST = 400_000  # particles, which are packed in some seconds
 _TAIL = 2.0  # standard deviations at which the size distribution ends: one giant would fill a small volume
-_REACH = 1.35  # pairs nearer than this, in sums of radii, are kept until the list is made anew
-_CUTS = 60  # places in the box that are looked at
-_STEPS = (6, 12, 18, 24)  # steps with each list of pairs
+_REACH = 1.35  # pairs nearer than this, in sums of radii, are in the list of neighbours
+_CUTS = 60  # positions in the box that are tried
+_STEPS = (6, 12, 18, 24)  # steps with each list of neighbours
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Packing:
     Attributes
     ----------
     centres : ndarray (N, 3)
+        Positions, micrometres.
     radii : ndarray (N,)
         Of the sphere of equal volume.
     matrices : ndarray (N, 3, 3)
@@ -50,7 +51,7 @@ class Packing:
 
 @compiled
 def _push(pairs, places, radii, matrices, box, moves):
-    """Add to ``moves`` what frees each pair of its overlap; the largest overlap over the sum of radii."""
+    """Add to ``moves`` what removes each pair's overlap; returns the largest overlap over the sum of radii."""
     worst = 0.0
     d, u = np.empty(3), np.empty(3)
     for k in range(len(pairs)):
@@ -86,7 +87,9 @@ def _push(pairs, places, radii, matrices, box, moves):
     return worst
 
 
-def _relax(places: np.ndarray, radii: np.ndarray, matrices: np.ndarray, elongations: np.ndarray, box: np.ndarray):
+def _relax(
+    places: np.ndarray, radii: np.ndarray, matrices: np.ndarray, elongations: np.ndarray, box: np.ndarray
+) -> None:
     """Push particles apart, in place, until the largest overlap is 2 % or the steps are used up."""
     from scipy.spatial import cKDTree
 
@@ -99,17 +102,17 @@ def _relax(places: np.ndarray, radii: np.ndarray, matrices: np.ndarray, elongati
         d -= box * np.round(d / box)
         near = (d**2).sum(1) < (_REACH * longest[pairs].sum(1)) ** 2
         pairs = pairs[near]
-        # in one order, whatever the tree's: sums of floats depend on it
+        # in a fixed order, on which sums of floats depend
         pairs = pairs[np.argsort(pairs[:, 0] * n + pairs[:, 1], kind="stable")]
         for _ in range(steps):
             moves = np.zeros_like(places)
             worst = _push(pairs, places, radii, matrices, box, moves)
-            # a step no longer than a third of the radius, so that no pair unknown to the list meets
+            # a step no longer than a third of the radius, so that no pair outside the list meets
             length = np.sqrt((moves**2).sum(1))
             moves *= np.minimum(1, radii / (3 * np.maximum(length, 1e-12)))[:, None] * (0.9 if round_ else 0.6)
             places += moves
             places %= box
-            places[places >= box] = 0  # what the remainder rounds up to
+            places[places >= box] = 0  # where the remainder is rounded up to the box's side
             if worst < 0.02:
                 return
 
@@ -148,10 +151,10 @@ def _shapes(rng: np.random.Generator, radii: np.ndarray, ratio: float) -> tuple[
 def _best_cut(
     rng: np.random.Generator, places: np.ndarray, radii: np.ndarray, box: np.ndarray, slab: np.ndarray, wanted: float
 ) -> np.ndarray:
-    """Where in the box to cut: of some random places the one whose share of particles is nearest to the wanted one."""
+    """Corner of the structure in the box: of random ones that with the share of particles nearest to ``wanted``."""
     n = len(radii)
     if n > 1500:
-        return np.zeros(3)  # so many that every cut is alike
+        return np.zeros(3)  # so many that all parts are alike
     corners = rng.uniform(0, 1, (_CUTS, 1, 3)) * box
     points = corners + rng.uniform(0, 1, (_CUTS, 400, 3)) * slab
     inside = np.zeros(points.shape[:2], bool)
@@ -168,9 +171,11 @@ def pack(settings: StructureSettings, size: tuple[float, float, float], seed: in
     Parameters
     ----------
     settings : StructureSettings
+        Those of the CAM are used.
     size : tuple of float
-        Of the volume, (z, y, x), micrometres.
+        (z, y, x) of the volume, micrometres.
     seed : int
+        Of the structure.
 
     Returns
     -------
@@ -187,7 +192,7 @@ def pack(settings: StructureSettings, size: tuple[float, float, float], seed: in
     spread = np.log(settings.cam_diameter_spread)
     radius = settings.cam_diameter / 2
     largest = radius * np.exp(_TAIL * spread) * (1 + 1.5 * (settings.cam_aspect_ratio - 1)) ** (2 / 3)
-    box = slab + 2.6 * largest  # no particle meets itself, none stands twice in the slab
+    box = slab + 2.6 * largest  # no particle meets itself or appears twice in the slab
     volume = 4 / 3 * np.pi * radius**3 * np.exp(4.5 * spread**2)
     expected = settings.cam_fraction * np.prod(box) / volume
     if expected > _MOST:

@@ -1,12 +1,12 @@
-"""The CAM phase on voxels: which particle is nearest to each voxel, and how far its surface is.
+"""The CAM phase on voxels: the nearest particle of each voxel, and the distance to its surface.
 
 Every voxel gets the signed distance, in micrometres, to the surface of the nearest particle, from the particles' shapes
 in closed form. The CAM is where it lies below a threshold, so that a wanted fraction is met exactly by a quantile, and
 contacts of neighbours are flat, along the bisector. Shapes are made irregular by bending space with smooth noise, and
 rough by noise on the distance.
 
-Against stamping digital balls and distance transforms of the whole image, as porespy's generators do, one pass over
-rows evaluates each particle only near itself, at any resolution and in any shape, and holds no more than its results.
+Unlike digital balls and distance transforms of the whole image, as in porespy's generators, one pass over rows
+evaluates each particle only near itself, at any resolution and in any shape, and stores nothing but its results.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
-from fijibridge.metrology.multigrid import Workers, compiled
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.parallel import Workers, compiled
 from fijibridge.synthesis.grains import nearest_two, seeds
 from fijibridge.synthesis.noise import lattice, noise_row
 from fijibridge.synthesis.packing import Packing, pack
 from fijibridge.synthesis.structure_settings import StructureSettings
 
 FAR = np.float32(1e6)  # distance where no particle is near
-_TILE = 8  # rows a side that share a list of particles
+_TILE = 8  # side of tiles of rows that share a list of particles
 _REACHES = (0.25, 0.5)  # of the median radius: the second where the particles have to grow much
-_CRACKED = 0.5  # of the pores, at most, are cracks in the CAM
+_CRACKED = 0.5  # largest share of the pores that are cracks in the CAM
 
 
 @dataclass
@@ -80,7 +80,7 @@ def _tiles(centres, bounds, voxel, nz, ny, tile):
 
 @compiled
 def _chance(i, j, salt):
-    """A number in [0, 1) that belongs to a pair of particles (the finaliser of splitmix64)."""
+    """A pseudo-random number in [0, 1) for a pair of particles (the finaliser of splitmix64)."""
     low, high = np.uint64(min(i, j)), np.uint64(max(i, j))
     h = low * np.uint64(0x9E3779B97F4A7C15) + high * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(salt)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -219,7 +219,20 @@ def _count(mask, owner, counts):
 
 
 def quantile_threshold(values: np.ndarray, count: int) -> float:
-    """The value that ``count`` of the values are not above."""
+    """The threshold at or below which a number of values lie.
+
+    Parameters
+    ----------
+    values : ndarray
+        Any shape.
+    count : int
+        Number of values at or below it.
+
+    Returns
+    -------
+    float
+        -infinity for a count of 0.
+    """
     if count <= 0:
         return float("-inf")
     return float(np.partition(values.ravel(), count - 1)[count - 1])
@@ -239,18 +252,33 @@ def make_particles(
 ) -> tuple[Particles, np.ndarray]:
     """Pack, shape and crack the CAM particles.
 
+    Parameters
+    ----------
+    settings : StructureSettings
+        Those of the CAM are used.
+    shape : tuple of int
+        (Z, Y, X), voxels.
+    voxel : float
+        Size of a voxel, micrometres.
+    seed : int
+        Of the structure.
+    run : Workers
+        Threads.
+
     Returns
     -------
     particles : Particles
         With the surface at distance 0 where the wanted fraction is met.
     cam : ndarray (Z, Y, X) bool
+        Voxels of the CAM, without cracks.
 
     Raises
     ------
     SettingsError
         The fraction cannot be packed.
     """
-    packing = pack(settings, tuple(n * voxel for n in shape), seed)
+    depth, height, width = (n * voxel for n in shape)
+    packing = pack(settings, (depth, height, width), seed)
     rng = np.random.default_rng([seed, 2])
     median = settings.cam_diameter / 2
     rough = settings.cam_roughness
@@ -260,19 +288,19 @@ def make_particles(
     salt = int(rng.integers(2**62))
     distance, second = (np.empty(shape, np.float32) for _ in range(2))
     owner = np.empty(shape, np.int32)
-    about = {"slices": (0, shape[0]), "size": distance.size}
     count = round(settings.cam_fraction * distance.size)
     for share in _REACHES:
-        # how far from its surface a particle is still of interest: growth, films, and pores between neighbours
+        # distance from its surface up to which a particle matters: growth, films, and pores between neighbours
         reach = np.maximum(0.25 * packing.radii, share * median)
-        # the same as a multiple of the ellipsoid; the bent space moves it a little
+        # the same as a factor on the ellipsoid, with room for the noise that bends it
         scales = (1 + reach / packing.radii) * (1 + 0.2 * settings.cam_angularity) + 3 * rough * median / packing.radii
         bounds = scales * packing.radii * packing.elongations
         starts, members = _tiles(packing.centres, bounds, voxel, shape[0], shape[1], _TILE)
         run(
             _measure, packing.centres, packing.radii, packing.matrices, scales, packing.faces,
             settings.cam_angularity, starts, members, voxel, warp, warp_step, 1.1 * rough * median, coarse,
-            coarse_step, fine, fine_step, 0.65 * rough, settings.cam_contacts, salt, distance, second, owner, **about,
+            coarse_step, fine, fine_step, 0.65 * rough, settings.cam_contacts, salt, distance, second, owner,
+            slices=(0, shape[0]), size=distance.size,
         )  # fmt: skip
         level = quantile_threshold(distance, count)
         if level <= 0.7 * share * median:
@@ -285,7 +313,7 @@ def make_particles(
         _add_cracks(settings, packing, distance, owner, level, voxel, budget, seed, cracks, run)
         if cracks.any():
             inside = distance[cracks]
-            distance[cracks] = FAR  # out of the way of the quantile
+            distance[cracks] = FAR  # excluded from the quantile
             level = quantile_threshold(distance, count)
             if level > share * median:
                 raise _too_full(settings, distance, share * median)
@@ -298,8 +326,19 @@ def make_particles(
     return Particles(distance, second, owner, cracks, packing), cam
 
 
-def _add_cracks(settings, packing, distance, owner, level, voxel, budget, seed, out, run) -> None:
-    """Crack particles in random order, as many as were asked for, while the cracks' volume stays in the budget."""
+def _add_cracks(
+    settings: StructureSettings,
+    packing: Packing,
+    distance: np.ndarray,
+    owner: np.ndarray,
+    level: float,
+    voxel: float,
+    budget: int,
+    seed: int,
+    out: np.ndarray,
+    run: Workers,
+) -> None:
+    """Crack the wanted share of the particles, in random order, while cracks take no more than ``budget`` voxels."""
     rng = np.random.default_rng([seed, 3])
     n = len(packing.radii)
     shape = distance.shape

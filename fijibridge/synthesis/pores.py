@@ -1,4 +1,4 @@
-"""Pores and binder: what lies between the particles besides the solid electrolyte.
+"""Pores and binder between the particles.
 
 Three kinds of pores, each with its share of the volume: gaps where the solid electrolyte does not wet the CAM, cracks
 through the electrolyte, and rounded voids. Gaps, voids and binder are where a random field is highest, so that a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fijibridge.metrology.multigrid import Workers, compiled
+from fijibridge.core.parallel import Workers, compiled
 from fijibridge.metrology.sizes import squared_distance
 from fijibridge.synthesis.noise import lattice, noise_row
 from fijibridge.synthesis.structure_settings import StructureSettings
@@ -20,7 +20,7 @@ _NEVER = np.float32(-1e9)
 
 @compiled
 def _rank(labels, square, second, coarse, coarse_step, fine, fine_step, amount, near, reach, between, gap, out, z0, z1):
-    """Field whose highest voxels become another phase; `_NEVER` outside the ISE.
+    """Compute the field whose highest voxels become another phase; `_NEVER` outside the ISE.
 
     Noise, minus the distance to the CAM over ``near``, plus ``between`` where a second particle is within ``gap``.
     """
@@ -50,8 +50,8 @@ def _rank(labels, square, second, coarse, coarse_step, fine, fine_step, amount, 
 
 
 def _convert(labels: np.ndarray, field: np.ndarray, count: int, phase: int) -> int:
-    """Give the ``count`` highest ISE voxels of a field to a phase; how many were there to give."""
-    values = field[field > _NEVER]  # apart: many equal values slow a partition down
+    """Turn the ``count`` highest ISE voxels of a field into a phase; returns how many there were."""
+    values = field[field > _NEVER]  # selected first: many equal values slow a partition down
     count = min(count, len(values))
     if count > 0:
         level = np.partition(values, len(values) - count)[len(values) - count]
@@ -61,7 +61,7 @@ def _convert(labels: np.ndarray, field: np.ndarray, count: int, phase: int) -> i
 
 @compiled
 def _sheet(labels, centre, normal, radius, half, swing, waves, waves_step, edge, edge_step, room):
-    """Open one crack, a wavy disc that thins out towards its rim, in the ISE; how many voxels. Lengths in voxels."""
+    """Open one crack in the ISE, a wavy disc that is thinner at its rim; returns how many voxels. Lengths in voxels."""
     nx = labels.shape[2]
     done = 0
     line, wave, ragged = np.empty(nx + 8 + max(waves.shape[3], edge.shape[3])), np.empty(nx), np.empty(nx)
@@ -102,7 +102,7 @@ def _sheet(labels, centre, normal, radius, half, swing, waves, waves_step, edge,
 
 
 def _crack_ise(labels: np.ndarray, size: float, seed: int, count: int) -> int:
-    """Open cracks in the ISE until ``count`` voxels are; how many are. ``size`` is the pores', in voxels."""
+    """Open cracks in the ISE until they have ``count`` voxels; returns how many. ``size``: the pores', in voxels."""
     rng = np.random.default_rng([seed, 7])
     waves_step, edge_step = max(2.0, 2.5 * size), max(2.0, 1.1 * size)
     waves, edge = lattice(rng, labels.shape, waves_step), lattice(rng, labels.shape, edge_step)
@@ -110,7 +110,7 @@ def _crack_ise(labels: np.ndarray, size: float, seed: int, count: int) -> int:
     for _ in range(5000):
         if done >= count:
             break
-        # no longer than their share of the volume can fill a few times
+        # so small that their share of the volume makes several of them
         radius = min(size * rng.uniform(2.5, 7.0), 0.5 * max(labels.shape))
         half = max(0.8, size * rng.uniform(0.06, 0.18))
         if (fits := (count / (3 * 3.1416 * 2 * half)) ** 0.5) < radius:
@@ -124,7 +124,21 @@ def _crack_ise(labels: np.ndarray, size: float, seed: int, count: int) -> int:
     return done
 
 
-def _field(labels, square, second, sizes, amount, near, reach, between, gap, out, rng, run) -> np.ndarray:
+def _field(
+    labels: np.ndarray,
+    square: np.ndarray,
+    second: np.ndarray,
+    sizes: tuple[float, float],
+    amount: float,
+    near: float,
+    reach: float,
+    between: float,
+    gap: float,
+    out: np.ndarray,
+    rng: np.random.Generator,
+    run: Workers,
+) -> np.ndarray:
+    """`_rank` with random fields of two sizes (voxels)."""
     coarse_step, fine_step = (max(2.0, size) for size in sizes)
     coarse, fine = lattice(rng, labels.shape, coarse_step), lattice(rng, labels.shape, fine_step)
     run(
@@ -150,16 +164,19 @@ def add_binder_and_pores(
     Parameters
     ----------
     labels : ndarray (Z, Y, X) uint8
-        1 ISE, 2 CAM, anything else stays.
+        1 ISE, 2 CAM; other values stay.
     second : ndarray (Z, Y, X) float32
         Distance to the surface of the second nearest particle, micrometres.
     settings : StructureSettings
+        Those of pores and binder are used.
     voxel : float
-        Micrometres.
+        Size of a voxel, micrometres.
     seed : int
+        Of the structure.
     run : Workers
+        Threads.
     binder, pores : int
-        Voxels to turn.
+        Numbers of voxels.
     """
     square = squared_distance(labels != _CAM, (1.0, 1.0, 1.0), run)
     out = np.empty(labels.shape, np.float32)
@@ -178,9 +195,9 @@ def add_binder_and_pores(
     gaps = round(settings.interface_pores * pores)
     cracks = round(settings.crack_pores * pores)
     if gaps:
-        # patches of a particle's surface come loose, thickest in their middle
+        # patches of a particle's surface are detached, thickest in their middle
         patch = max(0.35 * settings.cam_diameter, settings.pore_size) / voxel
-        # much volume makes gaps wider, not particles bare all around: as if it lay along two fifths of their surface
+        # more volume makes gaps wider rather than longer: they lie along about two fifths of the particles' surface
         wide = gaps / (0.4 * 6 * np.count_nonzero(labels == _CAM) / (settings.cam_diameter / voxel))
         near = max(1.0, 0.35 * size, 1.3 * wide)
         gaps = _convert(

@@ -1,4 +1,4 @@
-"""Gaussian smoothing of whole micrographs through their spectrum: any width costs the same."""
+"""Gaussian smoothing of whole micrographs by FFT, at the same cost for any width."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_MARGIN = 32  # pixels mirrored at least around an image, so that opposite edges do not bleed into each other
+_MARGIN = 32  # mirrored pixels around an image at least, so that opposite edges do not mix
 
 
 class Smoother:
@@ -31,7 +31,7 @@ class Smoother:
         self._fx = np.fft.rfftfreq(self._padded[1]).astype(np.float32)[None, :]
 
     def spectrum(self, image: np.ndarray) -> np.ndarray:
-        """The spectrum, for those who smooth an image by several widths."""
+        """The spectrum of an image (Y, X), for smoothing it by several widths."""
         from scipy.fft import rfft2
 
         padded = np.asarray(image, np.float32)[self._rows[:, None], self._columns]
@@ -43,10 +43,12 @@ class Smoother:
         Parameters
         ----------
         image : ndarray (Y, X)
-            The image, or with ``spectrum`` what `spectrum` made of it.
+            The image, or its spectrum.
         sigma : float or (float, float) or (float, float, float)
             Standard deviation in px; along y and x; or along a direction, across it, and that direction in radians
             from x towards y.
+        spectrum : bool
+            Whether ``image`` is a spectrum from `spectrum`.
 
         Returns
         -------
@@ -69,23 +71,62 @@ class Smoother:
         return np.ascontiguousarray(whole[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width])
 
     def noise(self, rng: np.random.Generator, sigma: float | Sequence[float]) -> np.ndarray:
-        """(Y, X) float32 random field: white noise smoothed by a Gaussian, of mean 0 and standard deviation 1."""
+        """A random field: white noise smoothed by a Gaussian.
+
+        Parameters
+        ----------
+        rng : np.random.Generator
+            Of the noise.
+        sigma : float or sequence of float
+            As for `gaussian`, px.
+
+        Returns
+        -------
+        ndarray (Y, X) float32
+            Mean 0, standard deviation 1.
+        """
         return standardised(self.gaussian(rng.standard_normal(self.shape, np.float32), sigma))
 
 
 def mirrored(index: np.ndarray, size: int) -> np.ndarray:
-    """Indices beyond 0 to size - 1 folded back, the edge pixel twice."""
+    """Indices mirrored at the edges of an image, where the edge pixel occurs twice.
+
+    Parameters
+    ----------
+    index : ndarray
+        Whole numbers.
+    size : int
+        Pixels along the axis.
+
+    Returns
+    -------
+    ndarray
+        The same shape, 0 to ``size - 1``.
+    """
     index = np.mod(index, 2 * size)
     return np.where(index < size, index, 2 * size - 1 - index)
 
 
 def standardised(field: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-    """A field less its mean, over its root mean square (of the pixels in a mask); zero where it does not vary."""
+    """A field scaled to mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    field : ndarray (Y, X) float32
+        The field.
+    where : ndarray (Y, X) bool, optional
+        The pixels of which mean and standard deviation are taken; all by default.
+
+    Returns
+    -------
+    ndarray (Y, X) float32
+        Zero where the field does not vary.
+    """
     inside = field if where is None else field[where]
     if not inside.size:
         return np.zeros_like(field)
     mean, spread = float(np.mean(inside, dtype=np.float64)), float(np.std(inside, dtype=np.float64))
-    # below: nothing but rounding is left, which no one wants amplified
+    # below that only rounding errors vary
     if not spread > 1e-5 * max(abs(mean), 1e-6):
         return np.zeros_like(field)
     return (field - np.float32(mean)) * np.float32(1 / spread)

@@ -1,4 +1,4 @@
-"""Sparse labels drawn into a known truth, as a person would scribble them."""
+"""Sparse labels drawn into a ground truth, as a user would scribble them."""
 
 from __future__ import annotations
 

@@ -1,14 +1,18 @@
-"""A composite electrode as a volume: which phase, which crystal grain, which particle each voxel belongs to."""
+"""A composite electrode as a volume: phase, crystal grain and particle of each voxel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.errors import SettingsError
+from fijibridge.core.errors import SettingsError
 from fijibridge.synthesis.structure_settings import StructureSettings
+
+if TYPE_CHECKING:
+    from fijibridge.synthesis.particles import Particles
 
 PHASES = ("ISE", "CAM", "pore", "carbon", "binder")  # label value = index + 1
 _ISE, _CAM, _PORE = 1, 2, 3
@@ -18,7 +22,7 @@ _NUMBERS = 65535
 
 @dataclass(frozen=True)
 class Structure:
-    """A synthetic structure. The polished section at height z is ``labels[z]``; z + 1, z + 2, ... lie beneath it.
+    """A synthetic structure. The section at depth z is ``labels[z]``; z + 1, z + 2, ... lie beneath it.
 
     Attributes
     ----------
@@ -31,11 +35,13 @@ class Structure:
     voxel_size : float
         Micrometres, the same along each axis.
     settings : StructureSettings
+        How it was made.
     seed : int
+        Of the random numbers.
 
     Notes
     -----
-    Numbers of grains and particles are used again after 65535 of them, by then far away.
+    Numbers of grains and particles are reused after 65535 of them, by then far away.
     """
 
     labels: np.ndarray
@@ -61,7 +67,7 @@ def _check(settings: StructureSettings, shape: tuple[int, ...], voxel: float, se
         raise SettingsError(f"voxel_size = {voxel}", expected="a positive size in um", remedy="give the voxel's side")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise SettingsError(f"seed = {seed!r}", expected="a whole number, 0 or more", remedy="give another seed")
-    needed = [  # what must be resolved, and how many voxels that takes
+    needed = [  # sizes that must be resolved, by how many voxels, and whether they occur
         ("cam_diameter", settings.cam_diameter, 5.0, True),
         ("fibre_diameter", settings.fibre_diameter, 1.5, settings.carbon_fraction > 0),
         ("pore_size", settings.pore_size, 2.0, settings.porosity > 0),
@@ -88,12 +94,13 @@ def make_structure(
 ) -> Structure:
     """Build a composite electrode.
 
-    CAM particles are packed and shaped, fibres led around them, binder laid at the interfaces, and pores opened; each
-    phase takes its wanted volume exactly, the solid electrolyte the rest.
+    CAM particles are packed and shaped, fibres laid around them, binder at the interfaces, and pores opened; each phase
+    takes its wanted volume exactly, the solid electrolyte the rest.
 
     Parameters
     ----------
     settings : StructureSettings
+        Fractions, sizes and shapes of the phases.
     shape : tuple of int
         (Z, Y, X), voxels.
     voxel_size : float
@@ -113,15 +120,15 @@ def make_structure(
         A fraction that cannot be reached (with the one that was), a voxel too coarse for a particle, fibre, pore or
         grain, more particles than can be packed, a malformed shape, voxel size or seed.
     """
-    from fijibridge.metrology.multigrid import Workers
+    from fijibridge.core.parallel import Workers
     from fijibridge.synthesis.fibres import add_fibres
     from fijibridge.synthesis.grains import make_grains
     from fijibridge.synthesis.particles import make_particles
     from fijibridge.synthesis.pores import add_binder_and_pores
 
-    shape = tuple(shape)
-    _check(settings, shape, voxel_size, seed)
-    shape, voxel, seed = tuple(map(int, shape)), float(voxel_size), int(seed)
+    _check(settings, tuple(shape), voxel_size, seed)
+    depth, height, width = map(int, shape)
+    shape, voxel, seed = (depth, height, width), float(voxel_size), int(seed)
     total = int(np.prod(shape))
     with Workers(threads) as run:
         found, cam = make_particles(settings, shape, voxel, seed, run)
@@ -160,8 +167,8 @@ def make_structure(
     return structure
 
 
-def _numbered(found, cam: np.ndarray) -> np.ndarray:
-    """(Z, Y, X) uint16 numbers of the particles, by their centres along x, so that repeats are far apart."""
+def _numbered(found: Particles, cam: np.ndarray) -> np.ndarray:
+    """(Z, Y, X) uint16 numbers of the particles, in the order of their centres along x: repeats are far apart."""
     n = len(found.packing.centres)
     number = np.zeros(n + 1, np.int64)  # the last stands for no particle
     order = np.argsort(found.packing.centres[:, 2], kind="stable")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fijibridge.errors import SettingsError
-from fijibridge.params import Param, check
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.params import Param, check
 
 
 @dataclass(frozen=True)

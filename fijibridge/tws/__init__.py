@@ -1,5 +1,5 @@
 """A Trainable Weka Segmentation session on features that Python made. Needs a Fiji (``start(fiji=...)``)."""
 
-from fijibridge.tws.session import TrainableSegmentation
+from fijibridge.core.lazy import attach_stub
 
-__all__ = ["TrainableSegmentation"]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

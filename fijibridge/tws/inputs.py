@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from fijibridge.errors import FeatureMismatchError, LabelsError, SettingsError
-from fijibridge.features import FeatureStack
-from fijibridge.images import Image, image_from_array
-from fijibridge.labels import Labels, labels_from_array
+from fijibridge.core.errors import FeatureMismatchError, LabelsError, SettingsError
+from fijibridge.features import FeatureExtractor, FeatureSettings, FeatureStack, VitSettings
+from fijibridge.features.settings import feature_settings
+from fijibridge.features.source import SourceSettings
+from fijibridge.images.image import Image, image_from_array
+from fijibridge.labels.labels import Labels, labels_from_array
 
 MOST_CLASSES = 100  # WekaSegmentation.MAX_NUM_CLASSES
+# Principal components of the ViT's channels at each scale where features are chosen by a name: TWS holds all features
+# in Java's heap. The dialog of "ViT Features in Weka Window" has the same default.
+CHANNELS = 32
 
 
 def grey_planes(image: Any) -> tuple[np.ndarray, bool]:
@@ -33,8 +39,51 @@ def grey_planes(image: Any) -> tuple[np.ndarray, bool]:
     return np.stack([(one.data if one.data.ndim == 2 else one.grey)[one.field] for one in images]), is_stack
 
 
+def extractor_for(features: Any) -> FeatureExtractor | None:
+    """What makes features that are chosen by name or settings; None for features that are there already.
+
+    A name gets `CHANNELS` principal components of the ViT's channels; settings are taken as they are.
+    """
+    if isinstance(features, FeatureExtractor):
+        return features
+    if isinstance(features, str):
+        chosen = feature_settings(features)
+        reduced = (replace(one, channels=CHANNELS) if isinstance(one, VitSettings) else one for one in chosen.sources)
+        return FeatureExtractor(replace(chosen, sources=tuple(reduced)))
+    if isinstance(features, (FeatureSettings, SourceSettings)):
+        return FeatureExtractor(features)
+    if isinstance(features, Sequence) and features and all(isinstance(one, SourceSettings) for one in features):
+        return FeatureExtractor(features)
+    return None
+
+
+def extracted_stacks(image: Image | np.ndarray | Sequence[Image], extractor: FeatureExtractor) -> list[FeatureStack]:
+    """Features of each slice; an extractor that has seen no image is fitted on the first.
+
+    Parameters
+    ----------
+    image : Image or ndarray, shape (Y, X), (Z, Y, X), or a list of Image
+    extractor : FeatureExtractor
+    """
+    slices: Sequence[Image] | np.ndarray
+    if isinstance(image, np.ndarray):
+        slices = image if image.ndim == 3 else image[np.newaxis]
+    else:
+        slices = [image] if isinstance(image, Image) else image
+    return [extractor.transform(plane) for plane in slices]
+
+
 def feature_stacks(features: Any, is_stack: bool, shape: tuple[int, ...] | None) -> list[FeatureStack]:
-    """One FeatureStack a slice, checked against the image's (Z, Y, X)."""
+    """One FeatureStack a slice, checked against the image's.
+
+    Parameters
+    ----------
+    features : FeatureStack, a list of them, or ndarray (Y, X, F) or (Z, Y, X, F)
+    is_stack : bool
+        Whether an array has slices.
+    shape : (int, int, int) or None
+        (Z, Y, X) of the image; None: any.
+    """
     if isinstance(features, np.ndarray):
         features = [FeatureStack.from_array(one) for one in (features if is_stack else [features])]
     stacks = [features] if isinstance(features, FeatureStack) else list(features)
@@ -43,7 +92,7 @@ def feature_stacks(features: Any, is_stack: bool, shape: tuple[int, ...] | None)
         raise FeatureMismatchError(
             "slices with different features or sizes",
             expected="the same features for all slices",
-            remedy="make them by one recipe",
+            remedy="make them by one extractor",
         )
     if shape is not None and (len(stacks), *sizes.pop()) != shape:
         raise FeatureMismatchError(
@@ -59,7 +108,20 @@ def feature_stacks(features: Any, is_stack: bool, shape: tuple[int, ...] | None)
 def label_planes(
     labels: Any, shape: tuple[int, ...], is_stack: bool, class_names: Sequence[str] | None, bar_rows: int = 0
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Label values (Z, Y, X) and class names; ``bar_rows`` of a data bar at the bottom are cut off."""
+    """Label values (Z, Y, X) and class names.
+
+    Parameters
+    ----------
+    labels : Labels or integer ndarray (Y, X) or (Z, Y, X), or a list of them
+    shape : (int, int, int)
+        (Z, Y, X) of the image without data bar.
+    is_stack : bool
+        Whether the image has slices.
+    class_names : sequence of str or None
+        Of the label values 1, 2, ...
+    bar_rows : int
+        Rows of a data bar at the bottom, which are cut off.
+    """
     parts = list(labels) if is_stack and not isinstance(labels, Labels) else [labels]
     planes = [part.data if isinstance(part, Labels) else np.asarray(part) for part in parts]
     planes = [plane[: shape[1]] if plane.ndim and len(plane) == shape[1] + bar_rows else plane for plane in planes]

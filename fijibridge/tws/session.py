@@ -1,13 +1,14 @@
 """TrainableSegmentation: TWS's own ``WekaSegmentation`` in the running Fiji, with features made in Python.
 
-TWS's ``setFeatureStackArray`` takes features from outside; its constructors and ``loadClassifier`` put TWS's own in
-their place, and ``applyClassifier(ImagePlus)`` recomputes them. So features go in last, and only
-``applyClassifier(FeatureStackArray, ...)`` is called.
+TWS's ``setFeatureStackArray`` takes features from outside; its constructors, ``setTrainHeader`` and ``loadClassifier``
+drop them or put TWS's own in their place, and ``applyClassifier(ImagePlus)`` recomputes them. So features go in last,
+and only ``applyClassifier(FeatureStackArray, ...)`` is called.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,20 +17,36 @@ from typing import Any
 
 import numpy as np
 
-from fijibridge.errors import FeatureMismatchError, JavaError, LabelsError, SettingsError
-from fijibridge.features import FeatureStack
+from fijibridge.core.errors import FeatureMismatchError, JavaError, LabelsError, SettingsError
+from fijibridge.core.options import Seed, Threads
+from fijibridge.core.params import check
+from fijibridge.features import FeatureExtractor, FeatureSettings, FeatureStack
+from fijibridge.features.channels import detectors_of
+from fijibridge.features.source import SourceSettings
 from fijibridge.forest import Forest
 from fijibridge.forest.samples import features_tried
-from fijibridge.images import Image
-from fijibridge.labels import Labels
-from fijibridge.params import check
-from fijibridge.segmentation.pixel import MaxFeatures, Seed, Threads, Trees
-from fijibridge.tws.inputs import MOST_CLASSES, boxes, feature_stacks, grey_planes, label_planes
+from fijibridge.images.image import Image
+from fijibridge.labels.labels import Labels
+from fijibridge.segmentation.options import MaxFeatures, Trees
+from fijibridge.tws.inputs import (
+    MOST_CLASSES,
+    boxes,
+    extracted_stacks,
+    extractor_for,
+    feature_stacks,
+    grey_planes,
+    label_planes,
+)
 
 log = logging.getLogger(__name__)
 
 _SEGMENTATION = "trainableSegmentation.WekaSegmentation"
+_EXTRACT = "make them by extract_features(image, session.extractor)"
+_OWN_FEATURES = "start the session with the classifier's: features=fijibridge.load_segmenter(FOLDER).extractor_"
 _LARGEST_SHARE = 0.8  # of the heap, for features: the classifier and its results need the rest
+
+Stacks = FeatureStack | np.ndarray | Sequence[FeatureStack]
+Choice = str | FeatureSettings | SourceSettings | Sequence[SourceSettings] | FeatureExtractor
 
 
 class TrainableSegmentation:
@@ -39,8 +56,12 @@ class TrainableSegmentation:
     ----------
     image : Image or ndarray, shape (Y, X), (Z, Y, X), or a list of Image
         The image, or the slices of a stack. A data bar of an Image takes no part, and is not in the results.
-    features : FeatureStack, a list of them, or ndarray (Y, X, F) or (Z, Y, X, F)
-        One stack a slice, all with the same names; at least 2 features.
+    features : str, settings, FeatureExtractor, FeatureStack, a list of them, or ndarray (Y, X, F) or (Z, Y, X, F)
+        A preset's name (``"default"``) or kinds of features (``"tws,vit"``): the session extracts the features itself,
+        the ViT's channels reduced to 32 principal components at each scale, because TWS holds all features in Java's
+        heap (the preset ``"default"``: 64 of the ViT and TWS's 76). Settings and extractors are taken as they are. For
+        a stack of slices, the first slice's principal components serve all. Or features that are there already, one
+        stack a slice, all with the same names; at least 2 features.
     labels : Labels or integer ndarray of the image's shape, or a list of them, optional
         0 = unlabelled. They become TWS's traces. Leave them out to apply a saved classifier.
     class_names : sequence of str, optional
@@ -60,6 +81,9 @@ class TrainableSegmentation:
     ----------
     segmentation : trainableSegmentation.WekaSegmentation
         The Java object, for whatever else TWS can do.
+    extractor : FeatureExtractor or None
+        What made the features; ``extract_features(other, session.extractor)`` makes those of another image. None for
+        features from elsewhere.
 
     Raises
     ------
@@ -76,7 +100,7 @@ class TrainableSegmentation:
     def __init__(
         self,
         image: Image | np.ndarray | Sequence[Image],
-        features: FeatureStack | np.ndarray | Sequence[FeatureStack],
+        features: Choice | Stacks = "default",
         labels: Labels | np.ndarray | Sequence[Labels | np.ndarray] | None = None,
         *,
         class_names: Sequence[str] | None = None,
@@ -89,12 +113,16 @@ class TrainableSegmentation:
         from fijibridge.jvm import gateway
 
         check(type(self).__init__, locals())
-        self._gateway = gateway()
+        self._gateway, self._n_threads, self._held, self._is_3d = gateway(), n_threads, 0, bool(is_3d)
         Segmentation = _tws_class(self._gateway)
         planes, self._is_stack = grey_planes(image)
+        if (extractor := extractor_for(features)) is not None:
+            first = image if isinstance(image, Image) else image[0]
+            if (count := extractor.n_features(len(detectors_of(first)))) is not None:
+                self._check_room(count, planes.shape)
+            features = extracted_stacks(image, extractor)
         stacks = feature_stacks(features, self._is_stack, planes.shape)
-        self._names = stacks[0].names
-        self._n_threads, self._held = n_threads, 0
+        self._names, self.extractor = stacks[0].names, stacks[0].extractor
         bar_rows = getattr(image if isinstance(image, Image) else image[0], "databar_rows", 0)
         traces = None
         if labels is not None:
@@ -103,7 +131,7 @@ class TrainableSegmentation:
         from fijibridge.jvm import to_imageplus
 
         with _quiet_java():
-            self.segmentation = Segmentation(bool(is_3d))
+            self.segmentation = Segmentation(self._is_3d)
             self.segmentation.setTrainingImage(to_imageplus(planes if self._is_stack else planes[0], title="training"))
             forest = self._gateway.jclass("hr.irb.fastRandomForest.FastRandomForest")()
             forest.setNumTrees(n_trees)
@@ -135,26 +163,36 @@ class TrainableSegmentation:
         from fijibridge.jvm import features_to_imagestack
 
         height, width, count = stacks[0].shape
-        size, heap = _bytes_of(stacks), self._gateway.heap
+        self._check_room(count, (len(stacks), height, width))
+        array = self._empty_array(len(stacks), width, height)
+        for z, stack in enumerate(stacks):
+            array.get(z).setStack(features_to_imagestack(stack.block(), stack.names))
+        array.setReference(0)
+        return array
+
+    def _check_room(self, count: int, shape: tuple[int, ...]) -> None:
+        """Refuse features of slices (Z, Y, X) that do not fit into Java's heap."""
+        slices, height, width = shape
+        size, heap = 4 * count * math.prod(shape), self._gateway.heap
         room = _LARGEST_SHARE * heap - self._held
         if size > room:
             raise JavaError(
-                f"{count} features of {len(stacks)} x {height} x {width} pixels take {size / 2**20:.0f} MiB, Java's "
+                f"{count} features of {slices} x {height} x {width} pixels take {size / 2**20:.0f} MiB, Java's "
                 f"heap has {heap / 2**20:.0f}, of which the session holds {self._held / 2**20:.0f}",
                 expected=f"{100 * _LARGEST_SHARE:.0f} % of the heap at most: {max(0, int(room / (size / count)))} "
                 "features, or fewer slices",
                 remedy="start with a larger heap (fijibridge.start(fiji=..., heap=...)), or segment slice by slice",
             )
+
+    def _empty_array(self, slices: int, width: int = 1, height: int = 1) -> Any:
+        """TWS's FeatureStackArray without features."""
         Stack = self._gateway.jclass("trainableSegmentation.FeatureStack")
         array = self._gateway.jclass("trainableSegmentation.FeatureStackArray")(
-            len(stacks), 1.0, 16.0, False, 1, 19, self.segmentation.getEnabledFeatures()
+            slices, 1.0, 16.0, False, 1, 19, self.segmentation.getEnabledFeatures()
         )
-        for z, stack in enumerate(stacks):
+        for z in range(slices):
             # not the constructor that takes the image: it keeps a second float copy of it
-            java = Stack(width, height, False)
-            java.setStack(features_to_imagestack(stack.block(), stack.names))
-            array.set(java, z)
-        array.setReference(0)
+            array.set(Stack(width, height, False), z)
         return array
 
     # --- training and prediction -------------------------------------------------------------------------------------
@@ -172,7 +210,7 @@ class TrainableSegmentation:
         LabelsError
             Fewer than two classes have traces.
         JavaError
-            TWS could not train; its log is told.
+            TWS could not train; the message quotes its log.
         """
         used = [k for k in range(int(self.segmentation.getNumOfClasses())) if self._has_traces(k)]
         if len(used) < 2:  # in a window TWS would open a dialog and wait for ever
@@ -196,13 +234,13 @@ class TrainableSegmentation:
         names = (str(self.segmentation.getClassLabel(k)) for k in range(int(self.segmentation.getNumOfClasses())))
         return tuple(names)
 
-    def predict_proba(self, features: FeatureStack | np.ndarray | Sequence[FeatureStack] | None = None) -> np.ndarray:
+    def predict_proba(self, features: Stacks | None = None) -> np.ndarray:
         """TWS's probability maps.
 
         Parameters
         ----------
-        features : as for the session, optional
-            Of another image; of the training image by default.
+        features : FeatureStack, a list of them, or ndarray (Y, X, F) or (Z, Y, X, F), optional
+            Of another image; those of the training image by default.
 
         Returns
         -------
@@ -210,13 +248,13 @@ class TrainableSegmentation:
         """
         return self._applied(features, probabilities=True)
 
-    def predict(self, features: FeatureStack | np.ndarray | Sequence[FeatureStack] | None = None) -> np.ndarray:
+    def predict(self, features: Stacks | None = None) -> np.ndarray:
         """TWS's result image.
 
         Parameters
         ----------
-        features : as for the session, optional
-            Of another image; of the training image by default.
+        features : FeatureStack, a list of them, or ndarray (Y, X, F) or (Z, Y, X, F), optional
+            Of another image; those of the training image by default.
 
         Returns
         -------
@@ -252,6 +290,7 @@ class TrainableSegmentation:
 
     def _ordered(self, stack: FeatureStack) -> FeatureStack:
         """A stack with the session's features in the session's order, by which TWS matches them."""
+        self._check_made_alike(stack.extractor, "given against the session's", _EXTRACT)
         if stack.names == self._names:
             return stack
         if set(stack.names) != set(self._names):
@@ -260,15 +299,24 @@ class TrainableSegmentation:
                 f"{len(stack.names)} features, {len(lacking)} of the classifier's {len(self._names)} missing"
                 + (f", such as {lacking[0]}" if lacking else ""),
                 expected="the features that the classifier was trained on",
-                remedy="make them by the same recipe",
+                remedy=_EXTRACT,
             )
         place = [stack.names.index(name) for name in self._names]
         return FeatureStack.from_array(stack.block()[..., place], self._names)
+
+    def _check_made_alike(self, other: FeatureExtractor | None, which: str, remedy: str) -> None:
+        """Refuse features of the same names that are others: components or heads that another image taught."""
+        from fijibridge.features.extract import other_features
+
+        if self.extractor is not None and other is not None and (differences := self.extractor.differences(other)):
+            raise other_features(differences, which, remedy=remedy)
 
     # --- models ------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """TWS's "Save classifier": a ``.model`` (or ``.model.gz``) that TWS, Weka and fijibridge load.
+
+        That of a session of TWS 3D is loaded by TWS 3D only, as TWS's own are.
 
         Raises
         ------
@@ -277,7 +325,7 @@ class TrainableSegmentation:
         """
         from fijibridge.forest import write_model
 
-        return write_model(path, self.forest())
+        return write_model(path, self.forest(), is_3d=self._is_3d)
 
     def load(self, path: str | os.PathLike[str]) -> TrainableSegmentation:
         """TWS's "Load classifier", with the session's features kept.
@@ -285,8 +333,9 @@ class TrainableSegmentation:
         Parameters
         ----------
         path : path
-            A ``.model`` whose features the session has (in any order). It is looked at first: TWS itself would run
-            whatever a hostile file holds.
+            The folder of a saved classifier, whose features the session must have been started with
+            (``features=fijibridge.load_segmenter(path).extractor_``); or a ``.model`` whose features the session has,
+            in any order. It is looked at first: TWS itself would run whatever a hostile file holds.
 
         Returns
         -------
@@ -296,13 +345,20 @@ class TrainableSegmentation:
         Raises
         ------
         ModelFileError
-            As for `read_model`.
+            As for `read_model`; or a folder that is no classifier.
         FeatureMismatchError
-            Other features than the session's.
+            Other features than the session's, by their names or, of a folder, by how they are made.
         """
         from fijibridge.forest import read_model
 
-        return self.use(read_model(path))
+        path = Path(path)
+        if not path.is_dir():
+            return self.use(read_model(path))
+        from fijibridge.segmentation.classifier_file import read_classifier
+
+        saved = read_classifier(path)
+        self._check_made_alike(saved.extractor, f"the classifier {path} against the session", _OWN_FEATURES)
+        return self.use(saved.forest)
 
     def use(self, forest: Forest) -> TrainableSegmentation:
         """Give the session a forest from anywhere, such as scikit-learn, as its classifier.
@@ -325,6 +381,7 @@ class TrainableSegmentation:
             More classes than TWS can hold.
         """
         from fijibridge.forest import to_weka
+        from fijibridge.forest.java.model_file import RELATION, RELATION_3D
 
         if set(forest.feature_names) != set(self._names):
             lacking = [name for name in forest.feature_names if name not in self._names]
@@ -332,7 +389,7 @@ class TrainableSegmentation:
                 f"a classifier trained on {forest.n_features} features, where the session has {len(self._names)}"
                 + (f"; it lacks {len(lacking)} of them, such as {lacking[0]}" if lacking else ""),
                 expected="a classifier of the session's features",
-                remedy="start the session with the features of that classifier",
+                remedy=_OWN_FEATURES,
             )
         if forest.n_classes > MOST_CLASSES:
             raise SettingsError(
@@ -340,8 +397,12 @@ class TrainableSegmentation:
             )
         frf, header = to_weka(forest)
         with _quiet_java():
+            header.setRelationName(RELATION_3D if self._is_3d else RELATION)
             self.segmentation.setClassifier(frf)
-            self.segmentation.setTrainHeader(header)
+            # TWS empties the stacks that it holds where the header's features are of other families, or have other
+            # sigmas, than it would make itself: it holds empty ones meanwhile
+            self.segmentation.setFeatureStackArray(self._empty_array(int(self._stacks.getSize())))
+            self._set_header(header)
             for _ in range(forest.n_classes - int(self.segmentation.getNumOfClasses())):
                 self.segmentation.addClass()
             self.segmentation.setNumOfClasses(forest.n_classes)
@@ -353,6 +414,19 @@ class TrainableSegmentation:
             self.segmentation.setFeatureStackArray(self._stacks)
         self._trained = True
         return self
+
+    def _set_header(self, header: Any) -> None:
+        import jpype
+
+        try:
+            self.segmentation.setTrainHeader(header)
+        except jpype.JException:  # a name that begins as one of TWS's own and does not go on so, such as Mean_b.c
+            names = [str(header.attribute(k).name()) for k in range(header.numAttributes() - 1)]
+            for k in range(len(names)):
+                header.renameAttribute(k, f"feature_{k}")
+            self.segmentation.setTrainHeader(header)  # TWS keeps the object, and looks at the names but once
+            for k, name in enumerate(names):
+                header.renameAttribute(k, name)
 
     def forest(self) -> Forest:
         """The session's classifier as a `Forest`, which scikit-learn and fijibridge predict with.

@@ -1,51 +1,130 @@
 // include FijiBridge.ijm
-// Segment images and stacks with a saved classifier. Written by "fijibridge macros"; changes are lost.
-Dialog.create("FB Apply");
-fbAddPath("Classifier", "", true);
-fbAddPath("Out", "", true);
-Dialog.addString("Detectors", "", 16);
-Dialog.addCheckbox("Align", true);
-Dialog.addToSameRow();
-Dialog.addString("Databar", "auto", 16);
-Dialog.addCheckbox("Probabilities", true);
-Dialog.addToSameRow();
-Dialog.addCheckbox("Uncertainty", false);
-Dialog.addString("Minimum_size (px)", "0", 7);
-Dialog.addToSameRow();
-Dialog.addString("Fill_holes (px)", "0", 7);
-Dialog.addString("Mode_filter (px)", "0", 7);
-Dialog.addToSameRow();
-Dialog.addString("Roi", "", 16);
-Dialog.addString("Slices", "", 16);
-fbAddPath("Weights", "", false);
-Dialog.addString("Threads", "0", 7);
-Dialog.addToSameRow();
-Dialog.addString("Heap", "", 16);
-Dialog.addCheckbox("Overwrite", false);
-Dialog.addCheckbox("Show", true);
-Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>classifier</b>: folder of a saved classifier, or a TWS .model<br><b>out</b>: folder for the results; it appears when they are complete<br><b>detectors</b>: further detectors' images of the same field, NAME=FILE with commas between, such as SE=SE.tif, EDX-S=S.tif; a folder stands for the file in it that is named as the image<br><b>align</b>: move further detectors' images onto the first where they are displaced a little<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>probabilities</b>: write the class probabilities too<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1e+09 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1e+09 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); empty: the whole image<br><b>slices</b>: slices, such as 1-3,7; empty: all<br><b>weights</b>: file with the encoder's weights, instead of cache, hub or offline source<br><b>threads</b>: threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; empty: a third of the machine's, 8g at most<br><b>overwrite</b>: replace an older result of fijibridge");
-Dialog.show();
+// Segment images and stacks with a saved classifier. Generated: changes are lost.
 given = fbGiven();
+asks = fbAsks(given);
+if (asks) {
+    records = fbRecorder("FB Apply");
+    do {
+        last = fbLast("apply");
+        Dialog.create("FB Apply");
+        fbAddPath("Classifier", last, "classifier", "", true);
+        fbAddPath("Out", last, "out", "", true);
+        fbAddString("Detectors", last, "detectors", "", 16);
+        fbAddString("Slices", last, "slices", "", 16);
+        fbAddCheckbox("Show", last, "show", "true");
+        fbAddCheckbox("More_options", last, "more_options", "false");
+        Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>classifier</b>: folder of a saved classifier, or a TWS .model<br><b>out</b>: folder for the results; it appears when they are complete<br><b>detectors</b>: further detectors' images of the same field, NAME=FILE with commas between, such as SE=SE.tif, EDX-S=S.tif; a folder stands for the file in it that is named as the image<br><b>slices</b>: slices of a stack, such as 1-3,7; default: all<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+        Dialog.show();
+        v_classifier = Dialog.getString();
+        v_out = Dialog.getString();
+        v_detectors = Dialog.getString();
+        v_slices = Dialog.getString();
+        v_show = Dialog.getCheckbox();
+        v_more = Dialog.getCheckbox();
+        v_defaults = false;
+        if (v_more) {
+            Dialog.create("FB Apply: more options");
+            fbAddCheckbox("Align", last, "align", "true");
+            Dialog.addToSameRow();
+            fbAddString("Databar", last, "databar", "auto", 16);
+            fbAddString("Page", last, "page", "0", 7);
+            Dialog.addToSameRow();
+            fbAddCheckbox("Probabilities", last, "probabilities", "true");
+            fbAddCheckbox("Uncertainty", last, "uncertainty", "false");
+            Dialog.addToSameRow();
+            fbAddString("Minimum_size (px)", last, "minimum_size", "0", 7);
+            fbAddString("Fill_holes (px)", last, "fill_holes", "0", 7);
+            Dialog.addToSameRow();
+            fbAddString("Mode_filter (px)", last, "mode_filter", "0", 7);
+            fbAddString("Threads", last, "threads", "0", 7);
+            Dialog.addToSameRow();
+            fbAddString("Roi", last, "roi", "", 16);
+            fbAddPath("Weights", last, "weights", "", false);
+            fbAddCheckbox("Overwrite", last, "overwrite", "false");
+            Dialog.addToSameRow();
+            fbAddString("Heap", last, "heap", "", 16);
+            Dialog.addCheckbox("Defaults", false);
+            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.show();
+            v_align = Dialog.getCheckbox();
+            v_databar = Dialog.getString();
+            v_page = Dialog.getString();
+            v_probabilities = Dialog.getCheckbox();
+            v_uncertainty = Dialog.getCheckbox();
+            v_minimum_size = Dialog.getString();
+            v_fill_holes = Dialog.getString();
+            v_mode_filter = Dialog.getString();
+            v_threads = Dialog.getString();
+            v_roi = Dialog.getString();
+            v_weights = Dialog.getString();
+            v_overwrite = Dialog.getCheckbox();
+            v_heap = Dialog.getString();
+            v_defaults = Dialog.getCheckbox();
+            if (v_defaults)
+                fbRemember("apply", "");
+        }
+    } while (v_defaults);
+    once = "";
+    chosen = "";
+    chosen = fbChosen(chosen, "classifier", v_classifier, "");
+    once = fbChosen(once, "out", v_out, "");
+    chosen = fbChosen(chosen, "detectors", v_detectors, "");
+    once = fbChosen(once, "slices", v_slices, "");
+    if (v_more) {
+        chosen = fbChosen(chosen, "align", fbTruth(v_align), "true");
+        chosen = fbChosen(chosen, "databar", v_databar, "auto");
+        once = fbChosen(once, "page", v_page, "0");
+        chosen = fbChosen(chosen, "probabilities", fbTruth(v_probabilities), "true");
+        chosen = fbChosen(chosen, "uncertainty", fbTruth(v_uncertainty), "false");
+        chosen = fbChosen(chosen, "minimum_size", v_minimum_size, "0");
+        chosen = fbChosen(chosen, "fill_holes", v_fill_holes, "0");
+        chosen = fbChosen(chosen, "mode_filter", v_mode_filter, "0");
+        once = fbChosen(once, "roi", v_roi, "");
+        chosen = fbChosen(chosen, "weights", v_weights, "");
+        chosen = fbChosen(chosen, "threads", v_threads, "0");
+        chosen = fbChosen(chosen, "heap", v_heap, "");
+        once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
+    }
+    kept = chosen;
+    shown = "";
+    if (v_show)
+        shown = "show";
+    else
+        kept = kept + "show=false ";
+    if (v_more)
+        kept = kept + "more_options";
+    fbRemember("apply", kept);
+    if (records)
+        fbRecord("FB Apply", once + chosen + shown);
+}
 id = fbBegin();
-arguments = "" + fbPair("classifier", Dialog.getString());
-arguments = arguments + ", " + fbPair("images", fbImage(fbOption(given, "images"), id));
-arguments = arguments + ", " + fbPair("out", Dialog.getString());
-arguments = arguments + ", " + fbPair("detectors", Dialog.getString());
-arguments = arguments + ", " + fbPair("align", Dialog.getCheckbox());
-arguments = arguments + ", " + fbPair("databar", Dialog.getString());
-arguments = arguments + ", " + fbPair("probabilities", Dialog.getCheckbox());
-arguments = arguments + ", " + fbPair("uncertainty", Dialog.getCheckbox());
-arguments = arguments + ", " + fbPair("minimum_size", Dialog.getString());
-arguments = arguments + ", " + fbPair("fill_holes", Dialog.getString());
-arguments = arguments + ", " + fbPair("mode_filter", Dialog.getString());
-arguments = arguments + ", " + fbPair("roi", Dialog.getString());
-arguments = arguments + ", " + fbPair("slices", Dialog.getString());
-arguments = arguments + ", " + fbPair("weights", Dialog.getString());
-arguments = arguments + ", " + fbPair("threads", Dialog.getString());
-arguments = arguments + ", " + fbPair("heap", Dialog.getString());
-arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
-if (Dialog.getCheckbox())
-    given = given + " show";
+arguments = "";
+arguments = fbJoined(arguments, fbPair("images", fbImage(fbOption(given, "images"), id)));
+if (asks) {
+    arguments = fbJoined(arguments, fbPair("classifier", v_classifier));
+    arguments = fbJoined(arguments, fbPair("out", v_out));
+    arguments = fbJoined(arguments, fbPair("detectors", v_detectors));
+    arguments = fbJoined(arguments, fbPair("slices", v_slices));
+    if (v_more) {
+        arguments = fbJoined(arguments, fbPair("align", v_align));
+        arguments = fbJoined(arguments, fbPair("databar", v_databar));
+        arguments = fbJoined(arguments, fbPair("page", v_page));
+        arguments = fbJoined(arguments, fbPair("probabilities", v_probabilities));
+        arguments = fbJoined(arguments, fbPair("uncertainty", v_uncertainty));
+        arguments = fbJoined(arguments, fbPair("minimum_size", v_minimum_size));
+        arguments = fbJoined(arguments, fbPair("fill_holes", v_fill_holes));
+        arguments = fbJoined(arguments, fbPair("mode_filter", v_mode_filter));
+        arguments = fbJoined(arguments, fbPair("roi", v_roi));
+        arguments = fbJoined(arguments, fbPair("weights", v_weights));
+        arguments = fbJoined(arguments, fbPair("threads", v_threads));
+        arguments = fbJoined(arguments, fbPair("heap", v_heap));
+        arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
+    }
+    if (v_show)
+        given = "show";
+} else {
+    given = replace(given, "(?<![^ ])more_options(?![^ ])", "");
+}
 result = fbCall("apply", id, arguments, given + " on_error=return");
 if (fbFailed(result))
     fbFail(substring(result, 6));

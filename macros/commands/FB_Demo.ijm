@@ -1,32 +1,94 @@
 // include FijiBridge.ijm
-// Segment a simulated micrograph with known truth. Written by "fijibridge macros"; changes are lost.
-Dialog.create("FB Demo");
-fbAddPath("Out", "", true);
-Dialog.addChoice("Engine", newArray("sklearn", "weka"), "sklearn");
-Dialog.addToSameRow();
-Dialog.addString("Encoder", "vit_small_patch14_dinov2", 16);
-Dialog.addString("Size (px)", "384", 7);
-Dialog.addToSameRow();
-Dialog.addString("Seed", "0", 7);
-fbAddPath("Weights", "", false);
-Dialog.addString("Threads", "0", 7);
-Dialog.addToSameRow();
-Dialog.addCheckbox("Overwrite", false);
-Dialog.addCheckbox("Show", true);
-Dialog.addHelp("<html><h3>FB Demo</h3>Segment a simulated micrograph with known truth.<br><br><b>out</b>: folder for the results; it appears when they are complete<br><b>engine</b>: who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS<br><b>encoder</b>: timm's name of a ViT, or 'none' for classical features alone<br><b>size</b>: height and width of the micrograph (96 to 4096 px)<br><b>seed</b>: random seed (0 to 2.14748e+09)<br><b>weights</b>: file with the encoder's weights, instead of cache, hub or offline source<br><b>threads</b>: threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge");
-Dialog.show();
+// Segment a simulated micrograph with known truth. Generated: changes are lost.
 given = fbGiven();
+asks = fbAsks(given);
+if (asks) {
+    records = fbRecorder("FB Demo");
+    do {
+        last = fbLast("demo");
+        Dialog.create("FB Demo");
+        fbAddPath("Out", last, "out", "", true);
+        fbAddString("Size (px)", last, "size", "384", 7);
+        fbAddCheckbox("Show", last, "show", "true");
+        fbAddCheckbox("More_options", last, "more_options", "false");
+        Dialog.addHelp("<html><h3>FB Demo</h3>Segment a simulated micrograph with known truth.<br><br><b>out</b>: folder for the results; it appears when they are complete<br><b>size</b>: height and width of the micrograph (96 to 4096 px)<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+        Dialog.show();
+        v_out = Dialog.getString();
+        v_size = Dialog.getString();
+        v_show = Dialog.getCheckbox();
+        v_more = Dialog.getCheckbox();
+        v_defaults = false;
+        if (v_more) {
+            Dialog.create("FB Demo: more options");
+            fbAddChoice("Engine", last, "engine", newArray("sklearn", "weka"), "sklearn");
+            Dialog.addToSameRow();
+            fbAddString("Features", last, "features", "", 16);
+            fbAddString("Seed", last, "seed", "0", 7);
+            Dialog.addToSameRow();
+            fbAddString("Encoder", last, "encoder", "vit_small_patch14_dinov2", 16);
+            fbAddPath("Weights", last, "weights", "", false);
+            fbAddString("Threads", last, "threads", "0", 7);
+            Dialog.addToSameRow();
+            fbAddCheckbox("Overwrite", last, "overwrite", "false");
+            Dialog.addCheckbox("Defaults", false);
+            Dialog.addHelp("<html><h3>FB Demo</h3>Segment a simulated micrograph with known truth.<br><br><b>engine</b>: who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS<br><b>features</b>: kinds of features, separated by commas; default: tws,vit, and network where one is given; tws: Trainable Weka Segmentation's 76 default features; vit: a vision transformer's tokens, upsampled; network: class probabilities of a trained network<br><b>encoder</b>: timm's name of a ViT<br><b>seed</b>: random seed: the same seed, settings and versions on the same device give the same result (0 to 2147483647)<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.show();
+            v_engine = Dialog.getChoice();
+            v_features = Dialog.getString();
+            v_seed = Dialog.getString();
+            v_encoder = Dialog.getString();
+            v_weights = Dialog.getString();
+            v_threads = Dialog.getString();
+            v_overwrite = Dialog.getCheckbox();
+            v_defaults = Dialog.getCheckbox();
+            if (v_defaults)
+                fbRemember("demo", "");
+        }
+    } while (v_defaults);
+    once = "";
+    chosen = "";
+    once = fbChosen(once, "out", v_out, "fijibridge-demo");
+    chosen = fbChosen(chosen, "size", v_size, "384");
+    if (v_more) {
+        chosen = fbChosen(chosen, "engine", v_engine, "sklearn");
+        chosen = fbChosen(chosen, "features", v_features, "");
+        chosen = fbChosen(chosen, "encoder", v_encoder, "vit_small_patch14_dinov2");
+        chosen = fbChosen(chosen, "seed", v_seed, "0");
+        chosen = fbChosen(chosen, "weights", v_weights, "");
+        chosen = fbChosen(chosen, "threads", v_threads, "0");
+        once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
+    }
+    kept = chosen;
+    shown = "";
+    if (v_show)
+        shown = "show";
+    else
+        kept = kept + "show=false ";
+    if (v_more)
+        kept = kept + "more_options";
+    fbRemember("demo", kept);
+    if (records)
+        fbRecord("FB Demo", once + chosen + shown);
+}
 id = fbBegin();
-arguments = "" + fbPair("out", Dialog.getString());
-arguments = arguments + ", " + fbPair("engine", Dialog.getChoice());
-arguments = arguments + ", " + fbPair("encoder", Dialog.getString());
-arguments = arguments + ", " + fbPair("size", Dialog.getString());
-arguments = arguments + ", " + fbPair("seed", Dialog.getString());
-arguments = arguments + ", " + fbPair("weights", Dialog.getString());
-arguments = arguments + ", " + fbPair("threads", Dialog.getString());
-arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
-if (Dialog.getCheckbox())
-    given = given + " show";
+arguments = "";
+if (asks) {
+    arguments = fbJoined(arguments, fbPair("out", v_out));
+    arguments = fbJoined(arguments, fbPair("size", v_size));
+    if (v_more) {
+        arguments = fbJoined(arguments, fbPair("engine", v_engine));
+        arguments = fbJoined(arguments, fbPair("features", v_features));
+        arguments = fbJoined(arguments, fbPair("encoder", v_encoder));
+        arguments = fbJoined(arguments, fbPair("seed", v_seed));
+        arguments = fbJoined(arguments, fbPair("weights", v_weights));
+        arguments = fbJoined(arguments, fbPair("threads", v_threads));
+        arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
+    }
+    if (v_show)
+        given = "show";
+} else {
+    given = replace(given, "(?<![^ ])more_options(?![^ ])", "");
+}
 result = fbCall("demo", id, arguments, given + " on_error=return");
 if (fbFailed(result))
     fbFail(substring(result, 6));

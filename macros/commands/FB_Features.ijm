@@ -1,59 +1,156 @@
 // include FijiBridge.ijm
-// Write the features of an image as a stack for ImageJ and TWS. Written by "fijibridge macros"; changes are lost.
-Dialog.create("FB Features");
-fbAddPath("Out", "", true);
-fbAddPath("Classifier", "", true);
-Dialog.addString("Encoder", "vit_small_patch14_dinov2", 16);
-Dialog.addString("Blocks", "6", 16);
-Dialog.addString("Channels", "0", 7);
-Dialog.addToSameRow();
-Dialog.addString("Enlargement", "2", 7);
-Dialog.addChoice("Position", newArray("template", "keep", "mean", "flips", "rolls", "alibi", "distilled", "template+flips"), "template");
-Dialog.addToSameRow();
-Dialog.addChoice("Upsampler", newArray("bilinear", "guided", "learned", "strided", "scale"), "bilinear");
-fbAddPath("Upsampler_weights", "", false);
-Dialog.addString("Tile (px)", "0", 7);
-Dialog.addToSameRow();
-Dialog.addChoice("Classical", newArray("tws", "none"), "tws");
-fbAddPath("Network", "", true);
-Dialog.addString("Detector", "BSE", 16);
-Dialog.addString("Detectors", "", 16);
-Dialog.addCheckbox("Align", true);
-Dialog.addToSameRow();
-Dialog.addString("Databar", "auto", 16);
-Dialog.addString("Slices", "", 16);
-fbAddPath("Weights", "", false);
-Dialog.addString("Threads", "0", 7);
-Dialog.addToSameRow();
-Dialog.addCheckbox("Overwrite", false);
-Dialog.addCheckbox("Show", true);
-Dialog.addHelp("<html><h3>FB Features</h3>Write the features of an image as a stack for ImageJ and TWS.<br><br><b>out</b>: folder for the results; it appears when they are complete<br><b>classifier</b>: saved classifier, or recipe.json of other features, whose recipe is used instead of the options below<br><b>encoder</b>: timm's name of a ViT, or 'none' for classical features alone<br><b>blocks</b>: transformer blocks used, the first being 1, separated by commas<br><b>channels</b>: ViT channels kept by principal components; 0: all (0 to 4096)<br><b>enlargement</b>: enlargement of the image before the ViT sees it (0.25 to 8)<br><b>position</b>: the ViT's positional bias; template: what tiles have in common is taken away; keep: it stays; mean: the ViT never learns where a patch is, at some cost in accuracy; flips: mean over the four flips of each tile (4 passes); rolls: mean over two shifted tilings (2 passes); alibi: as mean, and attention falls with distance; distilled: as template, and directions that tell the place are taken away; template+flips: both (4 passes)<br><b>upsampler</b>: from the patch grid to pixels; guided: joint bilateral, along the image's edges; learned: the same, along what a small network sees; strided: the ViT sees the image four times, moved by half a patch; scale: enlarged twice as much; both at 4 times the cost<br><b>upsampler weights</b>: for upsampler learned: a file of your own, as train-upsampler writes it, or a checkpoint (.pth) of github.com/tldr-group/vulture; else the package's<br><b>tile</b>: side of a tile of the enlarged image; 0: 280, or 784 with position mean (0 to 4096 px)<br><b>classical</b>: 'tws': Trainable Weka Segmentation's 76 default features<br><b>network</b>: folder of a trained network, whose probabilities become features too<br><b>detector</b>: the detector that took the image, such as SE or BSE: for a network, and beside further detectors<br><b>detectors</b>: further detectors' images of the same field, NAME=FILE with commas between, such as SE=SE.tif, EDX-S=S.tif; a folder stands for the file in it that is named as the image<br><b>align</b>: move further detectors' images onto the first where they are displaced a little<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>slices</b>: slices, such as 1-3,7; empty: all<br><b>weights</b>: file with the encoder's weights, instead of cache, hub or offline source<br><b>threads</b>: threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge");
-Dialog.show();
+// Write the features of an image as a stack for ImageJ and TWS. Generated: changes are lost.
 given = fbGiven();
+asks = fbAsks(given);
+if (asks) {
+    records = fbRecorder("FB Features");
+    do {
+        last = fbLast("features");
+        Dialog.create("FB Features");
+        fbAddPath("Out", last, "out", "", true);
+        fbAddPath("Feature_file", last, "feature_file", "", true);
+        fbAddChoice("Preset", last, "preset", newArray("fast", "default", "best"), "default");
+        Dialog.addToSameRow();
+        fbAddString("Detectors", last, "detectors", "", 16);
+        fbAddString("Slices", last, "slices", "", 16);
+        fbAddCheckbox("Show", last, "show", "true");
+        fbAddCheckbox("More_options", last, "more_options", "false");
+        Dialog.addHelp("<html><h3>FB Features</h3>Write the features of an image as a stack for ImageJ and TWS.<br><br><b>out</b>: folder for the results; it appears when they are complete<br><b>feature file</b>: features.json that features wrote, or a saved classifier: features are made as it says<br><b>preset</b>: how much the ViT does: which blocks see the image, how often and how enlarged; explicit options override it<br><b>detectors</b>: further detectors' images of the same field, NAME=FILE with commas between, such as SE=SE.tif, EDX-S=S.tif; a folder stands for the file in it that is named as the image<br><b>slices</b>: slices of a stack, such as 1-3,7; default: all<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+        Dialog.show();
+        v_out = Dialog.getString();
+        v_feature_file = Dialog.getString();
+        v_preset = Dialog.getChoice();
+        v_detectors = Dialog.getString();
+        v_slices = Dialog.getString();
+        v_show = Dialog.getCheckbox();
+        v_more = Dialog.getCheckbox();
+        v_defaults = false;
+        if (v_more) {
+            Dialog.create("FB Features: more options");
+            fbAddString("Channels", last, "channels", "0", 7);
+            Dialog.addToSameRow();
+            fbAddString("Features", last, "features", "", 16);
+            fbAddString("Enlargement", last, "enlargement", "", 7);
+            Dialog.addToSameRow();
+            fbAddString("Encoder", last, "encoder", "vit_small_patch14_dinov2", 16);
+            fbAddString("Tile (px)", last, "tile", "0", 7);
+            Dialog.addToSameRow();
+            fbAddString("Blocks", last, "blocks", "", 16);
+            fbAddCheckbox("Align", last, "align", "true");
+            Dialog.addToSameRow();
+            fbAddString("Coarse_blocks", last, "coarse_blocks", "", 16);
+            fbAddString("Page", last, "page", "0", 7);
+            Dialog.addToSameRow();
+            fbAddChoice("Debiasing", last, "debiasing", newArray("preset", "template", "none", "mean", "flips", "rolls", "alibi", "distilled", "template+flips"), "preset");
+            fbAddString("Threads", last, "threads", "0", 7);
+            Dialog.addToSameRow();
+            fbAddChoice("Upsampler", last, "upsampler", newArray("preset", "bilinear", "guided", "learned", "strided", "scale"), "preset");
+            fbAddPath("Upsampler_weights", last, "upsampler_weights", "", false);
+            fbAddPath("Network", last, "network", "", true);
+            fbAddCheckbox("Overwrite", last, "overwrite", "false");
+            Dialog.addToSameRow();
+            fbAddString("Detector", last, "detector", "BSE", 16);
+            fbAddString("Databar", last, "databar", "auto", 16);
+            fbAddPath("Weights", last, "weights", "", false);
+            Dialog.addCheckbox("Defaults", false);
+            Dialog.addHelp("<html><h3>FB Features</h3>Write the features of an image as a stack for ImageJ and TWS.<br><br><b>features</b>: kinds of features, separated by commas; default: tws,vit, and network where one is given; tws: Trainable Weka Segmentation's 76 default features; vit: a vision transformer's tokens, upsampled; network: class probabilities of a trained network<br><b>encoder</b>: timm's name of a ViT<br><b>blocks</b>: transformer blocks used, the first being 1, separated by commas; default: the preset's<br><b>coarse blocks</b>: blocks that see the image at half the enlargement, too; 'none': no such blocks; default: the preset's<br><b>channels</b>: principal components kept of the ViT's channels at each scale; 0: all channels (0 to 4096)<br><b>enlargement</b>: enlargement of the image before the ViT sees it; default: the preset's (0.25 to 8)<br><b>debiasing</b>: how the ViT's positional bias is removed; template: what tiles have in common is subtracted; none: the bias stays; mean: the ViT never learns where a patch is, at some cost in accuracy; flips: mean over the four flips of each tile (4 passes); rolls: mean over two shifted tilings (2 passes); alibi: as mean, and attention falls with distance; distilled: as template, and directions that encode the position are projected out; template+flips: both (4 passes); default: the preset's<br><b>upsampler</b>: from the patch grid to pixels; bilinear: between the centres of the patches; guided: joint bilateral, along the image's edges; learned: joint bilateral, along what a small network sees; strided: the ViT sees the image four times, moved by half a patch: 4 times the cost; scale: the image enlarged twice as much: 4 times the cost; default: the preset's<br><b>upsampler weights</b>: for upsampler learned: a file that train-upsampler wrote, or a checkpoint (.pth) of github.com/tldr-group/vulture; default: the package's<br><b>tile</b>: side of a tile of the enlarged image; 0: 280, or 784 with debiasing mean (0 to 4096 px)<br><b>network</b>: folder of a trained network, whose class probabilities become features, too<br><b>detector</b>: the detector that took the image, such as SE or BSE: for a network, and beside further detectors<br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.show();
+            v_channels = Dialog.getString();
+            v_features = Dialog.getString();
+            v_enlargement = Dialog.getString();
+            v_encoder = Dialog.getString();
+            v_tile = Dialog.getString();
+            v_blocks = Dialog.getString();
+            v_align = Dialog.getCheckbox();
+            v_coarse_blocks = Dialog.getString();
+            v_page = Dialog.getString();
+            v_debiasing = Dialog.getChoice();
+            v_threads = Dialog.getString();
+            v_upsampler = Dialog.getChoice();
+            v_upsampler_weights = Dialog.getString();
+            v_network = Dialog.getString();
+            v_overwrite = Dialog.getCheckbox();
+            v_detector = Dialog.getString();
+            v_databar = Dialog.getString();
+            v_weights = Dialog.getString();
+            v_defaults = Dialog.getCheckbox();
+            if (v_defaults)
+                fbRemember("features", "");
+        }
+    } while (v_defaults);
+    once = "";
+    chosen = "";
+    once = fbChosen(once, "out", v_out, "");
+    chosen = fbChosen(chosen, "feature_file", v_feature_file, "");
+    chosen = fbChosen(chosen, "preset", v_preset, "default");
+    chosen = fbChosen(chosen, "detectors", v_detectors, "");
+    once = fbChosen(once, "slices", v_slices, "");
+    if (v_more) {
+        chosen = fbChosen(chosen, "features", v_features, "");
+        chosen = fbChosen(chosen, "encoder", v_encoder, "vit_small_patch14_dinov2");
+        chosen = fbChosen(chosen, "blocks", v_blocks, "");
+        chosen = fbChosen(chosen, "coarse_blocks", v_coarse_blocks, "");
+        chosen = fbChosen(chosen, "channels", v_channels, "0");
+        chosen = fbChosen(chosen, "enlargement", v_enlargement, "");
+        chosen = fbChosen(chosen, "debiasing", v_debiasing, "preset");
+        chosen = fbChosen(chosen, "upsampler", v_upsampler, "preset");
+        chosen = fbChosen(chosen, "upsampler_weights", v_upsampler_weights, "");
+        chosen = fbChosen(chosen, "tile", v_tile, "0");
+        chosen = fbChosen(chosen, "network", v_network, "");
+        chosen = fbChosen(chosen, "detector", v_detector, "BSE");
+        chosen = fbChosen(chosen, "align", fbTruth(v_align), "true");
+        chosen = fbChosen(chosen, "databar", v_databar, "auto");
+        once = fbChosen(once, "page", v_page, "0");
+        chosen = fbChosen(chosen, "weights", v_weights, "");
+        chosen = fbChosen(chosen, "threads", v_threads, "0");
+        once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
+    }
+    kept = chosen;
+    shown = "";
+    if (v_show)
+        shown = "show";
+    else
+        kept = kept + "show=false ";
+    if (v_more)
+        kept = kept + "more_options";
+    fbRemember("features", kept);
+    if (records)
+        fbRecord("FB Features", once + chosen + shown);
+}
 id = fbBegin();
-arguments = "" + fbPair("image", fbImage(fbOption(given, "image"), id));
-arguments = arguments + ", " + fbPair("out", Dialog.getString());
-arguments = arguments + ", " + fbPair("classifier", Dialog.getString());
-arguments = arguments + ", " + fbPair("encoder", Dialog.getString());
-arguments = arguments + ", " + fbPair("blocks", Dialog.getString());
-arguments = arguments + ", " + fbPair("channels", Dialog.getString());
-arguments = arguments + ", " + fbPair("enlargement", Dialog.getString());
-arguments = arguments + ", " + fbPair("position", Dialog.getChoice());
-arguments = arguments + ", " + fbPair("upsampler", Dialog.getChoice());
-arguments = arguments + ", " + fbPair("upsampler_weights", Dialog.getString());
-arguments = arguments + ", " + fbPair("tile", Dialog.getString());
-arguments = arguments + ", " + fbPair("classical", Dialog.getChoice());
-arguments = arguments + ", " + fbPair("network", Dialog.getString());
-arguments = arguments + ", " + fbPair("detector", Dialog.getString());
-arguments = arguments + ", " + fbPair("detectors", Dialog.getString());
-arguments = arguments + ", " + fbPair("align", Dialog.getCheckbox());
-arguments = arguments + ", " + fbPair("databar", Dialog.getString());
-arguments = arguments + ", " + fbPair("slices", Dialog.getString());
-arguments = arguments + ", " + fbPair("weights", Dialog.getString());
-arguments = arguments + ", " + fbPair("threads", Dialog.getString());
-arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
-if (Dialog.getCheckbox())
-    given = given + " show";
+arguments = "";
+arguments = fbJoined(arguments, fbPair("image", fbImage(fbOption(given, "image"), id)));
+if (asks) {
+    arguments = fbJoined(arguments, fbPair("out", v_out));
+    arguments = fbJoined(arguments, fbPair("feature_file", v_feature_file));
+    arguments = fbJoined(arguments, fbPair("preset", v_preset));
+    arguments = fbJoined(arguments, fbPair("detectors", v_detectors));
+    arguments = fbJoined(arguments, fbPair("slices", v_slices));
+    if (v_more) {
+        arguments = fbJoined(arguments, fbPair("features", v_features));
+        arguments = fbJoined(arguments, fbPair("encoder", v_encoder));
+        arguments = fbJoined(arguments, fbPair("blocks", v_blocks));
+        arguments = fbJoined(arguments, fbPair("coarse_blocks", v_coarse_blocks));
+        arguments = fbJoined(arguments, fbPair("channels", v_channels));
+        arguments = fbJoined(arguments, fbPair("enlargement", v_enlargement));
+        arguments = fbJoined(arguments, fbPair("debiasing", v_debiasing));
+        arguments = fbJoined(arguments, fbPair("upsampler", v_upsampler));
+        arguments = fbJoined(arguments, fbPair("upsampler_weights", v_upsampler_weights));
+        arguments = fbJoined(arguments, fbPair("tile", v_tile));
+        arguments = fbJoined(arguments, fbPair("network", v_network));
+        arguments = fbJoined(arguments, fbPair("detector", v_detector));
+        arguments = fbJoined(arguments, fbPair("align", v_align));
+        arguments = fbJoined(arguments, fbPair("databar", v_databar));
+        arguments = fbJoined(arguments, fbPair("page", v_page));
+        arguments = fbJoined(arguments, fbPair("weights", v_weights));
+        arguments = fbJoined(arguments, fbPair("threads", v_threads));
+        arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
+    }
+    if (v_show)
+        given = "show";
+} else {
+    given = replace(given, "(?<![^ ])more_options(?![^ ])", "");
+}
 result = fbCall("features", id, arguments, given + " on_error=return");
 if (fbFailed(result))
     fbFail(substring(result, 6));

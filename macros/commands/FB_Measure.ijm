@@ -1,38 +1,103 @@
 // include FijiBridge.ijm
-// Measure a segmented image or volume. Written by "fijibridge macros"; changes are lost.
-Dialog.create("FB Measure");
-fbAddPath("Out", "", true);
-Dialog.addString("Classes", "", 16);
-Dialog.addString("Background", "", 16);
-Dialog.addString("Voxel_size", "", 16);
-Dialog.addString("Metrics", "all", 16);
-Dialog.addString("Axes", "all", 16);
-Dialog.addString("Conductivities", "", 16);
-Dialog.addString("Confidence", "0.95", 7);
-Dialog.addToSameRow();
-Dialog.addChoice("Surface", newArray("gradient", "marching-cubes", "intercepts"), "gradient");
-Dialog.addString("Threads", "0", 7);
-Dialog.addToSameRow();
-Dialog.addCheckbox("Overwrite", false);
-Dialog.addCheckbox("Show", true);
-Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>out</b>: folder for the results; it appears when they are complete<br><b>classes</b>: names of the phases in the order of their values, separated by commas; empty: those in the file<br><b>background</b>: label value that is no part of the sample; empty: every value is a phase, 0 too<br><b>voxel size</b>: size of a voxel, z,y,x and its unit, such as 50,10,10 nm; empty: from the file, else 1 px<br><b>metrics</b>: all, or some of fractions, correlation, chords, surface, triple, sizes, connectivity, tortuosity, conductivity, separated by commas<br><b>axes</b>: axes for transport and percolation: all, or some of z,y,x<br><b>conductivities</b>: conductivity of each phase for that of the composite, such as ISE=1.2,CAM=0.01,pore=0<br><b>confidence</b>: of the intervals of the phase fractions (0.5 to 0.9999)<br><b>surface</b>: how interfaces are measured: smoothed gradient, marching cubes, or intercepts (for layers of a few voxels)<br><b>threads</b>: threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge");
-Dialog.show();
+// Measure a segmented image or volume. Generated: changes are lost.
 given = fbGiven();
+asks = fbAsks(given);
+if (asks) {
+    records = fbRecorder("FB Measure");
+    do {
+        last = fbLast("measure");
+        Dialog.create("FB Measure");
+        fbAddPath("Out", last, "out", "", true);
+        fbAddString("Classes", last, "classes", "", 16);
+        fbAddString("Voxel_size", last, "voxel_size", "", 16);
+        fbAddString("Metrics", last, "metrics", "all", 16);
+        fbAddString("Conductivities", last, "conductivities", "", 16);
+        fbAddCheckbox("Show", last, "show", "true");
+        fbAddCheckbox("More_options", last, "more_options", "false");
+        Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>out</b>: folder for the results; it appears when they are complete<br><b>classes</b>: names of the classes (phases) in the order of their values, separated by commas; default: those in the file<br><b>voxel size</b>: size of a volume's voxel (of an image: its pixel), z,y,x and its unit, such as 50,10,10 nm; default: from the file, else 1 px<br><b>metrics</b>: what to measure, separated by commas; fractions: volume (area) fraction of each phase with a confidence interval; correlation: two-point auto- and cross-correlation of the phases; chords: chord lengths of each phase along each axis; surface: specific surface of each phase, interface area of each pair; triple: triple-phase boundary: where three phases meet; sizes: particle and pore sizes: local thickness of each phase; connectivity: connected components and percolation of each phase; tortuosity: tortuosity factor of each phase along each axis; conductivity: effective conductivity of the composite along each axis; all<br><b>conductivities</b>: conductivity of each phase for that of the composite, such as ISE=1.2,CAM=0.01,pore=0<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+        Dialog.show();
+        v_out = Dialog.getString();
+        v_classes = Dialog.getString();
+        v_voxel_size = Dialog.getString();
+        v_metrics = Dialog.getString();
+        v_conductivities = Dialog.getString();
+        v_show = Dialog.getCheckbox();
+        v_more = Dialog.getCheckbox();
+        v_defaults = false;
+        if (v_more) {
+            Dialog.create("FB Measure: more options");
+            fbAddString("Confidence", last, "confidence", "0.95", 7);
+            Dialog.addToSameRow();
+            fbAddString("Background", last, "background", "", 16);
+            fbAddChoice("Surface", last, "surface", newArray("gradient", "marching-cubes", "intercepts"), "gradient");
+            Dialog.addToSameRow();
+            fbAddString("Axes", last, "axes", "all", 16);
+            fbAddString("Threads", last, "threads", "0", 7);
+            Dialog.addToSameRow();
+            fbAddCheckbox("Overwrite", last, "overwrite", "false");
+            Dialog.addCheckbox("Defaults", false);
+            Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>background</b>: label value that is no part of the sample; default: every value is a phase, also 0<br><b>axes</b>: axes for transport and percolation, separated by commas; all, z, y, x<br><b>confidence</b>: level of the confidence intervals of the phase fractions (0.5 to 0.9999)<br><b>surface</b>: how interfaces are measured: smoothed gradient, marching cubes, or intercepts (for layers of a few voxels)<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.show();
+            v_confidence = Dialog.getString();
+            v_background = Dialog.getString();
+            v_surface = Dialog.getChoice();
+            v_axes = Dialog.getString();
+            v_threads = Dialog.getString();
+            v_overwrite = Dialog.getCheckbox();
+            v_defaults = Dialog.getCheckbox();
+            if (v_defaults)
+                fbRemember("measure", "");
+        }
+    } while (v_defaults);
+    once = "";
+    chosen = "";
+    once = fbChosen(once, "out", v_out, "");
+    chosen = fbChosen(chosen, "classes", v_classes, "");
+    chosen = fbChosen(chosen, "voxel_size", v_voxel_size, "");
+    chosen = fbChosen(chosen, "metrics", v_metrics, "all");
+    chosen = fbChosen(chosen, "conductivities", v_conductivities, "");
+    if (v_more) {
+        chosen = fbChosen(chosen, "background", v_background, "");
+        chosen = fbChosen(chosen, "axes", v_axes, "all");
+        chosen = fbChosen(chosen, "confidence", v_confidence, "0.95");
+        chosen = fbChosen(chosen, "surface", v_surface, "gradient");
+        chosen = fbChosen(chosen, "threads", v_threads, "0");
+        once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
+    }
+    kept = chosen;
+    shown = "";
+    if (v_show)
+        shown = "show";
+    else
+        kept = kept + "show=false ";
+    if (v_more)
+        kept = kept + "more_options";
+    fbRemember("measure", kept);
+    if (records)
+        fbRecord("FB Measure", once + chosen + shown);
+}
 id = fbBegin();
-arguments = "" + fbPair("image", fbImage(fbOption(given, "image"), id));
-arguments = arguments + ", " + fbPair("out", Dialog.getString());
-arguments = arguments + ", " + fbPair("classes", Dialog.getString());
-arguments = arguments + ", " + fbPair("background", Dialog.getString());
-arguments = arguments + ", " + fbPair("voxel_size", Dialog.getString());
-arguments = arguments + ", " + fbPair("metrics", Dialog.getString());
-arguments = arguments + ", " + fbPair("axes", Dialog.getString());
-arguments = arguments + ", " + fbPair("conductivities", Dialog.getString());
-arguments = arguments + ", " + fbPair("confidence", Dialog.getString());
-arguments = arguments + ", " + fbPair("surface", Dialog.getChoice());
-arguments = arguments + ", " + fbPair("threads", Dialog.getString());
-arguments = arguments + ", " + fbPair("overwrite", Dialog.getCheckbox());
-if (Dialog.getCheckbox())
-    given = given + " show";
+arguments = "";
+arguments = fbJoined(arguments, fbPair("image", fbImage(fbOption(given, "image"), id)));
+if (asks) {
+    arguments = fbJoined(arguments, fbPair("out", v_out));
+    arguments = fbJoined(arguments, fbPair("classes", v_classes));
+    arguments = fbJoined(arguments, fbPair("voxel_size", v_voxel_size));
+    arguments = fbJoined(arguments, fbPair("metrics", v_metrics));
+    arguments = fbJoined(arguments, fbPair("conductivities", v_conductivities));
+    if (v_more) {
+        arguments = fbJoined(arguments, fbPair("background", v_background));
+        arguments = fbJoined(arguments, fbPair("axes", v_axes));
+        arguments = fbJoined(arguments, fbPair("confidence", v_confidence));
+        arguments = fbJoined(arguments, fbPair("surface", v_surface));
+        arguments = fbJoined(arguments, fbPair("threads", v_threads));
+        arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
+    }
+    if (v_show)
+        given = "show";
+} else {
+    given = replace(given, "(?<![^ ])more_options(?![^ ])", "");
+}
 result = fbCall("measure", id, arguments, given + " on_error=return");
 if (fbFailed(result))
     fbFail(substring(result, 6));

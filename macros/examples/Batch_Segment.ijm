@@ -50,8 +50,13 @@ done = 0;
 skipped = 0;
 for (k = 0; k < names.length; k++) {
     name = names[k];
-    if (!matches(toLowerCase(name), ".*\\.(tif|tiff|png|jpg|jpeg|bmp)"))
+    if (!matches(toLowerCase(name), "(?s).*\\.(tif|tiff|png|jpg|jpeg|bmp)"))
         continue;
+    if (matches(name, "(?s).*[\\x00-\\x1f\\x7f].*")) {
+        skipped++;
+        print("skipped a file with a line break or control character in its name");
+        continue;
+    }
     began = getTime();
     result = fbApply(classifier, input + name, output + replace(name, "\\.[^.]*$", ""), more);
     seconds = d2s((getTime() - began) / 1000, 1);
@@ -59,11 +64,11 @@ for (k = 0; k < names.length; k++) {
         skipped++;
         lines = split(result, "\n");
         print("skipped " + name + ": " + lines[1]);
-        summary = summary + "\"" + name + "\",\"" + replace(lines[1], "\"", "'") + "\"," + seconds + "\n";
+        summary = summary + "\"" + replace(name, "\"", "\"\"") + "\",\"" + replace(lines[1], "\"", "'") + "\"," + seconds + "\n";
         continue;
     }
     done++;
-    row = "\"" + name + "\",done," + seconds;
+    row = "\"" + replace(name, "\"", "\"\"") + "\",done," + seconds;
     classes = split(fbValue(result, "class_names"), ",");
     header = "image,state,seconds";
     for (c = 0; c < classes.length; c++) {

@@ -18,14 +18,15 @@ command {
         throw new Refusal("${classifier ?: 'no folder'} is no saved classifier", "a folder with classifier.json in it",
             "give the folder classifier in a result of segment or Forest to Python")
     if (!model.isFile())
-        throw new Refusal("${classifier} lacks classifier.model, which TWS loads", "a classifier saved where Java is",
-            "install Java 11 or newer for fijibridge (fijibridge doctor tells), and save the classifier again")
+        throw new Refusal("${classifier} lacks classifier.model, which TWS loads", "a saved classifier with all its files",
+            "copy the folder again, or save the classifier again")
 
     def segmentation = window.segmentation
-    def options = Service.option("classifier", classifier)
+    window.checkRoom(FeatureFile.of(classifier).names().size())
+    def options = Service.option("feature_file", classifier)
     if (detectors)
         options += " " + Service.option("detectors", detectors)
-    features(window, options, Recipe.of(classifier)) {
+    window.fetch(options) {
         // first the classifier: loading one wipes features. Files of features are there already: what can fail, did
         if (!segmentation.loadClassifier(model.path))
             throw new Refusal("TWS did not load ${model}", "a classifier of grey images for a grey image, of 2D for 2D",

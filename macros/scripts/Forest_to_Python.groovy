@@ -7,8 +7,8 @@ command {
     if (!window.trained)
         throw new Refusal("the window has no trained classifier", "traces of two classes or more, and Train classifier",
             "train it first")
-    def recipe = window.recipe
-    if (recipe == null)
+    def made = window.featureFile
+    if (made == null)
         throw new Refusal("this classifier was trained on TWS's own features", "ViT features, see ViT Features in Weka Window",
             "nothing is to be converted: press Save classifier, and give that .model to FB Apply or fijibridge apply")
     if ((window.trainedOn as Set) != (window.names as Set))
@@ -26,11 +26,10 @@ command {
         throw new Refusal("no folder", "a folder for the classifier", "name one that does not exist yet")
     def folder = Files.createTempDirectory("fijibridge").toFile()
     try {
-        def model = new File(folder, "window.model"), recipeFile = new File(folder, "recipe.json")
-        recipeFile.setText(recipe.text, "UTF-8")
+        def model = new File(folder, "window.model"), featureFile = made.write(folder)
         if (!window.segmentation.saveClassifier(model.path))
             throw new Refusal("TWS did not save its classifier", "a file ${model}", "look into the Log and the Console")
-        Service.call("fbImportClassifier", model.path, recipeFile.path, out,
+        Service.call("fbImportClassifier", model.path, featureFile.path, out,
             (overwrite ? "overwrite " : "") + "on_error=return")
     } finally {
         folder.deleteDir()

@@ -1,5 +1,5 @@
 // Adds the ROIs of a set, or of the ROI Manager, to the open window of Trainable Weka Segmentation as traces. The class
-// of a ROI is its name without a number at the end ("pore-2"), or its group if it has no name of its own; classes that the
+// of a ROI is its name without the number that ImageJ appended ("pore-2"), or its group if it has no name of its own; classes that the
 // window lacks are created.
 // In a macro: run("ROI Set to Traces", "roi_set=/strokes.zip");
 
@@ -48,7 +48,7 @@ List<Roi> readRois(String path) {
         if (path.toLowerCase().endsWith(".roi"))
             return [RoiDecoder.openFromByteArray(new File(path).bytes)].findAll()
         return new ZipFile(path).withCloseable { zip ->
-            zip.entries().toList().findAll { it.name.toLowerCase().endsWith(".roi") }.collect { entry ->
+            zip.entries().toList().findAll { it.name ==~ /(?i)(.*\/)?(?!\._)[^\/]*\.roi/ }.collect { entry ->
                 def roi = RoiDecoder.openFromByteArray(zip.getInputStream(entry).bytes)
                 roi.name = roi.name ?: entry.name.replaceFirst(/(?i)\.roi$/, "").replaceFirst(/.*\//, "")
                 roi
@@ -78,12 +78,9 @@ void checkPlace(WekaWindow window, Roi roi) {
 int classOf(Roi roi, List<String> names, Set used) {
     def name = roi.name ?: ""
     def longest = name
-    while ((name.replaceFirst(/[\s_-]+\d+$/, "")) != name) {
-        name = name.replaceFirst(/[\s_-]+\d+$/, "")
-        def known = names.findIndexOf { it.equalsIgnoreCase(name) }
-        if (known >= 0 || name ==~ /class \d+/) // "class 1-2" is the second trace of TWS's "class 1"
-            break
-    }
+    def number = /-(0|[1-9]\d?)$/ // as ImageJ appends it to a name that is there already; "NMC 811" and "class 1" stay
+    while (!names.any { it.equalsIgnoreCase(name) } && name =~ number)
+        name = name.replaceFirst(number, "")
     def named = name != "" && !(name ==~ /\d+(-\d+)*/)
     if (roi.group == 0 && !named)
         throw new Refusal("ROI ${longest ?: 'without a name'} has neither a group nor a name of its own",

@@ -17,11 +17,11 @@ command {
     def show = dialog.nextBoolean
     if (set == "" && image == "" && !show)
         throw new Refusal("neither a ROI set nor a label image", "one of them", "name the file to write")
-    def traces = tracesOf(window)
+    def traces = Traces.of(window)
     if (traces.empty)
         throw new Refusal("the window has no traces", "at least one", "draw some, and add them to their classes")
     if (set != "")
-        writeRois(set, traces)
+        Traces.write(set, traces)
     if (image != "" || show) {
         def labels = labelImage(window, traces)
         if (image != "" && !(window.slices > 1 ? new FileSaver(labels).saveAsTiffStack(image) : new FileSaver(labels).saveAsTiff(image)))
@@ -30,38 +30,6 @@ command {
             labels.show()
     }
     IJ.log("FijiBridge: ${traces.size()} traces of ${window.classNames.join(', ')} saved")
-}
-
-/** Copies of all traces, class by class: named CLASS-n, their group is the class's number, their position the slice. */
-List<Roi> tracesOf(WekaWindow window) {
-    def found = []
-    window.classNames.eachWithIndex { name, k ->
-        int n = 0
-        (1..window.slices).each { slice ->
-            window.segmentation.getExamples(k, slice).each { trace ->
-                def roi = trace.clone() as Roi
-                roi.name = "${name}-${++n}"
-                roi.group = k + 1
-                roi.position = slice
-                found << roi
-            }
-        }
-    }
-    return found
-}
-
-void writeRois(String path, List<Roi> rois) {
-    try {
-        new ZipOutputStream(new FileOutputStream(path)).withCloseable { zip ->
-            rois.eachWithIndex { roi, k -> // numbers, since two classes may be called alike but for letters no file has
-                zip.putNextEntry(new ZipEntry(String.format("%04d-%s.roi", k + 1, roi.name.replaceAll(/[^\w.-]/, "_"))))
-                zip.write(RoiEncoder.saveAsByteArray(roi))
-                zip.closeEntry()
-            }
-        }
-    } catch (IOException failed) {
-        throw new Refusal("${path} cannot be written (${failed.message})", "a folder that may be changed", "check the path")
-    }
 }
 
 /** 0 where there is no trace, or traces of two classes. */

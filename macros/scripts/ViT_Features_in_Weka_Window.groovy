@@ -1,49 +1,62 @@
 // Puts features of a vision transformer (ViT) into the open window of Trainable Weka Segmentation; its buttons Train
 // classifier, Create result and Get probability use them from then on.
-// In a macro: run("ViT Features in Weka Window", "channels=32 blocks=6 position=template tws_features");
+// In a macro: run("ViT Features in Weka Window", "preset=default channels=32 debiasing=template tws_features");
+
+/** What the presets make, from which the memory that features need is known before they are made. */
+class Presets {
+    // how many blocks of the default ViT, on how many scales
+    static final Map BLOCKS = ["fast": 2, "default": 4, "best": 5], SCALES = ["fast": 1, "default": 2, "best": 2]
+    static final int BLOCK_CHANNELS = 384, TWS_FEATURES = 76
+}
 
 command {
     def window = WekaWindow.find()
     def dialog = new GenericDialog("ViT Features in Weka Window")
+    dialog.addChoice("Preset", Presets.BLOCKS.keySet() as String[], "default")
     dialog.addNumericField("Channels", 32, 0)
-    dialog.addStringField("Blocks", "6")
-    dialog.addChoice("Position", ["template", "keep", "mean", "flips", "rolls", "alibi", "distilled",
-        "template+flips"] as String[], "template")
+    dialog.addChoice("Debiasing", ["preset", "template", "none", "mean", "flips", "rolls", "alibi", "distilled",
+        "template+flips"] as String[], "preset")
     dialog.addCheckbox("TWS_features", true)
     dialog.addDirectoryField("Classifier", "")
     dialog.addStringField("Detectors", "", 30)
-    dialog.addHelp("<html><b>Channels</b>: principal components of the ViT's channels; 0: all, 384 a block<br>" +
-        "<b>Blocks</b>: of the ViT, such as 6 or 3,6<br>" +
-        "<b>Position</b>: the ViT's positional bias; template and mean remove it (mean at some cost in accuracy)<br>" +
+    dialog.addHelp("<html><b>Preset</b>: how much the ViT does<br>" +
+        "<b>Channels</b>: principal components of the ViT's channels at each scale that it sees; 0: all channels, 384 a" +
+        " block: TWS holds all features in Java's memory<br>" +
+        "<b>Debiasing</b>: how the ViT's positional bias is removed; preset: the preset's<br>" +
         "<b>TWS features</b>: TWS's 76 default features beside the ViT's<br>" +
         "<b>Classifier</b>: a saved classifier whose features are made instead; empty: those above<br>" +
         "<b>Detectors</b>: further detectors' images of the same field, whole paths: SE=/data/SE.tif, EDX-S=/data/S.tif")
     dialog.showDialog()
     if (dialog.wasCanceled())
         return
+    def preset = dialog.nextChoice
     int channels = dialog.nextNumber as int
-    def blocks = dialog.nextString.replace(" ", "")
-    def position = dialog.nextChoice
-    def classical = dialog.nextBoolean ? "tws" : "none"
+    def debiasing = dialog.nextChoice
+    boolean withTws = dialog.nextBoolean
     def classifier = dialog.nextString.trim()
     def detectors = dialog.nextString.trim()
 
-    def options = [channels: channels, blocks: blocks, position: position, classical: classical]
-    def wanted = classifier ? Recipe.of(classifier) :
-        new Recipe("\"channels\": ${channels}, \"blocks\": [${blocks}], \"classical\": \"${classical}\"," +
-            " \"detectors\": [${detectors}]")
-    if (classifier)
-        options = [classifier: classifier]
+    def options
+    if (classifier) {
+        window.checkRoom(FeatureFile.of(classifier).names().size())
+        options = [feature_file: classifier]
+    } else {
+        int seen = 1 + (detectors ? detectors.split(",").size() : 0)
+        int copies = seen * Presets.SCALES[preset], others = withTws ? seen * Presets.TWS_FEATURES : 0
+        int ofVit = channels > 0 ? copies * channels : seen * Presets.BLOCKS[preset] * Presets.BLOCK_CHANNELS
+        window.checkRoom(others + ofVit, others, copies)
+        options = [preset: preset, channels: channels, debiasing: debiasing, features: withTws ? "tws,vit" : "vit"]
+    }
     if (detectors)
         options.detectors = detectors
-    def before = window.recipe
-    def recipe = features(window, options.collect { key, value -> Service.option(key, value) }.join(" "), wanted)
-    checkClassifier(window, recipe, before, classifier != "")
+    def before = window.featureFile
+    def made = window.fetch(options.collect { key, value -> Service.option(key, value) }.join(" "))
+    checkClassifier(window, made, before, classifier != "")
 }
 
 /** Keeps the window's trained classifier where it fits the new features, and says so. */
-void checkClassifier(WekaWindow window, Recipe recipe, Recipe before, boolean chosen) {
-    def names = recipe.names()
+void checkClassifier(WekaWindow window, FeatureFile made, FeatureFile before, boolean chosen) {
+    def names = made.names()
     def forest = window.segmentation.classifier
     int tried = Math.round(Math.sqrt(names.size()))
     if (forest.class.simpleName == "FastRandomForest" && forest.numFeatures > 0 && forest.numFeatures < tried / 2)
@@ -52,8 +65,8 @@ void checkClassifier(WekaWindow window, Recipe recipe, Recipe before, boolean ch
     if (!window.trained)
         return
     def same = (window.trainedOn as Set) == (names as Set)
-    // components learnt from another image have the same names, and other values
-    def doubtful = recipe.hasBasis() && !chosen && before?.text != recipe.text
+    // what was learned from another image, as components are, has the same names and other values; the text has its digest
+    def doubtful = made.arrays != null && !chosen && before?.text != made.text
     if (same && !(doubtful && before != null)) {
         window.reorder()
         window.classify()

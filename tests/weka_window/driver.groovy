@@ -80,7 +80,7 @@ def script(String name, String options = "") {
         }
     }, "Run\$_script")
     thread.start()
-    until("end of " + name, 150) { !thread.alive }
+    until("end of " + name, Integer.getInteger("patience", 150)) { !thread.alive }
     return failed ?: IJ.getErrorMessage() ?: ""
 }
 

@@ -31,7 +31,7 @@ def lists = second.window.class.getDeclaredField('this$0').with { it.accessible 
 lists = lists.class.getDeclaredField("exampleList").with { it.accessible = true; it.get(lists) }
 say("lists", (0..2).collect { lists[it].itemCount }.join(","))
 
-say("inject", script("ViT_Features_in_Weka_Window", "channels=8"))
+say("inject", script("ViT_Features_in_Weka_Window", "preset=fast channels=8"))
 say("more", script("ROI_Set_to_Traces", "roi_set=[${WORK}/strokes.zip]"))
 weka(second, "trainClassifier")
 say("kept", labelsOf(second).size())

@@ -5,8 +5,8 @@
 /** The open TWS window. */
 class WekaWindow {
     static final String CLASS = 'trainableSegmentation.Weka_Segmentation$CustomWindow'
-    // kept with the training image: the text of recipe.json, and the names of the features that were put in
-    static final String RECIPE = "fijibridge.recipe", NAMES = "fijibridge.features"
+    // kept with the training image, as each script has classes of its own: how its features were made
+    static final String TEXT = "fijibridge.features.json", ARRAYS = "fijibridge.features.safetensors"
     final window
     final segmentation
 
@@ -42,6 +42,11 @@ class WekaWindow {
 
     ImagePlus getTraining() { ask("getTrainingImage") as ImagePlus }
 
+    /** What the window shows: a copy of the training image, with TWS's overlay. */
+    ImagePlus getDisplayed() { window.imagePlus }
+
+    boolean isClosed() { !(WindowManager.getIDList() as List ?: []).any { WindowManager.getImage(it as int)?.window.is(window) } }
+
     int getSlices() { training.imageStackSize }
 
     List<String> getClassNames() { (0..<segmentation.numOfClasses).collect { segmentation.getClassLabel(it) } }
@@ -62,15 +67,18 @@ class WekaWindow {
         return stack == null ? [] : (0..<stack.size).collect { stack.getSliceLabel(it + 1) }
     }
 
-    /** The recipe of the features that were put in; null where none were. */
-    Recipe getRecipe() { training.getProperty(RECIPE)?.with { new Recipe(it as String) } }
+    /** How the features that were put in are made; null where none were. */
+    FeatureFile getFeatureFile() {
+        def text = training.getProperty(TEXT) as String
+        return text == null ? null : new FeatureFile(text, training.getProperty(ARRAYS) as byte[])
+    }
 
-    List<String> getNames() { (training.getProperty(NAMES) as String)?.split("\n")?.toList() ?: [] }
+    List<String> getNames() { featureFile?.names() ?: [] }
 
     /** Whether the window still holds what was put in: some of TWS's buttons bring back its own features. */
     boolean holdsFeatures() { names && (0..<slices).every { (labels(it) as Set) == (names as Set) } }
 
-    void forget() { [RECIPE, NAMES].each { training.setProperty(it, null) } }
+    void forget() { [TEXT, ARRAYS].each { training.setProperty(it, null) } }
 
     /** What the window's classifier was trained on; empty where TWS does not know any more. */
     List<String> getTrainedOn() {
@@ -78,8 +86,21 @@ class WekaWindow {
         return header == null ? [] : (0..<header.numAttributes() - 1).collect { header.attribute(it).name() }
     }
 
-    /** Refuses features that do not fit into half of Java's memory: training and result need the other half. */
-    void checkRoom(int count, int channels) {
+    /** Refuses an image that changed behind the window. */
+    void checkImage() {
+        def image = training, shown = window.imagePlus
+        if ([image.width, image.height, image.imageStackSize] != [shown.width, shown.height, shown.imageStackSize])
+            throw new Refusal("the image behind the window changed: it is ${image.width} x ${image.height} pixels with" +
+                " ${image.imageStackSize} slice(s) now", "${shown.width} x ${shown.height} with ${shown.imageStackSize}, as" +
+                " the window was opened with", "close the window and open it again on the image")
+    }
+
+    /**
+     * Refuses features that do not fit into half of Java's memory: training and result need the other half. Of the
+     * features, `copies` are made for each of the dialog's channels, and `others` whatever their number is.
+     */
+    void checkRoom(int count, int others = count, int copies = 0) {
+        checkImage()
         def image = training
         long plane = taken(4L * image.width * image.height) * slices
         long heap = IJ.maxMemory()
@@ -87,10 +108,10 @@ class WekaWindow {
             return
         long fits = heap.intdiv(2 * plane)
         def what = "${slices > 1 ? slices + ' slices of ' : ''}${image.width} x ${image.height} pixels"
-        def fewer = fits - (count - channels)
+        long fewer = copies > 0 ? (fits - others).intdiv(copies) : 0
         throw new Refusal("${count} features of ${what} take ${mib(count * plane)} MiB, Java's memory is ${mib(heap)} MiB",
             "half of Java's memory at most: ${fits} features of this image",
-            (fewer >= 2 && channels > 0 ? "set channels to ${fewer} or less, " : "") +
+            (fewer >= 2 ? "set channels to ${fewer} or less, " : "") +
             "give ImageJ more memory (Edit > Options > Memory & Threads), or train on a part of the image and segment" +
             " all of it slice by slice with Plugins > FijiBridge > FB Apply")
     }
@@ -106,29 +127,31 @@ class WekaWindow {
 
     static long mib(Number bytes) { Math.round(bytes / 1048576.0d) }
 
-    /** Writes the training image, as it is, for the service: neither its title nor its state changes. */
-    void save(File file) {
+    /** Writes the training image, or one slice of it, as it is, for the service: neither its title nor its state changes. */
+    void save(File file, int only = 0) {
         def image = training
         // the grey values themselves: without the colours of a lookup table, and channels or frames as slices
         def stack = new ImageStack(image.width, image.height)
-        (1..slices).each { stack.addSlice("", image.imageStack.getPixels(it)) }
+        (only ? [only] : 1..slices).each { stack.addSlice("", image.imageStack.getPixels(it)) }
         def copy = new ImagePlus("training", stack)
         copy.calibration = image.calibration
-        def done = slices > 1 ? new FileSaver(copy).saveAsTiffStack(file.path) : new FileSaver(copy).saveAsTiff(file.path)
+        def done = stack.size > 1 ? new FileSaver(copy).saveAsTiffStack(file.path) : new FileSaver(copy).saveAsTiff(file.path)
         if (!done)
             throw new Refusal("${file} cannot be written", "room for a copy of the image", "free space on the disk")
+        def source = image.originalFileInfo?.filePath
+        if (source && new File(source).isFile()) // whose tags say what ImageJ does not keep
+            new File(file.path + ".original").setText(source, "UTF-8")
     }
 
     /** Lets TWS use the features in these files, one a slice, and names them. */
-    void put(List<File> files, Recipe recipe) {
+    void put(List<File> files, FeatureFile made) {
         def image = training
-        def known = recipe.names()
-        def own = tws(segmentation.isProcessing3D() ? "FeatureStack3D" : "FeatureStack").availableFeatures
+        def known = made.names()
         // with the families marked that these names tell of, TWS keeps the features when a classifier of them is loaded
-        boolean[] families = own.collect { family -> known.any { it.startsWith(family) } } as boolean[]
+        boolean[] enabled = families.collect { family -> known.any { it.startsWith(family) } } as boolean[]
         try {
             (0..<slices).each { segmentation.featureStackArray.get(it)?.setStack(null) } // the old ones make room first
-            def array = tws("FeatureStackArray").newInstance(slices, 1f, 16f, false, 1, 19, families)
+            def array = tws("FeatureStackArray").newInstance(slices, 1f, 16f, false, 1, 19, enabled)
             files.eachWithIndex { file, k ->
                 def opened = IJ.openImage(file.path)
                 if (opened?.width != image.width || opened.height != image.height)
@@ -149,7 +172,7 @@ class WekaWindow {
                 segmentation.membraneThickness = 1
                 segmentation.membranePatchSize = 19
             }
-            segmentation.enabledFeatures = families
+            segmentation.enabledFeatures = enabled
             if (segmentation.loadedTrainingData == null) // else a class that is added after a classifier was loaded
                 segmentation.loadedClassNames = null // makes TWS fail
         } catch (Throwable failed) {
@@ -157,10 +180,16 @@ class WekaWindow {
             forget()
             throw failed
         }
-        training.setProperty(RECIPE, recipe.text)
-        training.setProperty(NAMES, known.join("\n"))
+        training.setProperty(TEXT, made.text)
+        training.setProperty(ARRAYS, made.arrays)
         guardButtons()
     }
+
+    /** What the names of TWS's own features begin with. */
+    String[] getFamilies() { tws(segmentation.isProcessing3D() ? "FeatureStack3D" : "FeatureStack").availableFeatures }
+
+    /** Whether TWS itself makes features of these names. */
+    boolean isOwn(List<String> known) { known.every { name -> name == "original" || families.any { name.startsWith(it) } } }
 
     /** Puts the features in the order of the classifier, by which TWS matches them. */
     void reorder() {
@@ -171,7 +200,26 @@ class WekaWindow {
     /** Makes the result of the window's classifier anew: after loading one, TWS would go on showing the former result. */
     void classify() {
         segmentation.applyClassifier(false)
-        ask("setClassfiedImage", segmentation.classifiedImage) // TWS's spelling
+        showResult(segmentation.classifiedImage)
+    }
+
+    /** Sets what Create result, getResult and the overlay show: classes counted from 0. */
+    void setResult(ImagePlus labels) {
+        def kept = segmentation.class.getDeclaredField("classifiedImage") // TWS has no method for it
+        kept.accessible = true
+        kept.set(segmentation, labels)
+        showResult(labels)
+    }
+
+    /** Sets what Plot result evaluates the classifier on: the window's traces, with the features in the window. */
+    void setTrainedOnTraces() {
+        def kept = segmentation.class.getDeclaredField("traceTrainingData") // TWS has no method for it
+        kept.accessible = true
+        kept.set(segmentation, segmentation.createTrainingInstances())
+    }
+
+    private void showResult(ImagePlus labels) {
+        ask("setClassfiedImage", labels) // TWS's spelling
         if (ask("isToogleEnabled"))
             ask("toggleOverlay")
         ask("toggleOverlay")
@@ -181,7 +229,7 @@ class WekaWindow {
     /** Two buttons tell, before harm is done, what they cannot know of these features. */
     private void guardButtons() {
         guard("Apply classifier") {
-            holdsFeatures() && names.any { it.startsWith("vit_") } ?
+            holdsFeatures() && !isOwn(names) && !WindowTraining.holdsOurs(this) ?
                 "This button makes TWS's own features of other images, not ViT features.\nUse Plugins > FijiBridge >" +
                 " Forest to Python, then FB Apply with its classifier on those images." : null
         }
@@ -194,49 +242,47 @@ class WekaWindow {
         }
     }
 
-    private void guard(String text, Closure<String> why) {
-        def button = button(text)
-        if (button == null || button.getClientProperty("fijibridge"))
+    /** Asks `why` before a button of TWS's acts: null lets it act, a text is shown instead, "" says that all is done. */
+    void guard(String text, String reason = "", Closure<String> why) {
+        def button = button(text), key = "fijibridge " + reason
+        if (button == null || button.getClientProperty(key))
             return
         def listeners = button.actionListeners as List
         listeners.each { button.removeActionListener(it) }
-        button.putClientProperty("fijibridge", true)
+        button.putClientProperty(key, true)
         button.addActionListener({ event ->
             def message = why()
-            message ? IJ.showMessage("FijiBridge", message) : listeners.each { it.actionPerformed(event) }
+            if (message == null)
+                listeners.each { it.actionPerformed(event) }
+            else if (message)
+                IJ.showMessage("FijiBridge", message)
         } as ActionListener)
     }
-}
 
-/** Makes features of the window's image in Python and puts them in; between the two `between` runs. */
-Recipe features(WekaWindow window, String options, Recipe wanted, Closure between = {}) {
-    def image = window.training
-    def shown = window.window.imagePlus
-    if ([image.width, image.height, image.imageStackSize] != [shown.width, shown.height, shown.imageStackSize])
-        throw new Refusal("the image behind the window changed: it is ${image.width} x ${image.height} pixels with" +
-            " ${image.imageStackSize} slice(s) now", "${shown.width} x ${shown.height} with ${shown.imageStackSize}, as" +
-            " the window was opened with", "close the window and open it again on the image")
-    int count = wanted.count()
-    window.checkRoom(count, wanted.vitCount())
-    def start = System.currentTimeMillis()
-    def folder = Files.createTempDirectory("fijibridge").toFile()
-    try {
-        def file = new File(folder, "training.tif"), out = new File(folder, "features")
-        window.save(file)
-        Service.call("fbFeatures", file.path, out.path, options + " on_error=return")
-        def files = (out.listFiles() as List).findAll { it.name ==~ /features.*\.tif/ }.sort { it.name }
-        if (files.size() != window.slices)
-            throw new Refusal("features of ${files.size()} slice(s)", "of ${window.slices}", "run the command again")
-        def recipe = Recipe.of(out.path)
-        between()
-        window.put(files, recipe)
-        def size = WekaWindow.mib(4L * recipe.names().size() * image.width * image.height * window.slices)
-        def text = "FijiBridge: ${recipe.names().size()} features of ${window.slices} slice(s) in the window, ${size} MiB," +
-            " ${IJ.d2s((System.currentTimeMillis() - start) / 1000.0d, 1)} s"
-        IJ.showStatus(text)
-        IJ.log(text)
-        return recipe
-    } finally {
-        folder.deleteDir()
+    /** Makes features of the image in Python, of which there is room, and puts them in; before that, `between` runs. */
+    FeatureFile fetch(String options, Closure between = {}) {
+        def start = System.currentTimeMillis()
+        def image = training
+        def folder = Files.createTempDirectory("fijibridge").toFile()
+        try {
+            def file = new File(folder, "training.tif"), out = new File(folder, "features")
+            save(file)
+            Service.call("fbFeatures", file.path, out.path, options + " on_error=return")
+            def files = (out.listFiles() as List).findAll { it.name ==~ /features.*\.tif/ }.sort { it.name }
+            if (files.size() != slices)
+                throw new Refusal("features of ${files.size()} slice(s)", "of ${slices}", "run the command again")
+            def made = FeatureFile.of(out.path)
+            between()
+            put(files, made)
+            int count = made.names().size()
+            def size = WekaWindow.mib(4L * count * image.width * image.height * slices)
+            def text = "FijiBridge: ${count} features of ${slices} slice(s) in the window, ${size} MiB," +
+                " ${IJ.d2s((System.currentTimeMillis() - start) / 1000.0d, 1)} s"
+            IJ.showStatus(text)
+            IJ.log(text)
+            return made
+        } finally {
+            folder.deleteDir()
+        }
     }
 }

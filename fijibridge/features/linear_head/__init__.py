@@ -1,0 +1,1 @@
+"""A linear model that turns the ViT's channels into one a class."""

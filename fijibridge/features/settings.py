@@ -1,0 +1,117 @@
+"""What a user chooses for features: which sources, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.params import Param, check
+from fijibridge.features.source import SOURCES, SourceSettings
+from fijibridge.features.tws.settings import TwsSettings
+from fijibridge.features.vit.settings import VitSettings
+
+Detector = Annotated[
+    str,
+    Param(
+        "the detector that took the image, such as SE or BSE: for a network, and beside further detectors",
+        group="Input",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Which features an image gets, and how. The defaults are those of the preset ``"default"``.
+
+    Parameters
+    ----------
+    sources : tuple of SourceSettings
+        Their features follow one another; each kind once.
+    detector : str
+        Who took the image: as what a network sees it, and the first of several detectors.
+
+    Raises
+    ------
+    SettingsError
+        No source, a kind twice, or a detector's name that does not serve.
+    """
+
+    sources: tuple[SourceSettings, ...] = (TwsSettings(), VitSettings())
+    detector: Detector = "BSE"
+
+    def __post_init__(self) -> None:
+        from fijibridge.images.detectors import check_names
+
+        check(type(self), vars(self))
+        sources = (self.sources,) if isinstance(self.sources, SourceSettings) else tuple(self.sources)
+        object.__setattr__(self, "sources", sources)
+        kinds = [one.kind for one in sources]
+        if not kinds or len(set(kinds)) != len(kinds):
+            raise SettingsError(
+                f"features {', '.join(kinds) or 'of no source'}",
+                expected=f"some of {', '.join(SOURCES)}, each once",
+                remedy="for example tws,vit",
+            )
+        check_names((self.detector,))
+
+    def source(self, kind: str) -> SourceSettings | None:
+        """The settings of one kind; None where it takes no part."""
+        return next((one for one in self.sources if one.kind == kind), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"detector": self.detector, "sources": [one.to_json() for one in self.sources]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FeatureSettings:
+        """The settings that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        SettingsError
+            A source or a setting that this version does not know, or a value outside its range.
+        """
+        sources = tuple(SOURCES[one["kind"]].settings_class.from_json(one) for one in data["sources"])
+        return cls(sources, data["detector"])
+
+
+def feature_settings(choice: str | FeatureSettings | SourceSettings | Sequence[SourceSettings]) -> FeatureSettings:
+    """A choice of features in any of its forms.
+
+    Parameters
+    ----------
+    choice : str, FeatureSettings, SourceSettings or sequence of SourceSettings
+        Of text: a preset (``"fast"``, ``"default"``, ``"best"``), or kinds of sources with their default settings,
+        separated by commas (``"tws"``, ``"tws,vit"``).
+
+    Raises
+    ------
+    SettingsError
+        Neither.
+    """
+    from fijibridge.features.presets import PRESETS
+
+    if isinstance(choice, FeatureSettings):
+        return choice
+    if isinstance(choice, SourceSettings):
+        return FeatureSettings((choice,))
+    if not isinstance(choice, str):
+        given = list(choice) if isinstance(choice, Sequence) else [None]
+        sources = tuple(one for one in given if isinstance(one, SourceSettings))
+        if len(sources) < len(given):
+            raise SettingsError(
+                f"features {choice!r}", expected="a preset, kinds of sources, or their settings", remedy='try "default"'
+            )
+        return FeatureSettings(sources)
+    if choice in PRESETS:
+        return FeatureSettings((TwsSettings(), PRESETS[choice]))
+    kinds = [name.strip() for name in choice.split(",") if name.strip()]
+    if unknown := [name for name in kinds if name not in SOURCES]:
+        raise SettingsError(
+            f"features {unknown[0]!r}",
+            expected=f"a preset ({', '.join(PRESETS)}), or some of {', '.join(SOURCES)}",
+            remedy="check the spelling",
+        )
+    return FeatureSettings(tuple(SOURCES[name].settings_class() for name in kinds))

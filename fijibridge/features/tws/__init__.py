@@ -1,0 +1,1 @@
+"""TWS's own filters."""

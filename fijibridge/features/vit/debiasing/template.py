@@ -1,0 +1,32 @@
+"""The positional pattern, fitted to the image's own tiles, is subtracted from every tile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fijibridge.features.vit.debiasing.base import Debiasing, TileRunner
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Template(Debiasing):
+    """See :mod:`fijibridge.features.vit.debiasing.pattern`."""
+
+    def tile_pattern(
+        self, tiles: TileRunner, shape: tuple[int, int], mean: np.ndarray, count: int
+    ) -> np.ndarray | None:
+        """See :meth:`fijibridge.features.vit.debiasing.base.Debiasing.tile_pattern`."""
+        from fijibridge.features.vit.debiasing.pattern import FEW_TILES, noise_pattern
+
+        noise = noise_pattern(tiles, shape, self.flips)
+        return noise.fitted(mean) if count >= FEW_TILES else noise.values
+
+
+class TemplateFlips(Template):
+    """The same on the mean over the four flips of each tile."""
+
+    flips = 4
+
+
+TEMPLATE, TEMPLATE_FLIPS = Template(), TemplateFlips()

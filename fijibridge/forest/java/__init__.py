@@ -1,0 +1,1 @@
+"""The forest in Java: TWS's .model files, .arff, training and prediction by FastRandomForest."""

@@ -1,0 +1,1 @@
+"""Front ends to the catalogue of operations: command line, service, ImageJ."""

@@ -1,0 +1,1 @@
+"""ImageJ: macro library and commands, Ext functions, a session, installation."""

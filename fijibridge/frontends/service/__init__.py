@@ -1,0 +1,1 @@
+"""The service that macros call on the loopback address, and its client."""

@@ -1,0 +1,1 @@
+"""Images in and out: files, volumes, metadata of microscopes, data bar, detectors, overlay, palette."""

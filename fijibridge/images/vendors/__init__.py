@@ -1,0 +1,1 @@
+"""One file for each vendor's metadata: pixel size and data bar as its software writes them."""

@@ -1,0 +1,1 @@
+"""Sparse labels: label images, ImageJ ROIs as ImageJ rasterises them, regions."""

@@ -1,0 +1,14 @@
+from fijibridge.metrology.chords import chord_lengths as chord_lengths
+from fijibridge.metrology.components import connectivity as connectivity
+from fijibridge.metrology.correlation import two_point_correlation as two_point_correlation
+from fijibridge.metrology.fractions import phase_fractions as phase_fractions
+from fijibridge.metrology.measurement import measure as measure
+from fijibridge.metrology.metric import Measurement as Measurement
+from fijibridge.metrology.sizes import local_thickness as local_thickness
+from fijibridge.metrology.sizes import phase_sizes as phase_sizes
+from fijibridge.metrology.surface import specific_surface as specific_surface
+from fijibridge.metrology.surface import triple_phase_boundary as triple_phase_boundary
+from fijibridge.metrology.transport import Tortuosity as Tortuosity
+from fijibridge.metrology.transport import effective_conductivity as effective_conductivity
+from fijibridge.metrology.transport import tortuosities as tortuosities
+from fijibridge.metrology.transport import tortuosity as tortuosity

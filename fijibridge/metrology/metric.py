@@ -1,0 +1,219 @@
+"""What a metric is, what it gets and what it fills in.
+
+A new metric is one file that makes a `Metric`, and one row of `fijibridge.metrology.catalogue.METRICS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fijibridge.core.errors import SettingsError
+from fijibridge.phases.phases import Phases
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COLUMNS = ("metric", "phase", "other", "axis", "value", "unit", "low", "high")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What was measured of an image.
+
+    Parameters
+    ----------
+    phases : Phases
+        The image.
+    table : pandas.DataFrame
+        One row a number: ``metric``, ``phase``, ``other`` (the second phase of a pair), ``axis``, ``value``, ``unit``,
+        ``low``, ``high`` (confidence interval or bounds, where there are any).
+    curves : dict
+        ``"correlation"``, ``"chords"``, ``"sizes"``: pandas tables, of the metrics asked for.
+    metrics : tuple of str
+        What was measured.
+    notes : tuple of str
+        Warnings: what was left out, and why.
+    seconds : dict
+        Wall seconds a metric.
+    """
+
+    phases: Phases
+    table: pd.DataFrame
+    curves: dict[str, pd.DataFrame]
+    metrics: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def value(self, metric: str, phase: str = "", *, other: str = "", axis: str = "") -> float:
+        """One number of the table.
+
+        Parameters
+        ----------
+        metric : str
+            Name in the table's column ``metric``.
+        phase, other : str
+            Names of the phase, and of the second phase of a pair; empty where the metric has none.
+        axis : {"", "z", "y", "x"}
+            Axis of the image; empty where the metric has none.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        SettingsError
+            No such number.
+        """
+        table = self.table
+        found = table[(table.metric == metric) & (table.phase == phase) & (table.other == other) & (table.axis == axis)]
+        if len(found) != 1:
+            raise SettingsError(
+                f"no number {metric} of phase {phase!r}, other {other!r}, axis {axis!r}",
+                expected=", ".join(sorted(set(table.metric))),
+                remedy="look into the table",
+            )
+        return float(found.value.iloc[0])
+
+    def rows(self, metric: str) -> pd.DataFrame:
+        """The rows of the table of one metric."""
+        return self.table[self.table.metric == metric]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """The image and the settings that every metric gets, and the results so far.
+
+    Parameters
+    ----------
+    phases : Phases
+        The image.
+    axes : tuple of str
+        Axes of the image for metrics that have a direction.
+    conductivities : mapping or sequence of float, optional
+        Conductivity of each phase.
+    confidence : float
+        Confidence level of intervals.
+    surface_method : {"gradient", "marching-cubes", "intercepts"}
+        How interfaces are measured.
+    periodic : bool
+        Whether the image repeats itself at its borders.
+    tolerance : float
+        Relative residual of the flow solver.
+    threads : int
+        0: all cores.
+    rows : list of dict
+        Rows of the table so far; see `add`.
+    curves : dict
+        Tables of curves so far, by name; each becomes a CSV.
+    notes : list of str
+        Warnings so far.
+    """
+
+    phases: Phases
+    axes: tuple[str, ...]
+    conductivities: Mapping[str, float] | Sequence[float] | None = None
+    confidence: float = 0.95
+    surface_method: str = "gradient"
+    periodic: bool = False
+    tolerance: float = 1e-6
+    threads: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    curves: dict[str, pd.DataFrame] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _shared: dict[str, Any] = field(default_factory=dict)
+
+    def add(
+        self,
+        metric: str,
+        value: float,
+        unit: str = "",
+        phase: str = "",
+        *,
+        other: str = "",
+        axis: str = "",
+        low: float = math.nan,
+        high: float = math.nan,
+    ) -> None:
+        """Add a row to the table.
+
+        Parameters
+        ----------
+        metric : str
+            Name of the number; a metric may add several.
+        value : float
+            The number.
+        unit : str
+            Its unit, such as `length_unit` makes it; empty for a pure number.
+        phase, other : str
+            Name of the phase, and of the second phase of a pair.
+        axis : {"", "z", "y", "x"}
+            Axis along which it was measured.
+        low, high : float
+            Confidence interval or bounds; NaN where there are none.
+        """
+        self.rows.append(
+            {
+                "metric": metric, "phase": phase, "value": float(value), "unit": unit, "other": other, "axis": axis,
+                "low": low, "high": high,
+            }
+        )  # fmt: skip
+
+    def length_unit(self, exponent: int) -> str:
+        """The image's unit of length to a power, such as ``um^-1``."""
+        return self.phases.unit if exponent == 1 else f"{self.phases.unit}^{exponent}"
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        """An intermediate result that several metrics use, made by the first of them.
+
+        Parameters
+        ----------
+        name : str
+            Its name, which those metrics have in `Metric.uses`.
+        make : callable
+            Makes it.
+
+        Returns
+        -------
+        object
+            What ``make`` returned.
+        """
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
+
+    def release(self, kept: Sequence[str]) -> None:
+        """Free the intermediate results that are not among these names: they can take gigabytes."""
+        for name in set(self._shared) - set(kept):
+            del self._shared[name]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is measured and drawn.
+
+    Parameters
+    ----------
+    measure : callable
+        Adds the metric's rows, curves and notes to a `Context`.
+    draw : callable, optional
+        Makes a figure of a `Measurement` that holds the metric; None where there is nothing to draw. Parts of figures
+        are in `fijibridge.metrology.plots`.
+    uses : tuple of str
+        Names of the shared intermediate results that it uses (`Context.shared`).
+    needs_conductivities : bool
+        Whether it is measured only where the conductivities of the phases are given.
+    follows_paths : bool
+        Whether it follows paths through a phase, which a 2D image shows in its plane only.
+    """
+
+    measure: Callable[[Context], None]
+    draw: Callable[[Measurement], Figure | None] | None = None
+    uses: tuple[str, ...] = ()
+    needs_conductivities: bool = False
+    follows_paths: bool = False

@@ -1,0 +1,143 @@
+"""Options of features, and the settings that they make: the one place where options and settings meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from fijibridge.core.errors import SettingsError
+from fijibridge.core.params import Param
+from fijibridge.features.presets import Preset, preset_settings
+from fijibridge.features.settings import Detector, FeatureSettings
+from fijibridge.features.source import FEATURES, SOURCES, SourceSettings
+from fijibridge.features.vit.settings import (
+    BLOCKS,
+    CHANNELS,
+    COARSE_BLOCKS,
+    DEBIASING_METHOD,
+    ENLARGEMENT,
+    TILE,
+    UPSAMPLER,
+    Encoder,
+)
+from fijibridge.segmentation.options import Head
+from fijibridge.weights.encoders import DEFAULT_ENCODER
+
+__all__ = [
+    "Blocks", "Channels", "CoarseBlocks", "Debiasing", "Detector", "Encoder", "EncoderWeights", "Enlargement",
+    "Features", "Head", "NetworkFeatures", "Preset", "Tile", "Upsampler", "UpsamplerWeights", "chosen_features",
+]  # fmt: skip
+
+Features = Annotated[str | None, FEATURES]
+Blocks = Annotated[str | None, BLOCKS]
+CoarseBlocks = Annotated[str | None, COARSE_BLOCKS]
+Channels = Annotated[int, CHANNELS]
+Enlargement = Annotated[float | None, ENLARGEMENT]
+Debiasing = Annotated[str | None, DEBIASING_METHOD]
+Upsampler = Annotated[str | None, UPSAMPLER]
+Tile = Annotated[int, TILE]
+UpsamplerWeights = Annotated[
+    Path | None,
+    Param(
+        "for upsampler learned: a file that train-upsampler wrote, or a checkpoint (.pth) of "
+        "github.com/tldr-group/vulture; default: the package's",
+        role="file",
+        group="Features",
+    ),
+]
+NetworkFeatures = Annotated[
+    Path | None,
+    Param(
+        "folder of a trained network, whose class probabilities become features, too",
+        role="classifier",
+        group="Features",
+    ),
+]
+EncoderWeights = Annotated[
+    Path | None,
+    Param(
+        "file with the ViT's weights; default: from the cache, a model hub or the offline source",
+        role="file",
+        group="Features",
+    ),
+]
+
+
+def chosen_features(
+    preset: Preset = "default",
+    *,
+    features: Features = None,
+    encoder: Encoder = DEFAULT_ENCODER,
+    blocks: Blocks = None,
+    coarse_blocks: CoarseBlocks = None,
+    channels: Channels = 0,
+    enlargement: Enlargement = None,
+    debiasing: Debiasing = None,
+    upsampler: Upsampler = None,
+    upsampler_weights: UpsamplerWeights = None,
+    tile: Tile = 0,
+    network: NetworkFeatures = None,
+    weights: EncoderWeights = None,
+    detector: str = "BSE",
+) -> FeatureSettings:
+    """The features of a preset, overridden by the options that are given.
+
+    Parameters
+    ----------
+    preset, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights
+        As their annotations say; None leaves the preset's.
+    tile, network, weights, detector
+        As their annotations say.
+
+    Returns
+    -------
+    FeatureSettings
+
+    Raises
+    ------
+    SettingsError
+        A value that cannot be.
+    """
+    kinds = [name.strip() for name in (features or "tws,vit").split(",") if name.strip()]
+    if network and "network" not in kinds:
+        kinds.append("network")
+    vit = preset_settings(  # made, and so checked, where the ViT takes no part, too
+        preset,
+        encoder=encoder,
+        blocks=_block_numbers("blocks", blocks),
+        coarse_blocks=_coarse_block_numbers(coarse_blocks),
+        channels=channels,
+        enlargement=enlargement,
+        debiasing=debiasing,
+        upsampler=upsampler,
+        upsampler_weights=str(upsampler_weights or ""),
+        tile=tile or None,
+        weights=str(weights or ""),
+    )
+    sources: list[SourceSettings] = []
+    for kind in kinds:
+        if kind == "vit":
+            sources.append(vit)
+        elif kind == "network":
+            from fijibridge.network.features import NetworkFeatureSettings
+
+            sources.append(NetworkFeatureSettings(str(network or "")))
+        else:
+            sources.append(SOURCES[kind].settings_class())
+    return FeatureSettings(tuple(sources), detector)
+
+
+def _block_numbers(name: str, text: str | None) -> tuple[int, ...] | None:
+    """Transformer blocks written as ``3,6``."""
+    if text is None or not text.strip():
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} = {text!r}", expected="numbers separated by commas, such as 6 or 3,6", remedy="check the list"
+        ) from error
+
+
+def _coarse_block_numbers(text: str | None) -> tuple[int, ...] | None:
+    return () if (text or "").strip() == "none" else _block_numbers("coarse_blocks", text)

@@ -1,0 +1,230 @@
+"""What the segmenting operations write: label image, probabilities, overlay and the report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from fijibridge.operations.report import peak_memory_mib
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fijibridge.core.timing import Stages
+    from fijibridge.features import FeatureStack
+    from fijibridge.images.image import Image
+    from fijibridge.labels.region import Field
+    from fijibridge.segmentation import PixelSegmenter
+    from fijibridge.segmentation.clean_up import CleanUp
+
+CONFUSION = "confusion.csv"
+CLASSIFIER = "classifier"  # the folder of a saved classifier in a result
+
+
+def forest_prediction(
+    segmenter: PixelSegmenter, stages: Stages, field: Field | None = None
+) -> Callable[[Image, Any], np.ndarray]:
+    """What predicts for `write_segmentation` by a trained segmenter, of an image or of its features.
+
+    Parameters
+    ----------
+    segmenter : PixelSegmenter
+        Trained.
+    stages : Stages
+        Where the time is counted.
+    field : Field, optional
+        The part of the image that is shown: the features are those of the whole, which comes with it.
+
+    Returns
+    -------
+    callable
+        (image, what comes with it) -> (rows, X, K) probabilities.
+    """
+
+    def predict(shown: Image, whole: Image | FeatureStack | None) -> np.ndarray:
+        from fijibridge.features import FeatureStack
+
+        source = shown if whole is None else whole
+        if not isinstance(source, FeatureStack):
+            with stages("features"):
+                source = segmenter.extract(source)
+        with stages("prediction"):
+            return segmenter.predict_proba(source, *((field.rows, field.cols) if field else ()))
+
+    return predict
+
+
+def write_segmentation(
+    predict: Callable[[Image, Any], np.ndarray],
+    class_names: Sequence[str],
+    class_colors: Any,
+    slices: Iterator[tuple[Image, Any]],
+    count: int,
+    folder: Path,
+    *,
+    prefix: str,
+    probabilities: bool,
+    stages: Stages,
+    uncertainty: bool = False,
+    cleaning: CleanUp | None = None,
+    frames: int = 1,
+) -> dict[str, Any]:
+    """Segment the slices of one image file and write them as they come: never more than one is held.
+
+    Parameters
+    ----------
+    predict : callable
+        (image, what comes with it) -> (rows, X, K) float32 probabilities of the rows without a data bar.
+    class_names, class_colors
+        Of the K classes; colours as `class_colors_or_default` takes them.
+    slices : iterator of (Image, anything)
+        ``count`` of them, of one size.
+    folder, prefix
+        Files are ``prefix + "labels.tif"`` and so on; the overlay shows the first slice.
+    uncertainty : bool
+        Write the entropy of the probabilities, 0 (sure) to 1, too.
+    cleaning : CleanUp, optional
+        Of the labels, which class fractions and overlay show; the probabilities stay as they are.
+    frames : int
+        Points in time among the slices, which come frame by frame.
+
+    Returns
+    -------
+    dict
+        The file's part of the report: size, pixel size, class fractions, names of the files written.
+    """
+    import numpy as np
+
+    from fijibridge.images.overlay import write_overlay
+    from fijibridge.images.writing import write_imagej, write_labels, write_probabilities
+    from fijibridge.network.calibration import uncertainty as uncertainty_of
+    from fijibridge.segmentation.clean_up import clean_up
+    from fijibridge.segmentation.segmenter import labels_of
+
+    first, extra = next(slices)
+    pixels = np.zeros(len(class_names) + 1, np.int64)
+    settings, changed = asdict(cleaning) if cleaning else None, np.zeros(1, np.int64)
+
+    def results(spool: IO[bytes], unsure: IO[bytes]) -> Iterator[np.ndarray]:
+        image, more = first, extra
+        for z in range(count):
+            if z:
+                image, more = next(slices)
+            result = np.zeros((*image.shape, len(class_names)), np.float32)
+            result[image.field] = predict(image, more)
+            labels = labels_of(result)
+            if settings:
+                with stages("clean-up"):
+                    cleaned = clean_up(labels, **settings)
+                changed[:] += np.count_nonzero(cleaned != labels)
+                labels = cleaned
+            pixels[:] += np.bincount(labels.ravel(), minlength=len(pixels))
+            spool.write(labels.tobytes())
+            if uncertainty:
+                plane = np.zeros(image.shape, np.float32)
+                plane[image.field] = uncertainty_of(np.moveaxis(result[image.field], -1, 0))
+                unsure.write(plane.tobytes())
+            yield result
+
+    def spooled(spool: IO[bytes], dtype: type) -> Iterator[np.ndarray]:
+        spool.seek(0)
+        size = first.shape[0] * first.shape[1] * np.dtype(dtype).itemsize
+        for _ in range(count):
+            yield np.frombuffer(spool.read(size), dtype).reshape(first.shape)
+
+    outputs = [f"{prefix}{name}" for name in ("labels.tif", "overlay.png")]
+    # labels wait on the disk while the probabilities stream into their file
+    with (
+        stages("writing"),
+        tempfile.TemporaryFile(dir=folder) as spool,
+        tempfile.TemporaryFile(dir=folder) as unsure,
+    ):
+        if probabilities:
+            outputs.append(f"{prefix}probabilities.tif")
+            write_probabilities(
+                folder / outputs[-1],
+                results(spool, unsure),
+                pixel_size=first.pixel_size,
+                class_names=class_names,
+                count=count,
+                frames=frames,
+            )
+        else:
+            for _ in results(spool, unsure):
+                pass
+        write_labels(
+            folder / f"{prefix}labels.tif",
+            spooled(spool, np.uint8),
+            pixel_size=first.pixel_size,
+            class_names=class_names,
+            class_colors=class_colors,
+            count=count,
+            frames=frames,
+        )
+        if uncertainty:
+            outputs.append(f"{prefix}uncertainty.tif")
+            planes, shape = spooled(unsure, np.float32), (frames, count // frames, *first.shape)
+            write_imagej(folder / outputs[-1], planes, shape, np.float32, "TZYX", first.pixel_size, metadata={})
+        labels = next(spooled(spool, np.uint8))
+        write_overlay(folder / f"{prefix}overlay.png", first, labels, class_names, class_colors)
+    segmented = int(pixels[1:].sum())
+    return {
+        "image": str(first.path or first.name),
+        "shape": [count, *first.shape] if count > 1 else list(first.shape),
+        "pixel_size": asdict(first.pixel_size) if first.pixel_size else None,
+        "frames": frames,
+        "databar_rows": first.databar_rows,
+        "databar_found": first.databar_found,
+        "notes": list(first.notes),
+        "class_fractions": {name: round(int(pixels[k + 1]) / segmented, 6) for k, name in enumerate(class_names)},
+        "clean_up": {**settings, "changed_pixels": int(changed[0])} if settings else None,
+        "outputs": sorted(outputs),
+    }
+
+
+def write_confusion(folder: Path, segmenter: PixelSegmenter) -> list[str]:
+    """Write ``confusion.csv``: labelled pixels by true class (rows) and out-of-bag class (columns).
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    segmenter : PixelSegmenter
+        Trained.
+
+    Returns
+    -------
+    list of str
+        The file's name; nothing where the forest has no out-of-bag results.
+    """
+    import csv
+
+    if segmenter.oob_confusion_ is None:
+        return []
+    with (folder / CONFUSION).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["true class", *segmenter.class_names_])
+        rows = zip(segmenter.class_names_, segmenter.oob_confusion_.tolist(), strict=True)
+        table.writerows([name, *row] for name, row in rows)
+    return [CONFUSION]
+
+
+def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
+    """The report's part on classifier and versions."""
+    from fijibridge.core.versions import versions
+    from fijibridge.forest.out_of_bag import class_scores
+
+    forest, matrix = segmenter.forest_, segmenter.oob_confusion_
+    return {
+        "engine": segmenter.engine,
+        "class_names": list(segmenter.class_names_),
+        "oob_accuracy": segmenter.oob_accuracy_,
+        "oob_scores": None if matrix is None else class_scores(matrix, segmenter.class_names_),
+        "forest": {"trees": forest.n_trees, "nodes": forest.n_nodes, "sha256": forest.sha256()},
+        "features": segmenter.extractor_.to_brief() if segmenter.extractor_ else None,
+        "versions": versions(),
+        "peak_memory_mib": peak_memory_mib(),
+    }

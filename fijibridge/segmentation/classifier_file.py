@@ -1,0 +1,213 @@
+"""A saved classifier: a folder with the forest, what makes its features, and a ``.model`` that TWS and Weka load.
+
+::
+
+    classifier.json        choices, provenance, class names and colours, pixel size, versions, digests
+    forest.safetensors     the forest's arrays
+    features.safetensors   what the features learned: principal components, linear head, upsampler's weights
+    classifier.model       the same forest as TWS's two serialised Java objects
+    network/               the trained network, where its probabilities are features
+
+Nothing in it is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import BridgeError, ModelFileError, SettingsError
+from fijibridge.core.names import check_names
+from fijibridge.core.params import check
+from fijibridge.core.records import made, number, read_json
+from fijibridge.core.versions import versions
+from fijibridge.features.extract import FeatureExtractor
+from fijibridge.features.extractor_file import ARRAYS, arrays_digest, read_arrays, write_arrays
+from fijibridge.forest import Forest, write_model
+from fijibridge.segmentation.options import Engine
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fijibridge.images.pixel_size import PixelSize
+
+INDEX = "classifier.json"
+FOREST = "forest.safetensors"
+MODEL = "classifier.model"
+_FORMAT = "fijibridge-classifier"
+_VERSION = 2
+
+
+@dataclass(frozen=True, eq=False)
+class SavedClassifier:
+    """What a classifier's folder holds.
+
+    Parameters
+    ----------
+    forest : Forest
+    extractor : FeatureExtractor or None
+        None where the features came from elsewhere.
+    engine : {"sklearn", "weka"}
+        Who trained the forest.
+    class_colors : ndarray of uint8, shape (classes, 3)
+    pixel_size : PixelSize or None
+        Of the training image.
+    oob_accuracy : float or None
+    oob_confusion : ndarray of int64, shape (classes, classes), or None
+    """
+
+    forest: Forest
+    extractor: FeatureExtractor | None
+    engine: Engine
+    class_colors: np.ndarray
+    pixel_size: PixelSize | None
+    oob_accuracy: float | None
+    oob_confusion: np.ndarray | None
+    grey_range: tuple[float, float] | None = None
+
+
+def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a classifier as a folder.
+
+    Parameters
+    ----------
+    saved : SavedClassifier
+    path : path
+        The folder.
+    overwrite : bool
+        Whether an older classifier there may be replaced.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    OutputError
+        The place exists or cannot be written.
+    """
+    forest, extractor = saved.forest, saved.extractor
+    arrays = extractor.arrays() if extractor else {}
+    index = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "engine": saved.engine,
+        "class_names": list(forest.class_names),
+        "class_colors": saved.class_colors.tolist(),
+        "features": extractor.to_json() if extractor else None,
+        "feature_names": list(forest.feature_names),
+        "pixel_size": asdict(saved.pixel_size) if saved.pixel_size else None,
+        "grey_range": saved.grey_range,
+        "oob_accuracy": saved.oob_accuracy,
+        "oob_confusion": None if saved.oob_confusion is None else saved.oob_confusion.tolist(),
+        "forest_sha256": forest.sha256(),
+        "features_sha256": arrays_digest(arrays),
+        "versions": versions(),
+    }
+    with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
+        forest.save(folder / FOREST)
+        if extractor:
+            write_arrays(folder / ARRAYS, arrays)
+            extractor.save_files(folder)
+        write_model(folder / MODEL, forest)
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def read_classifier(path: Path) -> SavedClassifier:
+    """Read a classifier's folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which exists.
+
+    Raises
+    ------
+    ModelFileError
+        Damaged, hostile, of another version, or a folder that is no classifier.
+    """
+    import numpy as np
+
+    from fijibridge.images.palette import class_colors_or_default
+    from fijibridge.images.pixel_size import PixelSize
+
+    if not (path / INDEX).is_file():
+        raise _not_a_classifier(path, f"it holds no {INDEX}")
+    try:
+        index = read_json(path / INDEX)
+        if (index["format"], index["version"]) == (_FORMAT, 1):
+            raise ModelFileError(
+                f"{path} is a classifier of fijibridge 0.1",
+                expected=f"format version {_VERSION}: since 0.2 features are described in another way",
+                remedy="train it again on its images and labels, or apply it with fijibridge 0.1",
+            )
+        if (index["format"], index["version"]) != (_FORMAT, _VERSION):
+            raise _not_a_classifier(path, f"it says {index['format']!r} version {index['version']!r}")
+        forest = Forest.load(path / FOREST)
+        if forest.sha256() != index["forest_sha256"] or list(forest.class_names) != index["class_names"]:
+            raise _not_a_classifier(path, f"{FOREST} is not the forest that {INDEX} describes")
+        extractor = None
+        if index["features"] is not None:
+            arrays = read_arrays(path / ARRAYS)
+            if arrays_digest(arrays) != index["features_sha256"]:
+                raise _not_a_classifier(path, f"{ARRAYS} is not what {INDEX} describes")
+            try:
+                extractor = FeatureExtractor.restored(index["features"], arrays, path)
+            except BridgeError:
+                raise
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+                raise _not_a_classifier(path, f"features in {INDEX}: {type(error).__name__} {error}") from error
+        accuracy, matrix = index["oob_accuracy"], index["oob_confusion"]
+        if matrix is not None:
+            matrix = np.array(matrix, np.int64).reshape(forest.n_classes, forest.n_classes)
+            if (matrix < 0).any():
+                raise _not_a_classifier(path, f"{INDEX}: negative numbers of pixels in oob_confusion")
+        size = index["pixel_size"]
+        if size is not None:
+            size = made(PixelSize, size, "pixel_size", error=SettingsError)
+            check_names([size.unit], "unit", error=SettingsError)
+        return SavedClassifier(
+            forest=forest,
+            extractor=extractor,
+            engine=_checked_engine(index["engine"]),
+            class_colors=class_colors_or_default(forest.class_names, index["class_colors"]),
+            pixel_size=size,
+            oob_accuracy=None if accuracy is None else number(accuracy, "oob_accuracy", 0, 1),
+            oob_confusion=matrix,
+            grey_range=_checked_range(index.get("grey_range"), path),
+        )
+    except ModelFileError:
+        raise
+    except BridgeError as error:
+        raise _not_a_classifier(path, error.found) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise _not_a_classifier(path, f"{INDEX}: {type(error).__name__} {error}") from error
+
+
+def _checked_range(found: Any, path: Path) -> tuple[float, float] | None:
+    """Two numbers in order; None in a classifier that was saved before they were kept."""
+    if found is None:
+        return None
+    low, high = (float(value) for value in found)
+    if not -math.inf < low <= high < math.inf:
+        raise _not_a_classifier(path, f"{INDEX}: grey_range {found!r}"[:200])
+    return low, high
+
+
+def _checked_engine(engine: Engine) -> Engine:
+    check(_checked_engine, locals())
+    return engine
+
+
+def _not_a_classifier(path: Path, why: str) -> ModelFileError:
+    return ModelFileError(
+        f"{path} is no classifier that can be used: {why}",
+        expected=f"a folder with {INDEX} and {FOREST}, format version {_VERSION}",
+        remedy="give the folder that PixelSegmenter.save wrote, or the folder classifier in a result of segment",
+    )

@@ -1,0 +1,197 @@
+"""Loading classifiers: folders of fijibridge, and TWS's ``.model`` files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fijibridge.core.errors import FeatureMismatchError, ImageNotFoundError, ModelFileError
+from fijibridge.core.names import check_names
+from fijibridge.features.extract import FeatureExtractor
+from fijibridge.segmentation.classifier_file import INDEX, read_classifier
+from fijibridge.segmentation.segmenter import PixelSegmenter, few
+
+if TYPE_CHECKING:
+    from fijibridge.forest import Forest
+
+
+_OURS = ("vit_", "z_", "linear_")  # how features of fijibridge's are called
+
+
+def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_threads: int = 0) -> PixelSegmenter:
+    """Load a saved classifier, or a plain TWS ``.model`` that was trained on TWS's default features.
+
+    Parameters
+    ----------
+    path : path
+        The folder of :meth:`PixelSegmenter.save`, or a ``.model`` or ``.model.gz`` file of TWS (needs Java).
+    weights : path, optional
+        Weights' file of the encoder; it must have the classifier's SHA-256.
+    n_threads : int
+        0: all cores.
+
+    Returns
+    -------
+    PixelSegmenter
+        Trained.
+
+    Raises
+    ------
+    ImageNotFoundError
+        Nothing there.
+    ModelFileError
+        Damaged, hostile, of another classifier or version, or a folder that is no classifier.
+    FeatureMismatchError
+        A ``.model`` whose features fijibridge cannot make.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageNotFoundError(
+            f"no classifier {path}",
+            expected="a folder written by PixelSegmenter.save, or a .model file",
+            remedy="check the path",
+        )
+    if path.is_file():
+        return _from_model(path, n_threads)
+    saved = read_classifier(path)
+    extractor = saved.extractor
+    if extractor and weights:
+        extractor = extractor.with_weights(str(weights))
+    segmenter = PixelSegmenter(
+        extractor or "tws",
+        engine=saved.engine,
+        head="linear" if extractor and extractor.head_ else "none",
+        n_threads=n_threads,
+    )
+    segmenter.extractor_, segmenter.forest_ = extractor, saved.forest
+    segmenter.class_colors_, segmenter.pixel_size_ = saved.class_colors, saved.pixel_size
+    segmenter.grey_range_ = saved.grey_range
+    segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
+    return segmenter
+
+
+def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
+    """What makes features, and their names: of ``features.json`` or of a saved classifier.
+
+    Parameters
+    ----------
+    path : path
+        ``features.json``, the folder of features with it, or the folder of a saved classifier.
+
+    Raises
+    ------
+    ImageNotFoundError
+        Nothing there.
+    ModelFileError
+        Neither, or a damaged one.
+    FeatureMismatchError
+        A classifier of features from elsewhere.
+    """
+    from fijibridge.features.extractor_file import read_extractor
+
+    path = Path(path)
+    if not (path / INDEX).is_file():
+        return read_extractor(path)
+    saved = read_classifier(path)
+    if saved.extractor is None:
+        raise FeatureMismatchError(
+            f"the classifier {path} was trained on features from elsewhere",
+            expected="features.json, or a classifier trained on images",
+            remedy="make its features as for the training, or train a classifier on the images themselves",
+        )
+    return saved.extractor, saved.forest.feature_names
+
+
+def segmenter_from_model(path: str | Path, extractor: FeatureExtractor, feature_names: Sequence[str]) -> PixelSegmenter:
+    """A classifier that TWS trained on features of fijibridge, as a segmenter that makes those features itself.
+
+    Parameters
+    ----------
+    path : path
+        A ``.model`` or ``.model.gz`` file that TWS saved (needs Java).
+    extractor : FeatureExtractor
+        What made the features, see :func:`read_features`.
+    feature_names : sequence of str
+        The features that it makes, in its order. The model may have them in another order.
+
+    Returns
+    -------
+    PixelSegmenter
+        Trained; ``engine`` is ``"weka"``, the colours are the default ones.
+
+    Raises
+    ------
+    ImageNotFoundError
+        No such file.
+    ModelFileError
+        Damaged, hostile, or another classifier.
+    FeatureMismatchError
+        The model was trained on other features.
+    """
+    from fijibridge.forest import read_model
+
+    path = Path(path)
+    if not path.is_file():
+        raise ImageNotFoundError(
+            f"no model file {path}", expected="a .model file that TWS saved", remedy="check the path"
+        )
+    return _of_forest(_in_order(read_model(path), tuple(feature_names), path), extractor)
+
+
+def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
+    from fijibridge.images.palette import class_colors_or_default
+
+    check_names(forest.class_names, error=ModelFileError)
+    segmenter = PixelSegmenter(extractor, engine="weka", head="none", n_threads=n_threads)
+    segmenter.extractor_, segmenter.forest_ = extractor, forest
+    segmenter.class_colors_ = class_colors_or_default(forest.class_names, None)
+    return segmenter
+
+
+def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
+    """The forest with its features in the order of ``names``, which must be the same set."""
+    missing = [name for name in names if name not in set(forest.feature_names)]
+    extra = [name for name in forest.feature_names if name not in set(names)]
+    if missing or extra:
+        parts = [f"{path} was trained on {len(forest.feature_names)} features, and these are {len(names)}"]
+        parts += [f"the model lacks {few(missing)}"] if missing else []
+        parts += [f"these lack {few(extra)}"] if extra else []
+        raise FeatureMismatchError(
+            "; ".join(parts),
+            expected="a model trained on all these features and no others",
+            remedy="give the features.json beside the features that were loaded in TWS, and leave TWS's own features "
+            "off when you train",
+        )
+    if forest.feature_names == names:
+        return forest
+    import numpy as np
+
+    place = np.array([names.index(name) for name in forest.feature_names], forest.feature.dtype)
+    feature = np.where(forest.feature >= 0, place[forest.feature], forest.feature)
+    return replace(forest, feature=feature, feature_names=names)
+
+
+def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
+    """A plain TWS model: its attribute names say which features it needs."""
+    from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+    from fijibridge.forest import read_model
+
+    forest = read_model(path)
+    if forest.feature_names != CLASSICAL_NAMES:
+        unknown = [name for name in forest.feature_names if name not in CLASSICAL_NAMES]
+        remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
+        if any(name.startswith(_OURS) for name in unknown):
+            remedy = (
+                "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
+                "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
+                f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
+            )
+        raise FeatureMismatchError(
+            f"{path} was trained on {len(forest.feature_names)} features"
+            + (f", among them {', '.join(unknown[:4])}" if unknown else ", not TWS's default set in its order"),
+            expected=f"TWS's {len(CLASSICAL_NAMES)} default features",
+            remedy=remedy,
+        )
+    return _of_forest(forest, FeatureExtractor("tws"), n_threads)

@@ -1,0 +1,23 @@
+"""Options of the training, which `PixelSegmenter` and the operations share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fijibridge.core.params import Param
+
+Engine = Annotated[
+    Literal["sklearn", "weka"],
+    Param("who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS", group="Forest"),
+]
+Trees = Annotated[int, Param("number of trees", low=1, high=10_000, group="Forest")]
+MaxFeatures = Annotated[str, Param("features tried at a split: sqrt, log2, or a number", group="Forest")]
+MaxDepth = Annotated[int, Param("greatest depth of a tree; 0: no limit", low=0, high=10_000, group="Forest")]
+Head = Annotated[
+    Literal["linear", "none"],
+    Param(
+        "linear: a linear head, fitted to the labels and to pseudo-labels by label propagation, turns the ViT's "
+        "channels into class probabilities for the forest; none: the forest sees the channels, and the labels alone",
+        group="Features",
+    ),
+]

@@ -1,0 +1,490 @@
+"""PixelSegmenter: features and sparse labels train a forest, the forest segments whole images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fijibridge.core.errors import FeatureMismatchError, LabelsError, SettingsError
+from fijibridge.core.options import Seed, Threads
+from fijibridge.core.params import check
+from fijibridge.features.settings import FeatureSettings
+from fijibridge.features.source import SourceSettings
+from fijibridge.labels.labels import check_labelled
+from fijibridge.segmentation.estimator import Estimator, raise_not_trained
+from fijibridge.segmentation.options import Engine, Head, MaxDepth, MaxFeatures, Trees
+from fijibridge.segmentation.training_labels import joined_names, label_data
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fijibridge.features.extract import FeatureExtractor
+    from fijibridge.features.stack import FeatureStack
+    from fijibridge.forest import Forest
+    from fijibridge.images.image import Image
+    from fijibridge.images.pixel_size import PixelSize
+    from fijibridge.labels.labels import Labels
+
+log = logging.getLogger(__name__)
+
+
+class _Choices:
+    """The settings that are checked against their declarations."""
+
+    engine: Engine
+    head: Head
+    n_trees: Trees
+    max_depth: MaxDepth
+    seed: Seed
+    n_threads: Threads
+
+
+class PixelSegmenter(Estimator):
+    """Segment images pixel by pixel with a random forest, trained on sparse labels (Arganda-Carreras et al. 2017).
+
+    Parameters
+    ----------
+    features : str, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
+        How images become features: a preset (``"fast"``, ``"default"``, ``"best"``), kinds of sources (``"tws"``),
+        their settings, or the extractor of another segmenter or stack.
+    engine : {"sklearn", "weka"}
+        Who trains the forest. Either forest predicts the same on both sides.
+    head : {"linear", "none"}
+        ``"linear"``: a linear head fitted at the labelled pixels turns the ViT's channels into one a class
+        (:mod:`fijibridge.features.linear_head.head`), and head and forest also learn from pseudo-labels
+        (:mod:`fijibridge.segmentation.pseudo_labels`). ``"none"``: the forest sees all channels and learns from the
+        labels alone, as without a ViT or with features from elsewhere.
+    n_trees : int
+        TWS's own default, 200, takes twice as long and segments the tuning images 0.0004 (mean IoU) better.
+    max_features : str or int
+        Features tried at a split; sqrt of all (TWS's own default, 2, is weak for hundreds of ViT channels).
+    max_depth : int
+        0: no limit.
+    seed : int
+        The same seed gives the same forest on the same versions.
+    n_threads : int
+        For features, training and prediction; 0: all cores.
+    class_colors : sequence, optional
+        One (r, g, b) or ``"#rrggbb"`` a class.
+
+    Attributes
+    ----------
+    forest_ : Forest
+    extractor_ : FeatureExtractor or None
+        With what it learned, the linear head included; None where the features came from elsewhere.
+    class_names_ : tuple of str
+    class_colors_ : ndarray of uint8, shape (classes, 3)
+    oob_accuracy_ : float or None
+        Out-of-bag accuracy at the labelled pixels of a forest trained on them alone. Neighbouring pixels of a stroke
+        are alike, so it flatters. With ``head="linear"`` that forest has at most 30 trees and 3,000 of the pixels.
+    oob_confusion_ : ndarray of int64, shape (classes, classes), or None
+        The same forest's labelled pixels by true class (rows) and out-of-bag class (columns).
+    feature_importances_ : ndarray of float64, shape (features of the forest,)
+        Mean decrease of Gini impurity, summing to 1, whoever trained the forest; names: ``forest_.feature_names``.
+    head_importances_ : dict or None
+        With ``head="linear"``, after :meth:`fit`: see
+        :func:`fijibridge.features.linear_head.importance.head_importances`.
+    pixel_size_ : PixelSize or None
+        Of the first training image.
+    grey_range_ : (float, float) or None
+        Darkest and brightest grey of that image; None where features alone were given.
+
+    Raises
+    ------
+    SettingsError
+        A setting outside its range.
+    """
+
+    extractor_: FeatureExtractor | None = None
+    oob_accuracy_: float | None = None
+    oob_confusion_: np.ndarray | None = None
+    head_importances_: dict[str, np.ndarray] | None = None
+    pixel_size_: PixelSize | None = None
+    grey_range_: tuple[float, float] | None = None
+
+    def __init__(
+        self,
+        features: str | FeatureSettings | SourceSettings | Sequence[SourceSettings] | FeatureExtractor = "default",
+        *,
+        engine: Engine = "sklearn",
+        head: Head = "linear",
+        n_trees: Trees = 100,
+        max_features: MaxFeatures | int = "sqrt",
+        max_depth: MaxDepth = 0,
+        seed: Seed = 0,
+        n_threads: Threads = 0,
+        class_colors: Sequence[Any] | None = None,
+    ) -> None:
+        from fijibridge.features.extract import FeatureExtractor
+
+        check(_Choices, locals())
+        tried = _features_tried(max_features)
+        if tried not in ("sqrt", "log2") and not (type(tried) is int and tried > 0):
+            raise SettingsError(
+                f"max_features = {max_features!r}", expected="sqrt, log2 or a positive number", remedy="use sqrt"
+            )
+        if not isinstance(features, FeatureExtractor):
+            FeatureExtractor(features)  # which refuses what it does not know
+        self.features = features
+        self.engine = engine
+        self.head = head
+        self.n_trees = n_trees
+        self.max_features = max_features
+        self.max_depth = max_depth
+        self.seed = seed
+        self.n_threads = n_threads
+        self.class_colors = class_colors
+
+    @property
+    def _extractor(self) -> FeatureExtractor:
+        """Fitted on the first image that it sees; the trained one shares its sources."""
+        from fijibridge.features.extract import FeatureExtractor
+
+        if isinstance(self.features, FeatureExtractor):
+            return self.features
+        asked, extractor = self.__dict__.get("_made", (None, None))
+        if asked is not self.features:
+            extractor = FeatureExtractor(self.features)
+            self._made = (self.features, extractor)
+        return extractor
+
+    def __repr__(self) -> str:
+        state = f"{self.forest_.n_trees} trees, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
+        return f"PixelSegmenter(engine={self.engine!r}, {state})"
+
+    # --- features ----------------------------------------------------------------------------------------------------
+
+    def extract(self, image: Image | np.ndarray) -> FeatureStack:
+        """The image's features by this segmenter's extractor; the encoder is loaded once.
+
+        Where principal components are kept (``channels`` of the ViT's settings), those of the first image seen serve
+        all others. Once trained with ``head="linear"``, the ViT's channels are replaced by those of the linear head.
+
+        Parameters
+        ----------
+        image : Image, or ndarray (Y, X) or (Y, X, 3)
+
+        Returns
+        -------
+        FeatureStack
+            (Y, X, F), without the data bar; may be given to :meth:`fit` and :meth:`predict` instead of the image.
+
+        Raises
+        ------
+        FeatureMismatchError
+            An image by other detectors than the training's.
+        """
+        return self._extract(image, self.extractor_ or self._extractor)
+
+    def _extract(self, image: Image | np.ndarray, extractor: FeatureExtractor) -> FeatureStack:
+        from fijibridge.core.threads import limited_threads
+
+        with limited_threads(self.n_threads):
+            return extractor.transform(image)
+
+    def _stack(self, image: Image | np.ndarray | FeatureStack) -> FeatureStack:
+        from fijibridge.features.stack import FeatureStack
+
+        return image if isinstance(image, FeatureStack) else self.extract(image)
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        images: Image | np.ndarray | FeatureStack | Sequence[Any],
+        labels: Labels | np.ndarray | Sequence[Any],
+    ) -> PixelSegmenter:
+        """Train the forest at the labelled pixels.
+
+        Parameters
+        ----------
+        images : Image, ndarray (Y, X) or (Y, X, 3), FeatureStack, or a list of them
+        labels : Labels, integer ndarray (Y, X) with 0 = unlabelled, or a list of them
+            One for each image, of its size. All lists of class names must agree; arrays have none. Of several images
+            each may lack classes, if another has them.
+
+        Returns
+        -------
+        PixelSegmenter
+            Itself.
+
+        Raises
+        ------
+        LabelsError
+            Another size or number than the images, fewer than two classes with labelled pixels, class names that
+            differ from image to image.
+        FeatureMismatchError
+            FeatureStacks made in different ways.
+        """
+        import numpy as np
+        from skimage.measure import label
+
+        from fijibridge.features.stack import FeatureStack
+        from fijibridge.images.image import grey_range
+        from fijibridge.images.palette import class_colors_or_default
+
+        images = list(images) if isinstance(images, (list, tuple)) else [images]
+        labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+        if len(images) != len(labels) or not images:
+            raise LabelsError(
+                f"{len(images)} images and {len(labels)} label images",
+                expected="one label image for each image",
+                remedy="give both lists in the same order",
+            )
+        base = (self.extractor_ or self._extractor).without_head()
+        if base.fitted and not base.detectors_ and len(getattr(images[0], "others", ())):
+            base = copy(base).fit(images[0])  # trained anew, with the detectors that joined
+        stacks: list[FeatureStack] = []
+        samples, classes, strokes, n_strokes = [], [], [], 0
+        names: tuple[str, ...] = ()
+        for image, drawn in zip(images, labels, strict=True):
+            stack = image if isinstance(image, FeatureStack) else self._extract(image, base)
+            data, found = label_data(drawn, stack, image, of_several=len(labels) > 1)
+            names = joined_names(names, found)
+            mask = data > 0
+            samples.append(stack.at(mask))
+            classes.append(data[mask].astype(np.int64) - 1)
+            numbers, count = label(data, connectivity=2, return_num=True)
+            strokes.append(numbers[mask] + n_strokes)
+            n_strokes += count
+            if not stacks:
+                base = stack.extractor or base  # what the first image's features were made with serves all
+            else:
+                _check_same(stacks[0].extractor, stack.extractor, "first image against another")
+                if stacks[0].names != stack.names:
+                    raise _other_names(stacks[0].names, stack.names)
+            stacks.append(stack)
+        y, extractor = np.concatenate(classes), stacks[0].extractor
+        check_labelled(np.bincount(y, minlength=len(names)).tolist(), names)
+        _check_classes(extractor, names)
+        self.head_importances_ = None
+        if self.head == "linear" and extractor is not None and any(stacks[0].groups):
+            from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
+
+            trained = train_with_pseudo_labels(
+                stacks, samples, y, np.concatenate(strokes), names, self._judged_forest, self._trained_forest,
+                seed=self.seed, n_threads=self.n_threads,
+            )  # fmt: skip
+            self.forest_, self.head_importances_ = trained.forest, trained.importances
+            extractor = extractor.with_head(trained.head)
+        else:
+            self.forest_ = self._judged_forest(np.concatenate(samples), y, stacks[0].names, names)
+        self.class_colors_ = class_colors_or_default(names, self.class_colors)
+        self.extractor_ = extractor
+        self.pixel_size_ = getattr(images[0], "pixel_size", None)
+        self.grey_range_ = None if isinstance(images[0], FeatureStack) else grey_range(images[0])
+        log.info("%s: %s, out-of-bag accuracy %s", self.engine, self.forest_, self.oob_accuracy_)
+        return self
+
+    def _judged_forest(self, *training: Any, **options: Any) -> Forest:
+        """A forest trained on the labels alone, whose out-of-bag votes are kept."""
+        import numpy as np
+
+        forest, self.oob_accuracy_ = self._trained_forest(*training, **options)
+        matrix = forest.settings.get("oob_confusion")
+        self.oob_confusion_ = None if matrix is None else np.array(matrix, np.int64)
+        return forest
+
+    def _trained_forest(
+        self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str],
+        most_trees: int = 0, out_of_bag: bool = True,
+    ) -> tuple[Forest, float | None]:  # fmt: skip
+        from fijibridge.forest import train_sklearn, train_weka
+
+        return {"sklearn": train_sklearn, "weka": train_weka}[self.engine](
+            X,
+            y,
+            n_trees=min(self.n_trees, most_trees or self.n_trees),
+            max_features=_features_tried(self.max_features),
+            max_depth=self.max_depth,
+            seed=self.seed,
+            n_threads=self.n_threads or None,
+            feature_names=feature_names,
+            class_names=class_names,
+            out_of_bag=out_of_bag,
+        )
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """See the class."""
+        return self._trained().feature_importances()
+
+    @property
+    def class_names_(self) -> tuple[str, ...]:
+        """Names of the label values 1, 2, ... of :meth:`predict`."""
+        return self._trained().class_names
+
+    @property
+    def detectors_(self) -> tuple[str, tuple[str, ...]]:
+        """The first detector of the training, and the further ones."""
+        extractor = self.extractor_ or self._extractor
+        return extractor.detector, extractor.detectors_
+
+    # --- prediction --------------------------------------------------------------------------------------------------
+
+    def _trained(self) -> Forest:
+        if not hasattr(self, "forest_"):
+            raise_not_trained("segmenter")
+        return self.forest_
+
+    def predict_proba(
+        self, image: Image | np.ndarray | FeatureStack, rows: slice = slice(None), cols: slice = slice(None)
+    ) -> np.ndarray:
+        """Class probabilities of every pixel.
+
+        Parameters
+        ----------
+        image : Image, ndarray (Y, X) or (Y, X, 3), or FeatureStack
+        rows, cols : slice
+            A field of it, with step 1: the same probabilities as there in the whole, in less time.
+
+        Returns
+        -------
+        ndarray, float32, shape (Y, X, classes)
+            They sum to 1; 0 for all classes in the data bar of an Image.
+
+        Raises
+        ------
+        FeatureMismatchError
+            A FeatureStack made another way than the training's, with the difference spelled out; an image where the
+            training's features came from elsewhere.
+        """
+        import numpy as np
+
+        from fijibridge.core.progress import bar
+        from fijibridge.features.stack import FeatureStack, plain_slice
+
+        forest = self._trained()
+        if self.extractor_ is None and not isinstance(image, FeatureStack):
+            raise FeatureMismatchError(
+                "an image for a classifier whose features came from elsewhere",
+                expected=f"its features: {few(forest.feature_names)}",
+                remedy="make them as for the training and give FeatureStack.from_array(features, names)",
+            )
+        stack = self._stack(image)
+        if self.extractor_ is not None:
+            stack = self.extractor_.with_linear_head(stack)
+        _check_same(self.extractor_, stack.extractor, "classifier against features")
+        if stack.names != forest.feature_names:
+            raise _other_names(forest.feature_names, stack.names)
+        rows_in_all = getattr(image, "databar_rows", 0) + stack.shape[0]
+        wanted = plain_slice(rows, rows_in_all), plain_slice(cols, stack.shape[1])
+        top, left = (span.start for span in wanted)
+        result = np.zeros((*(span.stop - span.start for span in wanted), forest.n_classes), np.float32)
+        blocks = [
+            (down, across)
+            for block in stack.blocks()
+            if (down := _overlap(block[0], wanted[0])) and (across := _overlap(block[1], wanted[1]))
+        ]
+        with bar("segmenting", len(blocks)) as steps:
+            for down, across in blocks:
+                found = stack.block(down, across)
+                flat = forest.predict_proba(found.reshape(-1, stack.shape[2]), n_threads=self.n_threads or None)
+                place = slice(down.start - top, down.stop - top), slice(across.start - left, across.stop - left)
+                result[place] = flat.reshape(*found.shape[:2], -1)
+                steps.update()
+        return result
+
+    def predict(self, image: Image | np.ndarray | FeatureStack) -> np.ndarray:
+        """The most probable class of every pixel.
+
+        Returns
+        -------
+        ndarray, uint8, shape (Y, X)
+            k is ``class_names_[k - 1]``; 0 in the data bar. Of two equally probable classes the first.
+        """
+        return labels_of(self.predict_proba(image))
+
+    # --- saving ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Save as a folder that :func:`fijibridge.load_segmenter` loads and whose ``classifier.model`` TWS loads.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        overwrite : bool
+            Whether an older classifier there may be replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputError
+            The place exists or cannot be written.
+        """
+        from fijibridge.segmentation.classifier_file import SavedClassifier, write_classifier
+
+        saved = SavedClassifier(
+            forest=self._trained(),
+            extractor=self.extractor_,
+            engine=self.engine,
+            class_colors=self.class_colors_,
+            pixel_size=self.pixel_size_,
+            grey_range=self.grey_range_,
+            oob_accuracy=self.oob_accuracy_,
+            oob_confusion=self.oob_confusion_,
+        )
+        return write_classifier(saved, path, overwrite=overwrite)
+
+
+def _features_tried(given: str | int) -> str | int:
+    """Options give a number as text."""
+    return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10 else given
+
+
+def _overlap(one: slice, other: slice) -> slice | None:
+    """What two spans have in common; None where that is nothing."""
+    start, stop = max(one.start, other.start), min(one.stop, other.stop)
+    return slice(start, stop) if start < stop else None
+
+
+def labels_of(probabilities: np.ndarray) -> np.ndarray:
+    """Label image of probabilities (Y, X, classes): 1 + the most probable class, uint8; 0 where all are 0."""
+    labels = probabilities.argmax(axis=2).astype("uint8")
+    labels += 1
+    labels[probabilities.max(axis=2) == 0] = 0
+    return labels
+
+
+def _check_same(own: FeatureExtractor | None, other: FeatureExtractor | None, which: str) -> None:
+    from fijibridge.features.extract import other_features
+
+    if own is not None and other is not None and (differences := own.differences(other)):
+        raise other_features(differences, which)
+
+
+def _check_classes(extractor: FeatureExtractor | None, names: Sequence[str]) -> None:
+    """Refuse channels of a linear head of other classes."""
+    head = extractor.head_ if extractor else None
+    if head is not None and head.class_names != tuple(names):
+        raise FeatureMismatchError(
+            f"features with a linear head of {few(head.class_names)}, and labels of {few(names)}",
+            expected="labels of the head's own classes",
+            remedy="make the features without a classifier's head, or label those classes",
+        )
+
+
+def _other_names(own: Sequence[str], found: Sequence[str]) -> FeatureMismatchError:
+    missing = [name for name in own if name not in set(found)]
+    extra = [name for name in found if name not in set(own)]
+    parts = [f"{len(found)} features where the classifier has {len(own)}"] if len(found) != len(own) else []
+    parts += [f"missing: {few(missing)}"] if missing else []
+    parts += [f"not the classifier's: {few(extra)}"] if extra else []
+    return FeatureMismatchError(
+        "; ".join(parts) or "the same features in another order",
+        expected=f"the classifier's features: {few(own)}",
+        remedy="make the features as the classifier's own, or train anew",
+    )
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names of a list, for a message."""
+    return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")

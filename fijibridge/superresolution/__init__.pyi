@@ -1,0 +1,10 @@
+from fijibridge.superresolution.agreement import Agreement as Agreement
+from fijibridge.superresolution.coarse import Coarse as Coarse
+from fijibridge.superresolution.coarse import coarse_grey as coarse_grey
+from fijibridge.superresolution.coarse import coarse_labels as coarse_labels
+from fijibridge.superresolution.coarse import coarse_probabilities as coarse_probabilities
+from fijibridge.superresolution.settings import SuperresolutionSettings as SuperresolutionSettings
+from fijibridge.superresolution.volume import Superresolution as Superresolution
+from fijibridge.superresolution.volume import Tie as Tie
+from fijibridge.superresolution.volume import superresolve as superresolve
+from fijibridge.superresolution.volume import tied as tied

@@ -1,0 +1,15 @@
+from fijibridge.synthesis.composition import volume_fractions as volume_fractions
+from fijibridge.synthesis.config import SimulationConfig as SimulationConfig
+from fijibridge.synthesis.config import load_config as load_config
+from fijibridge.synthesis.config import load_preset as load_preset
+from fijibridge.synthesis.config import presets as presets
+from fijibridge.synthesis.dataset import simulated_pairs as simulated_pairs
+from fijibridge.synthesis.dataset import write_dataset as write_dataset
+from fijibridge.synthesis.imaging import Micrograph as Micrograph
+from fijibridge.synthesis.imaging import take_micrograph as take_micrograph
+from fijibridge.synthesis.imaging import take_stack as take_stack
+from fijibridge.synthesis.imaging_settings import ImagingSettings as ImagingSettings
+from fijibridge.synthesis.materials import Material as Material
+from fijibridge.synthesis.structure import Structure as Structure
+from fijibridge.synthesis.structure import make_structure as make_structure
+from fijibridge.synthesis.structure_settings import StructureSettings as StructureSettings

@@ -1,0 +1,1 @@
+from fijibridge.tws.session import TrainableSegmentation as TrainableSegmentation

@@ -1,0 +1,317 @@
+"""The parts of a reconstruction: statistics of slices, losses, contacts, the cut, blocks, exemplars."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fijibridge.core.errors import ImageError, LabelsError, SettingsError
+from fijibridge.metrology.chords import chord_lengths
+from fijibridge.metrology.correlation import two_point_correlation
+from fijibridge.phases.phases import as_phases
+from fijibridge.reconstruction.blocks import OVERLAP, blocks_of, largest_block, memory_needed
+from fijibridge.reconstruction.contacts import basins, contact_density, excess, surplus_contacts
+from fijibridge.reconstruction.cut import cut, single, whole_counts, without_singles
+from fijibridge.reconstruction.exemplars import check_exemplars, correlation_length
+from fijibridge.reconstruction.patches import PatchLoss
+from fijibridge.reconstruction.settings import ReconstructionSettings
+from fijibridge.reconstruction.slices import across, one_hot, views
+from fijibridge.reconstruction.statistics import StatisticsLoss, chords, correlations, interfaces, shapes
+
+
+def soft(index: np.ndarray, phases: int) -> torch.Tensor:
+    return one_hot(torch.from_numpy(index.astype(np.int64))[None], phases)
+
+
+def disks(size: int, centres: list[tuple[float, float]], radius: float) -> np.ndarray:
+    y, x = np.mgrid[:size, :size]
+    return np.any([(y - a) ** 2 + (x - b) ** 2 <= radius**2 for a, b in centres], axis=0)
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    """Two particles that touch, two that don't, and a thin layer: phases 0, 1, 2."""
+    particles = disks(64, [(16, 14), (16, 27), (48, 14), (48, 44)], 7.5)
+    index = particles.astype(np.uint8)
+    index[30:33] = 2
+    return index
+
+
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+def test_correlations_are_those_of_metrology(image):
+    found = correlations(soft(image, 3), 20, periodic=False)
+    curves = two_point_correlation(as_phases(image))
+    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
+    for place, (i, j) in enumerate(pairs):
+        for axis, values in (("y", found[place, :, 20]), ("x", found[place, 0, 20:])):
+            rows = curves[(curves.phase == f"phase {i}") & (curves.other == f"phase {j}") & (curves.direction == axis)]
+            np.testing.assert_allclose(values.numpy(), rows.probability.to_numpy()[:21], atol=2e-6)
+
+
+def test_correlations_of_a_periodic_image(image):
+    found = correlations(soft(image, 3), 10, periodic=True)
+    inside = image == 1
+    wanted = [(inside & np.roll(inside, -lag, axis=1)).mean() for lag in range(11)]
+    np.testing.assert_allclose(found[3, 0, 10:].numpy(), wanted, atol=1e-6)
+
+
+def test_interfaces_count_steps_between_phases(image):
+    found = interfaces(soft(image, 3))
+    below, above = image[1:], image[:-1]
+    wanted = ((below == 0) & (above == 2)).mean() + ((below == 2) & (above == 0)).mean()
+    assert float(found[1, 0, 2]) == pytest.approx(wanted, rel=1e-5)
+    assert float(found[0, 0, 2]) == 0  # no interface along the layer
+    assert float(found[:, 1, 1].abs().max()) == 0
+
+
+def test_chords_are_the_lineal_path(image):
+    found = chords(soft(image, 3))[1]
+    runs = image == 1
+    wanted = []
+    for length in (2, 3, 4, 6, 8):
+        along = [np.lib.stride_tricks.sliding_window_view(runs, length, axis=axis).all(-1).mean() for axis in (0, 1)]
+        wanted.append(np.mean(along))
+    np.testing.assert_allclose(found[:5].numpy(), wanted, atol=1e-5)
+    # and the chord lengths' own mean follows from it
+    means, _ = chord_lengths(as_phases(image))
+    assert means[means.phase == "phase 1"].mean_chord.max() < 24
+
+
+def test_euler_numbers_tell_joined_particles_from_single_ones():
+    apart = disks(64, [(20, 20), (20, 44), (44, 32)], 7.5)
+    joined = disks(64, [(20, 20), (20, 34), (44, 32)], 7.5)
+    # densities of an image that goes on beyond its border: only differences are whole numbers
+    found = [shapes(soft(index, 2))[1][1] for index in (apart, joined)]
+    difference = (found[0] - found[1]).numpy() * [(64 - side + 1) ** 2 for side in (1, 2, 3, 4, 5, 7, 9, 11)]
+    assert round(difference[0]) == 1  # the joined ones are one less,
+    assert round(difference[5]) == 0  # until squares of 7 x 7 pixels have parted them
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_the_exemplar_itself_costs_nothing(image, periodic):
+    wide = np.tile(image, (1, 2)) if periodic else image
+    exemplar = soft(wide, 3)
+    terms = StatisticsLoss([exemplar], wide.shape, ReconstructionSettings(periodic=periodic))(exemplar)
+    assert set(terms) == {"correlation", "interface", "chord", "shape"}
+    if not periodic:
+        assert all(value.item() < 1e-8 for value in terms.values())
+    loss = PatchLoss([exemplar])(exemplar, torch.Generator().manual_seed(0))
+    assert float(loss) < 1e-8
+
+
+def test_a_term_without_weight_is_left_out(image):
+    exemplar = soft(image, 3)
+    settings = ReconstructionSettings(chord_weight=0, shape_weight=0, fraction_weight=0)
+    terms = StatisticsLoss([exemplar], image.shape, settings)
+    assert set(terms(exemplar)) == {"correlation", "interface"}
+    assert float(terms.fractions(torch.rand(3, 4, 4, 4), torch.tensor([1.0, 0, 0]))) == 0
+
+
+def test_every_term_has_a_gradient_that_leads_to_the_exemplar(image):
+    exemplar = soft(image, 3)
+    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    logits = (2 * exemplar + noise).requires_grad_(True)
+    terms = StatisticsLoss([exemplar], image.shape, ReconstructionSettings())
+    optimiser = torch.optim.Adam([logits], lr=0.2)
+    first = None
+    for _ in range(40):
+        found = terms(torch.softmax(logits, 1))
+        first = first or {name: value.item() for name, value in found.items()}
+        optimiser.zero_grad()
+        sum(found.values()).backward()
+        optimiser.step()
+    assert all(value.item() < 0.5 * first[name] for name, value in found.items())
+
+
+def test_patches_see_what_fractions_do_not():
+    rng = np.random.default_rng(0)
+    stripes = np.tile(np.repeat([0, 1], 4), (64, 8)).astype(np.uint8)
+    shuffled = rng.permutation(stripes.ravel()).reshape(stripes.shape)
+    loss = PatchLoss([soft(stripes, 2)])
+    shifted = np.roll(stripes, 8, axis=1)
+    generator = torch.Generator().manual_seed(0)
+    assert float(loss(soft(shifted, 2), generator)) < 1e-6
+    assert float(loss(soft(shuffled, 2), generator)) > 1
+
+
+def test_a_large_exemplar_is_looked_at_in_parts():
+    """Each step another part, so that the time of a step does not grow with the exemplar; each tells the same."""
+    rng = np.random.default_rng(0)
+    blobs = np.kron(rng.integers(0, 2, (100, 100), np.uint8), np.ones((4, 4), np.uint8))
+    loss = PatchLoss([soft(blobs, 2)])
+    shuffled = rng.permutation(blobs.ravel()).reshape(blobs.shape)
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        assert float(loss(soft(blobs[:128, :128], 2), generator)) < 0.1 * float(
+            loss(soft(shuffled[:128, :128], 2), generator)
+        )
+
+
+def test_slices_keep_the_order_of_the_axes():
+    volume = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).float()
+    places = torch.tensor([1, 2])
+    assert across(volume, 0, places)[0].equal(volume[:, 1])
+    assert across(volume, 1, places)[1].equal(volume[:, :, 2])
+    assert across(volume, 2, places)[1].equal(volume[..., 2])
+    assert len(views(volume, isotropic=False)) == 1
+
+
+# --- contacts --------------------------------------------------------------------------------------------------------
+
+
+def balls(gap: float) -> np.ndarray:
+    z, y, x = np.mgrid[:24, :24, :40]
+    return np.any([(z - 12) ** 2 + (y - 12) ** 2 + (x - centre) ** 2 <= 8**2 for centre in (11, 11 + 16 + gap)], axis=0)
+
+
+def test_particles_are_parted_at_their_neck():
+    touching = balls(-2)
+    assert basins(touching).max() == 2
+    assert basins(balls(2)).max() == 2
+    assert contact_density(touching) > 0
+    assert contact_density(balls(2)) == 0
+
+
+def test_surplus_contacts_are_the_smallest():
+    touching = balls(-2)
+    assert not surplus_contacts(touching, 0.5).any()  # the one contact is more than half of all
+    removed = surplus_contacts(touching, 1.0)
+    assert 0 < removed.sum() < 0.05 * touching.sum()
+    assert contact_density(touching & ~removed) == 0
+    assert set(np.unique(np.argwhere(removed)[:, 2])) <= set(range(16, 22))  # the neck's planes
+
+
+def test_excess_is_measured_against_the_exemplar():
+    single = as_phases(disks(64, [(16, 16), (16, 46), (48, 16), (48, 46)], 9).astype(np.uint8))
+    joined = as_phases(disks(64, [(16, 16), (16, 32), (48, 16), (48, 46)], 9).astype(np.uint8))
+    volume = np.repeat(joined.index, 64, axis=0)
+    assert excess(volume, check_exemplars({"xy": single}), 1) > 0.5
+    planes = {"xy": joined, "xz": as_phases(volume[:, 16]), "yz": as_phases(volume[:, :, 16])}
+    exemplars = check_exemplars({"xy": joined})
+    assert excess(np.repeat(single.index, 64, axis=0), exemplars, 1) == 0
+    assert set(planes) == {"xy", "xz", "yz"}
+
+
+def test_thin_layers_have_no_contacts():
+    layers = as_phases(np.tile(np.repeat([0, 0, 0, 1], 2), (64, 8)).astype(np.uint8))
+    assert excess(np.repeat(layers.index, 32, axis=0), check_exemplars({"xy": layers}), 1) == 0
+
+
+# --- cut -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), phases=st.integers(2, 5), total=st.integers(2, 400), ties=st.booleans())
+def test_the_cut_keeps_the_fractions_exactly(seed, phases, total, ties):
+    rng = np.random.default_rng(seed)
+    fractions = rng.dirichlet(np.ones(phases))
+    logits = rng.normal(size=(phases, total)).astype(np.float32)
+    if ties:
+        logits = np.zeros_like(logits)
+    index = cut(logits, fractions)
+    counts = np.bincount(index, minlength=phases)
+    assert (counts == whole_counts(fractions, total)).all()
+    assert np.abs(counts - fractions * total).max() < 1
+
+
+def test_the_cut_changes_the_least_sure_voxels():
+    logits = np.zeros((2, 10), np.float32)
+    logits[1] = np.linspace(-5, 5, 10)
+    assert cut(logits, np.array([0.7, 0.3])).tolist() == [0] * 7 + [1] * 3
+
+
+def test_single_voxels_that_the_exemplar_does_not_have_are_repaired():
+    half = np.zeros((32, 32), np.uint8)
+    half[:, 16:] = 1
+    assert not single(half == 1).any()
+    volume = np.repeat(half[None], 20, axis=0)
+    rng = np.random.default_rng(0)
+    volume[rng.integers(0, 20, 60), rng.integers(1, 31, 60), rng.integers(2, 12, 60)] = 1
+    logits = np.stack([volume == phase for phase in (0, 1)]).astype(np.float32)
+    towards = np.float32(0.1) * (np.arange(32, dtype=np.float32) - 15.5)  # surest far from the interface
+    logits += np.stack([-towards, towards])[:, None, None]
+    fractions = np.bincount(volume.ravel()) / volume.size
+    repaired = without_singles(volume, logits, check_exemplars({"xy": as_phases(half)}))
+    index = cut(repaired.reshape(2, -1), fractions).reshape(volume.shape)
+    assert (np.bincount(index.ravel()) == np.bincount(volume.ravel())).all()
+    assert single(index == 1).sum() < 0.2 * single(volume == 1).sum()
+    # where the exemplar has single pixels too, they stay
+    specked = check_exemplars({"xy": as_phases(volume[0])})
+    kept = without_singles(np.repeat(volume[:1], 20, axis=0), logits, specked)
+    assert np.array_equal(kept, logits)
+
+
+# --- blocks ----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=st.tuples(*[st.integers(16, 150)] * 3), side=st.integers(2 * OVERLAP, 80))
+def test_blocks_cover_the_volume_and_overlap(shape, side):
+    made = np.zeros(shape, bool)
+    for number, block in enumerate(blocks_of(shape, side)):
+        assert all(piece.stop - piece.start <= side for piece in block)
+        if number:
+            assert made[block].any()
+        made[block] = True
+    assert made.all()
+
+
+def test_blocks_and_memory():
+    assert len(blocks_of((64, 64, 64), 0)) == 1
+    with pytest.raises(SettingsError, match="at least 32"):
+        blocks_of((128, 128, 128), 20)
+    assert memory_needed((128,) * 3, 3, 8, network=True) < 8 * 2**30
+    side = largest_block((512,) * 3, 3, 8, 8 * 2**30, network=False)
+    assert side % 16 == 0
+    assert memory_needed((side,) * 3, 3, 8, network=False) <= 8 * 2**30 < memory_needed((512,) * 3, 3, 8, network=False)
+    assert largest_block((512,) * 3, 3, 8, 2**20, network=False) == 0
+
+
+# --- exemplars -------------------------------------------------------------------------------------------------------
+
+
+def test_exemplars_that_cannot_serve(image):
+    good = as_phases(image)
+    with pytest.raises(LabelsError, match="one phase only"):
+        check_exemplars({"xy": as_phases(np.zeros((32, 32), np.uint8))})
+    with pytest.raises(ImageError, match="at least 16 x 16"):
+        check_exemplars({"xy": as_phases(image[:8])})
+    with pytest.raises(ImageError, match="one slice"):
+        check_exemplars({"xy": as_phases(np.stack([image, image]))})
+    with pytest.raises(ImageError, match="background"):
+        check_exemplars({"xy": as_phases(image, background=2)})
+    with pytest.raises(ImageError, match="xy, xz and yz"):
+        check_exemplars({"xy": good, "xz": good})
+    other = image.copy()
+    other[:20] = 1
+    with pytest.raises(LabelsError, match=r"disagree in the fraction of phase 0: xy 7\d\.\d %, xz \d\d\.\d %"):
+        check_exemplars({"xy": good, "xz": as_phases(other), "yz": good})
+    with pytest.raises(LabelsError, match="the same phases"):
+        check_exemplars({"xy": good, "xz": as_phases(image > 0), "yz": good})
+
+
+def test_an_exemplar_small_for_its_structure_is_reported(caplog):
+    y, x = np.mgrid[:64, :64]
+    coarse = ((np.sin(x / 9) + np.sin(y / 9)) > 0).astype(np.uint8)
+    found = check_exemplars({"xy": as_phases(coarse)})
+    assert len(found.notes) == 1
+    assert "correlation length of phase" in found.notes[0]
+    assert found.notes[0] in caplog.text
+    rng = np.random.default_rng(0)
+    fine = as_phases((rng.random((64, 64)) > 0.5).astype(np.uint8))
+    assert check_exemplars({"xy": fine}).notes == ()
+    assert correlation_length(fine, 0) <= 2
+
+
+def test_settings_are_checked():
+    with pytest.raises(SettingsError, match="loss"):
+        ReconstructionSettings(loss="gram")
+    with pytest.raises(SettingsError, match="steps"):
+        ReconstructionSettings(steps=0)
+    with pytest.raises(SettingsError, match="chord_weight"):
+        ReconstructionSettings(chord_weight=-1)

@@ -1,0 +1,36 @@
+// Train in Weka Window on a stack with traces on its first and last slice.
+def plane = image("image.tif").getProcessor(), stack = new ImageStack(192, 192)
+(0..2).each { k ->
+    def own = plane.duplicate()
+    if (k == 1)
+        own.flipHorizontal()
+    if (k == 2)
+        own.rotate(180)
+    stack.addSlice(own)
+}
+new FileSaver(new ImagePlus("", stack)).saveAsTiffStack(WORK + "/stack.tif")
+def shown = openThree(new ImagePlus("three slices", stack))
+def labels = strokes()
+traces(shown, labels, 1, 8)
+labels.rotate(180)
+traces(shown, labels, 3, 8)
+say("trained", script("Train_in_Weka_Window", "preset=fast"))
+say("log", IJ.log)
+def ours = result(shown)
+say("slices", ours.stackSize)
+new FileSaver(ours).saveAsTiffStack(WORK + "/window.tif")
+say("written", script("Traces_to_ROI_Set", "roi_set=[${WORK}/traces.zip]"))
+press(shown, "Get probability")
+until("maps", 20) { WindowManager.getImage("Probability maps") != null }
+def maps = WindowManager.getImage("Probability maps")
+say("maps", [maps.width, maps.height, maps.NChannels, maps.NSlices].join(","))
+IJ.selectWindow(shown.ID)
+WindowManager.currentWindow = shown.window
+say("next", script("Label_Here_Next"))
+say("places", ij.plugin.frame.RoiManager.instance.count)
+def tws = segmentation(shown)
+tws.applyClassifier(false)
+def theirs = tws.classifiedImage.duplicate()
+(1..3).each { theirs.imageStack.getProcessor(it).add(1) }
+say("as TWS applies it", (1..3).every { agreement(theirs, new ImagePlus("", ours.imageStack.getProcessor(it)), it) > 0.9999 })
+System.exit(0)
