@@ -9,7 +9,9 @@ def dialogs() { java.awt.Window.windows.findAll { it instanceof GenericDialog &&
 
 def shown(String what) {
     def end = System.currentTimeMillis() + 60000
-    while (!dialogs()) {
+    // and its thread waits for an answer: one that came before would be lost, and the thread wait for ever
+    def waits = { Thread.allStackTraces.values().any { it.any { it.className == "java.awt.WaitDispatchSupport" && it.methodName == "enter" } } }
+    while (!dialogs() || !waits()) {
         if (System.currentTimeMillis() > end) {
             println "no dialog ${what}"
             Runtime.runtime.halt(3)
@@ -24,6 +26,12 @@ def fields(GenericDialog dialog) {
     [dialog.stringFields, dialog.choices, dialog.checkboxes, dialog.numericFields].collect { it?.size() ?: 0 }.sum()
 }
 
+/** As a click comes: from another thread ImageJ would count the fields anew while the macro reads them. */
+def press(GenericDialog dialog, int button, String what) {
+    def event = new java.awt.event.ActionEvent(dialog.buttons[button], java.awt.event.ActionEvent.ACTION_PERFORMED, what)
+    java.awt.EventQueue.invokeAndWait { dialog.actionPerformed(event) }
+}
+
 System.getProperty("commands").split(",").each { name ->
     if (IJ.instance) newImage = IJ.createImage("mic", "8-bit ramp", 64, 64, 1).show()
     def thread = new Thread({ try { IJ.run(name) } catch (RuntimeException cancelled) { } }, "Run\$_command")
@@ -33,14 +41,13 @@ System.getProperty("commands").split(",").each { name ->
     def more = (first.checkboxes ?: []).find { it.label == "More options" }
     if (more) {
         more.state = true
-        def ok = first.buttons[0]
-        first.actionPerformed(new java.awt.event.ActionEvent(ok, java.awt.event.ActionEvent.ACTION_PERFORMED, "OK"))
+        press(first, 0, "OK")
         while (first.showing) Thread.sleep(20)
         def second = shown(name + " more")
         println "PAGE ${name},2,${second.height},${fields(second)}"
-        second.actionPerformed(new java.awt.event.ActionEvent(second.buttons[1], java.awt.event.ActionEvent.ACTION_PERFORMED, "Cancel"))
+        press(second, 1, "Cancel")
     } else
-        first.actionPerformed(new java.awt.event.ActionEvent(first.buttons[1], java.awt.event.ActionEvent.ACTION_PERFORMED, "Cancel"))
+        press(first, 1, "Cancel")
     thread.join(20000)
 }
 System.exit(0)

@@ -19,11 +19,16 @@ List texts(java.awt.Container from) {
     }
 }
 
+/** Whether a dialog's thread waits for an answer: one that came before would be lost, and the thread wait for ever. */
+boolean waits() {
+    Thread.allStackTraces.values().any { it.any { it.className == "java.awt.WaitDispatchSupport" && it.methodName == "enter" } }
+}
+
 GenericDialog shown(String what, GenericDialog before) {
     def end = System.currentTimeMillis() + 60000
     while (true) {
         def dialog = java.awt.Window.windows.find { it instanceof GenericDialog && it.showing && !it.is(before) }
-        if (dialog) {
+        if (dialog && waits()) {
             Thread.sleep(60)
             if (dialog.title == "Macro Error") {
                 println "ERROR ${what}: ${texts(dialog)}"
@@ -41,7 +46,8 @@ GenericDialog shown(String what, GenericDialog before) {
 
 void ok(GenericDialog dialog) {
     def event = new java.awt.event.ActionEvent(dialog.buttons[0], java.awt.event.ActionEvent.ACTION_PERFORMED, "OK")
-    dialog.actionPerformed(event)
+    // as a click comes: from another thread ImageJ would count the fields anew while the macro reads them
+    java.awt.EventQueue.invokeAndWait { dialog.actionPerformed(event) }
     while (dialog.showing) Thread.sleep(10)
 }
 
@@ -66,11 +72,20 @@ void change(GenericDialog dialog) {
     (dialog.checkboxes ?: []).findAll { !(it.label in OWN) }.each { it.state = !it.state }
 }
 
-/** A command ends by saying that the Python is not there: in the Log, since a dialog would wait. */
-def whenDone() {
+/** A command ends by saying that the Python is not there: in the Log, since a dialog would wait; then its thread ends. */
+def whenDone(String name) {
     def end = System.currentTimeMillis() + 60000
-    while (!(IJ.log ?: "").contains("Python is not where") && System.currentTimeMillis() < end) Thread.sleep(10)
-    Thread.sleep(100)
+    // at the end of a command ImageJ shows messages in dialogs again, also those of the next one
+    def running = { Thread.allStackTraces.keySet().any { it.name.startsWith(name) } }
+    while (!(IJ.log ?: "").contains("Python is not where") || running()) {
+        if (System.currentTimeMillis() > end) {
+            println "${name} did not end: ${IJ.log}"
+            Thread.allStackTraces.each { thread, frames -> println "${thread.name}: ${frames.take(8)}" }
+            System.out.flush()
+            Runtime.runtime.halt(5)
+        }
+        Thread.sleep(10)
+    }
     IJ.log("\\Clear")
 }
 
@@ -120,7 +135,7 @@ System.getProperty("commands").split(",").each { name ->
     change(dialog)
     say(name, "changed", dialog)
     ok(dialog)
-    whenDone()
+    whenDone(name)
     println "RECORDED ${name}\t${recorded().replace('\n', '\t')}"
 
     IJ.redirectErrorMessages()
@@ -137,7 +152,7 @@ System.getProperty("commands").split(",").each { name ->
     say(name, "again", dialog)
     box(dialog, "Show").state = false
     ok(dialog)
-    whenDone()
+    whenDone(name)
     println "RECORDED ${name}\t${recorded().replace('\n', '\t')}"
 }
 System.out.flush()
