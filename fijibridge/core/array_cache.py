@@ -36,6 +36,16 @@ class ArrayCache:
         self._kept: dict[Hashable, np.ndarray] = {}  # the latest used is the last
         self._changing = threading.Lock()
         self._folder = ""
+        self._off = False
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Meanwhile nothing more is kept: for a stack, none of whose slices is seen twice."""
+        self._off = True
+        try:
+            yield
+        finally:
+            self._off = False
 
     @contextmanager
     def on_disk(self, folder: str) -> Iterator[None]:
@@ -72,7 +82,7 @@ class ArrayCache:
                 return found
         made = _from_disk(self._folder, key, make) if self._folder else make()
         made.flags.writeable = False
-        if made.nbytes <= self.most_bytes:
+        if made.nbytes <= self.most_bytes and not self._off:
             with self._changing:
                 self._kept[key] = made
                 while sum(array.nbytes for array in self._kept.values()) > self.most_bytes:

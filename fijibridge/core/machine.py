@@ -58,3 +58,13 @@ def free_memory() -> int:
     except (OSError, ValueError, StopIteration, ImportError):  # not Linux
         pass
     return free
+
+
+def peak_memory_mib() -> float | None:
+    """The process's largest resident memory so far, in MiB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
-from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.atomic_output import one_run, output_folder
 from fijibridge.core.errors import ImageError, SettingsError
-from fijibridge.core.options import Heap, Out, Overwrite, Threads
+from fijibridge.core.options import Heap, Out, Overwrite, Resume, Threads
 from fijibridge.core.params import Param, check
+from fijibridge.core.task_pool import Dask, Workers
 from fijibridge.core.threads import limited_threads
 from fijibridge.images.detectors import parse_detectors
-from fijibridge.labels.region import Roi, Slices, field_of, slice_numbers
+from fijibridge.labels.region import Roi, Slices
 from fijibridge.operations.batch import Batch
-from fijibridge.operations.detector_files import (
-    Align,
-    Detectors,
-    about_detectors,
-    count_joined,
-    detector_files,
-    frames_among,
-    joined_slices,
-    read_joined,
-    shifts_of,
-)
+from fijibridge.operations.detector_files import Align, Detectors, detector_files
 from fijibridge.operations.feature_options import EncoderWeights
 from fijibridge.operations.options import Databar, Page, Probabilities, Uncertainty
 from fijibridge.operations.report import REPORT, failed_lines, fraction_lines, write_report
-from fijibridge.operations.segmentation_files import about_classifier, forest_prediction, write_segmentation
+from fijibridge.operations.segmentation_files import about_classifier
+from fijibridge.operations.segmentation_target import target_of
+from fijibridge.operations.stack_segmentation import (
+    about_part,
+    check_all_done,
+    finished_volume,
+    make_store,
+    open_stack,
+    outputs_of,
+    stored_as,
+    threads_each,
+    write_stack,
+)
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
+from fijibridge.segmentation.slices.options import Merge, OmeZarr, Part, ProbabilityType, SmoothZ, part_of
 
 if TYPE_CHECKING:
     from fijibridge.images.image import Image, PixelSize
-    from fijibridge.labels.region import Field
     from fijibridge.segmentation import PixelSegmenter
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,10 @@ def apply(
     databar: Databar = "auto",
     page: Page = 0,
     probabilities: Probabilities = True,
+    probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
+    ome_zarr: OmeZarr = "0.5",
+    smooth_z: SmoothZ = False,
     minimum_size: MinimumSize = 0,
     fill_holes: FillHoles = 0,
     mode_filter: ModeFilter = 0,
@@ -73,6 +76,11 @@ def apply(
     weights: EncoderWeights = None,
     threads: Threads = 0,
     heap: Heap = "",
+    workers: Workers = 1,
+    dask: Dask = "",
+    part: Part = "",
+    merge: Merge = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Segment images and stacks with a saved classifier.
@@ -93,15 +101,20 @@ def apply(
     BridgeError
         For every input that cannot serve; nothing is left half written.
     """
-    from fijibridge.core.progress import bar
     from fijibridge.core.timing import Stages
     from fijibridge.features.channels import check_same_detectors
     from fijibridge.segmentation import load_segmenter
+    from fijibridge.segmentation.slices.estimate import check_disk, tell
+    from fijibridge.segmentation.slices.job import Job, StackFiles
+    from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, journal, state_of
+    from fijibridge.segmentation.slices.results import StackResult
+    from fijibridge.segmentation.slices.run import check_readable, do_units
+    from fijibridge.segmentation.slices.unit import prediction
 
     check(apply, locals())
     if not images:
         raise SettingsError("no images", expected="one image at least", remedy="name the images after the classifier")
-    stages = Stages()
+    stages, share, target = Stages(), part_of(part), target_of(out, len(images))
     further = parse_detectors(detectors)
     if len(images) > 1 and (single := [str(path) for path in further.values() if not path.is_dir()]):
         raise SettingsError(
@@ -109,10 +122,14 @@ def apply(
             expected="a folder with a file for each image, named as it",
             remedy="give NAME=FOLDER, or apply the classifier to one image at a time",
         )
+    state, go_on = state_of(out), resume or merge
     inputs = (classifier, *images, weights, *further.values())
+    overwrite = overwrite or (go_on and (state / JOB).is_file())  # what was to be replaced when that was begun
+    if not share:
+        target.check(inputs, overwrite)
     with (
         limited_threads(threads),
-        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder,
+        one_run(state / f"part-{share[0]}" if share else state),
     ):
         if heap:
             from fijibridge.jvm import start
@@ -123,77 +140,93 @@ def apply(
             first, others = segmenter.detectors_
             check_same_detectors(first, others, [first, *further])
             batch = Batch(len(images))
-            wanted = []
+            stacks: list[StackFiles] = []
+            firsts: list[Image] = []
+            notes: list[str | None] = []
             for path, name in zip(images, _names(images), strict=True):
                 paths = detector_files(path, first, detectors)
-                if missing := [each for each in paths.values() if not Path(each).exists()]:
-                    count_joined({first: missing[0]})  # a wrong path is known before hours of work, as are
-                with batch.each(path, errors=ImageError):  # a wrong slice and a wrong field
-                    chosen = slice_numbers(slices, count_joined(paths, page=page), path)
-                    joined = read_joined(paths, align=False, databar=databar, page=page) if roi.strip() else None
-                    field = field_of(roi, joined) if joined is not None else None
-                    wanted.append((paths, path, chosen, field, name))
-            if not wanted:
+                # a wrong path, a wrong slice and a wrong field are known before hours of work
+                with batch.each(path, errors=ImageError):
+                    stack, image = open_stack(paths, f"{name}_", slices=slices, roi=roi, databar=databar, page=page)
+                    stacks.append(stack)
+                    firsts = firsts or [image]
+                    notes.append(_greys_compared(image, segmenter))
+            if not stacks:
                 batch.check()
-        files = []
-        with bar("images and slices", sum(len(chosen) for _, _, chosen, _, _ in wanted)) as steps:
-            for paths, path, chosen, field, name in wanted:
-                shifts: list[dict[str, Any]] = []
-                told: list[str] = []
-
-                def planes(
-                    paths: Any = paths,
-                    chosen: list[int] = chosen,
-                    field: Field | None = field,
-                    shifts: Any = shifts,
-                    told: Any = told,
-                ) -> Generator[tuple[Image, Image | None]]:
-                    pages = [number - 1 for number in chosen]
-                    for image in joined_slices(paths, align=align, databar=databar, pages=pages, page=page):
-                        shifts.append(shifts_of(image))
-                        if note := _greys_compared(image, segmenter):
-                            told.append(note)
-                        yield (field.cut(image), image) if field else (image, None)
-                        steps.update()
-
-                with batch.each(path, folder), closing(planes()) as whole:
-                    file = write_segmentation(
-                        forest_prediction(segmenter, stages, field),
-                        segmenter.class_names_,
-                        segmenter.class_colors_,
-                        whole,
-                        len(chosen),
-                        folder,
-                        prefix=f"{name}_",
-                        probabilities=probabilities,
-                        uncertainty=uncertainty,
-                        cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
-                        stages=stages,
-                        frames=frames_among(path, chosen, page=page),
-                    )
-                    file |= about_detectors(paths, shifts)
-                    file |= {"slices": chosen, "roi": asdict(field) if field else None}
-                    file["notes"] += told[:1]
-                    file["pixel_size_note"] = _compared(file["pixel_size"], segmenter.pixel_size_, path)
-                    files.append(file)
-        if not files:
-            batch.check()
-        report = {
-            "operation": "apply",
-            "out": str(out),
-            "classifier": str(classifier),
-            "files": files,
-            "failed": batch.failed,
-            "outputs": [name for file in files for name in file["outputs"]],
-            "stages": stages.seconds,
-            **about_classifier(segmenter),
-        }
-        write_report(folder, report)
+            job = Job(
+                stacks=tuple(stacks),
+                state=str(state),
+                classes=len(segmenter.class_names_),
+                classifier=str(Path(classifier).absolute()),
+                weights=str(weights.absolute()) if weights else "",
+                align=align,
+                page=page,
+                probabilities=stored_as(probabilities, probability_type, target.kind),
+                uncertainty=uncertainty,
+                smooth_z=smooth_z,
+                cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
+                zarr=ome_zarr if target.kind == "zarr" else "",
+                threads=threads_each(threads, workers, dask),
+            )
+            about = about_classifier(segmenter)
+            found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
+            needed = check_disk(job, state)
+        with journal(job, found, parts=share[1] if share else 0, resume=go_on, overwrite=overwrite) as done:
+            if merge:
+                check_all_done(job, done)
+            if job.zarr:
+                make_store(job, segmenter, firsts[0])
+            left = sum(unit.size for number, unit in enumerate(job.units()) if number not in done)
+            expected = tell(job, segmenter, firsts[0], left=left, workers=workers, needed=needed)
+            failed = do_units(
+                job, done, stages=stages, predict_of=lambda stack: prediction(segmenter, stack, stages),
+                workers=workers, dask=dask, part=share,
+            )  # fmt: skip
+            if share:
+                return about_part(job, share, out)
+            with output_folder(target.folder, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
+                files = []
+                for number, stack in enumerate(stacks):
+                    with batch.each(stack.files[first], folder), stages("writing"):
+                        if number in failed:
+                            raise failed[number]
+                        result = StackResult(job, number)
+                        check_readable(result)
+                        prefix = stack.name if target.kind == "folder" else ""
+                        file, bad = write_stack(result, folder, prefix, target, segmenter)
+                        batch.failed += bad
+                        file["notes"] += [notes[number]] if notes[number] else []
+                        file["pixel_size_note"] = _compared(
+                            file["pixel_size"], segmenter.pixel_size_, stack.files[first]
+                        )
+                        files.append(file)
+                if not files:
+                    batch.check()
+                made, names = finished_volume(job, target)
+                report = {
+                    "operation": "apply",
+                    "out": str(out),
+                    "classifier": str(classifier),
+                    "files": files,
+                    "failed": batch.failed,
+                    "outputs": outputs_of(target, files),
+                    "expected": expected,
+                    "stages": stages.seconds,
+                    **about_classifier(segmenter),
+                }
+                write_report(folder, report)
+                target.note(folder)
+            if made:
+                target.put(made, names, overwrite, inputs)
+        discard_state(state)
     return report
 
 
 def summary(report: dict[str, Any]) -> list[str]:
     """Lines for a person."""
+    if "part" in report:
+        done = f"{report['units_done']} of all {report['units']} units are done; at the end: --merge"
+        return [f"part {report['part']}: {report['slices_of_part']} slices; {done}"]
     return [*fraction_lines(report), *failed_lines(report)]
 
 

@@ -15,17 +15,10 @@ from fijibridge.core.options import Out, Overwrite, Threads
 from fijibridge.core.params import Param, check
 from fijibridge.core.threads import limited_threads
 from fijibridge.core.timing import Stages
+from fijibridge.images.joined import count_joined, read_joined
 from fijibridge.labels.region import Slices, slice_numbers
 from fijibridge.operations.batch import Batch
-from fijibridge.operations.detector_files import (
-    Align,
-    Detectors,
-    about_detectors,
-    count_joined,
-    detector_files,
-    read_joined,
-    shifts_of,
-)
+from fijibridge.operations.detector_files import Align, Detectors, about_detectors, detector_files, shifts_of
 from fijibridge.operations.feature_options import (
     Blocks,
     Channels,

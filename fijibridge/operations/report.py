@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fijibridge.core.atomic_output import add_file
+from fijibridge.core.machine import peak_memory_mib as peak_memory_mib
 
 REPORT = "report.json"
 
@@ -54,18 +55,6 @@ def difference_lines(report: dict[str, Any]) -> list[str]:
     lines = ["largest differences from the micrograph:"]
     lines += [f"  {words.get(key, key)}: {value:.2f}" for key, value in report["headline"].items()]
     return lines + [f"note: {note}" for note in report.get("notes", [])]
-
-
-def peak_memory_mib() -> float | None:
-    """The process's largest resident memory so far, in MiB; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fijibridge.core.array_cache import ByArray
-from fijibridge.core.atomic_output import output_folder
-from fijibridge.core.options import Heap, Out, Overwrite, Seed, Threads
+from fijibridge.core.atomic_output import note_files, one_run, output_folder
+from fijibridge.core.options import Heap, Out, Overwrite, Resume, Seed, Threads
 from fijibridge.core.params import Param, check
-from fijibridge.core.progress import bar
+from fijibridge.core.task_pool import Workers
 from fijibridge.core.threads import limited_threads
 from fijibridge.core.timing import Stages
-from fijibridge.labels.region import Roi, Slices, field_of, slice_numbers
-from fijibridge.operations.detector_files import (
-    Align,
-    Detectors,
-    about_detectors,
-    count_joined,
-    detector_files,
-    frames_among,
-    joined_slices,
-    shifts_of,
-)
+from fijibridge.images.joined import count_joined, frames_among, joined_slices
+from fijibridge.labels.region import Roi, Slices
+from fijibridge.operations.detector_files import Align, Detectors, detector_files
 from fijibridge.operations.feature_options import (
     Blocks,
     Channels,
@@ -57,27 +48,29 @@ from fijibridge.operations.options import (
     Uncertainty,
 )
 from fijibridge.operations.report import REPORT, fraction_lines, oob_lines, write_report
-from fijibridge.operations.segmentation_files import (
-    CLASSIFIER,
-    CONFUSION,
-    about_classifier,
-    forest_prediction,
-    write_confusion,
-    write_segmentation,
+from fijibridge.operations.segmentation_files import CLASSIFIER, CONFUSION, about_classifier, write_confusion
+from fijibridge.operations.segmentation_target import target_of
+from fijibridge.operations.stack_segmentation import (
+    finished_volume,
+    first_slice,
+    make_store,
+    open_stack,
+    outputs_of,
+    stored_as,
+    threads_each,
+    write_stack,
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Trees
 from fijibridge.segmentation.segmenter import PixelSegmenter
-from fijibridge.segmentation.suggestions import Place, places_to_label, write_places
+from fijibridge.segmentation.slices.options import OmeZarr, ProbabilityType, SmoothZ
+from fijibridge.segmentation.suggestions import Place, write_places
 from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fijibridge.features import FeatureStack
     from fijibridge.images.image import Image
     from fijibridge.labels.labels import Labels
-    from fijibridge.labels.region import Field
+    from fijibridge.segmentation.slices.results import StackResult
 
 log = logging.getLogger(__name__)
 LABEL_NEXT = "label_next.zip"
@@ -116,7 +109,10 @@ def segment(
     databar: Databar = "auto",
     page: Page = 0,
     probabilities: Probabilities = True,
+    probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
+    ome_zarr: OmeZarr = "0.5",
+    smooth_z: SmoothZ = False,
     suggest: Suggest = 0,
     importance: Importance = False,
     minimum_size: MinimumSize = 0,
@@ -127,6 +123,8 @@ def segment(
     weights: EncoderWeights = None,
     threads: Threads = 0,
     heap: Heap = "",
+    workers: Workers = 1,
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Train on sparse labels and segment an image.
@@ -154,6 +152,12 @@ def segment(
     from fijibridge.images.image import grey_range
     from fijibridge.labels.reading import read_labels
     from fijibridge.labels.stack_labels import read_stack_labels
+    from fijibridge.segmentation.slices.estimate import check_disk, tell
+    from fijibridge.segmentation.slices.job import Job
+    from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, journal, state_of
+    from fijibridge.segmentation.slices.results import StackResult
+    from fijibridge.segmentation.slices.run import check_readable, do_units
+    from fijibridge.segmentation.slices.unit import prediction
 
     check(segment, locals())
     settings = chosen_features(
@@ -182,16 +186,15 @@ def segment(
         seed=seed,
         n_threads=threads,
     )
-    stages = Stages()
+    stages, target = Stages(), target_of(out, 1)
     paths = detector_files(image, detector, detectors)
     inputs = (labels, network, weights, upsampler_weights, *paths.values())
-    with (
-        limited_threads(threads),
-        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder,
-    ):
+    state = state_of(out)
+    overwrite = overwrite or (resume and (state / JOB).is_file())  # what was to be replaced when that was begun
+    target.check(inputs, overwrite)
+    with limited_threads(threads), one_run(state):
         with stages("reading"):
             count = count_joined(paths, page=page)
-            chosen = slice_numbers(slices, count, image)
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
             how = {"align": align, "databar": databar, "page": page}
             if count == 1:
@@ -199,12 +202,12 @@ def segment(
                 strokes = {0: read_labels(labels, shape=micrographs[0].shape, class_names=names)}
             else:
                 frames = frames_among(image, range(1, count + 1), page=page)
-                _, plane = next(_read(paths, [0], **how))
+                plane = first_slice(image, range(1, count + 1), databar=databar, page=page)
                 strokes = read_stack_labels(labels, shape=(count, *plane.shape), frames=frames, class_names=names)
                 micrographs = dict(_read(paths, list(strokes), **how))
             first = next(iter(micrographs.values()))
-            field = field_of(roi, first)
             strokes = {index: _in_the_field(one, micrographs[index]) for index, one in strokes.items()}
+            stack, shown = open_stack(paths, "", slices=slices, roi=roi, databar=databar, page=page)
         if engine == "weka" or heap:
             from fijibridge.jvm import start
 
@@ -216,68 +219,87 @@ def segment(
             segmenter.fit(list(stacks.values()), list(strokes.values()))
             segmenter.pixel_size_ = first.pixel_size
             segmenter.grey_range_ = grey_range(first)
-
-        def planes() -> Iterator[tuple[Image, Image | FeatureStack]]:
-            for number in chosen:
-                if (own := micrographs.get(number - 1)) is None:
-                    _, own = next(_read(paths, [number - 1], **how))
-                yield (field.cut(own) if field else own), stacks.get(number - 1, own)
-                if steps is not None:
-                    steps.update()
-
-        predict = forest_prediction(segmenter, stages, field)
-        if suggest:
-            predict, places = _with_places(predict, chosen, strokes, field, suggest)
-        with bar("slices", len(chosen)) if len(chosen) > 1 else nullcontext() as steps:
-            written = write_segmentation(
-                predict,
-                segmenter.class_names_,
-                segmenter.class_colors_,
-                planes(),
-                len(chosen),
-                folder,
-                prefix="",
-                probabilities=probabilities,
-                uncertainty=uncertainty,
-                cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
+        about = about_classifier(segmenter)
+        job = Job(
+            stacks=(stack,),
+            state=str(state),
+            classes=len(segmenter.class_names_),
+            classifier=str(state / CLASSIFIER),
+            align=align,
+            page=page,
+            probabilities=stored_as(probabilities, probability_type, target.kind),
+            uncertainty=uncertainty,
+            smooth_z=smooth_z,
+            cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
+            suggest=suggest,
+            zarr=ome_zarr if target.kind == "zarr" else "",
+            threads=threads_each(threads, workers, ""),
+        )
+        found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
+        needed = check_disk(job, state)
+        labelled = {index + 1: one.data > 0 for index, one in strokes.items()}
+        with journal(job, found, resume=resume, overwrite=overwrite) as done:
+            if job.zarr:
+                make_store(job, segmenter, shown)
+            if workers != 1 and not (state / CLASSIFIER).exists():
+                note_files(state, [CLASSIFIER])
+                segmenter.save(state / CLASSIFIER)
+            given = {index + 1: one for index, one in stacks.items()}
+            left = sum(unit.size for number, unit in enumerate(job.units()) if number not in done)
+            expected = tell(job, segmenter, shown, left=left, workers=workers, needed=needed)
+            do_units(
+                job,
+                done,
                 stages=stages,
-                frames=frames_among(image, chosen, page=page),
+                predict_of=lambda one: prediction(segmenter, one, stages, given),
+                labelled=labelled,
+                workers=workers,
             )
-        written["outputs"] += write_confusion(folder, segmenter)
-        if suggest:
-            best = sorted(places, key=lambda place: -place.uncertainty)[:suggest]
-            write_places(folder / LABEL_NEXT, best, in_stack=count > 1)
-            written["outputs"].append(LABEL_NEXT)
-        if importance:
-            from fijibridge.segmentation.importance import write_importances
+            result = StackResult(job, 0)
+            check_readable(result)
+            with output_folder(target.folder, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
+                with stages("writing"):
+                    written, failed = write_stack(result, folder, "", target, segmenter)
+                written["outputs"] += write_confusion(folder, segmenter)
+                best = _places(result)[:suggest]
+                if suggest:
+                    write_places(folder / LABEL_NEXT, best, in_stack=count > 1)
+                    written["outputs"].append(LABEL_NEXT)
+                if importance:
+                    from fijibridge.segmentation.importance import write_importances
 
-            with stages("importance"):
-                written["outputs"] += write_importances(
-                    folder,
-                    segmenter.feature_importances_,
-                    segmenter.forest_.feature_names,
-                    segmenter.class_names_,
-                    segmenter.class_colors_,
-                    segmenter.head_importances_,
-                )
-        written["outputs"].sort()
-        with stages("saving the classifier"):
-            segmenter.save(folder / CLASSIFIER)
-        report = {
-            "operation": "segment",
-            "out": str(out),
-            **written,
-            **about_detectors(paths, [shifts_of(one) for one in micrographs.values()]),
-            "roi": asdict(field) if field else None,
-            "slices": chosen,
-            "labelled_slices": [index + 1 for index in strokes],
-            "labelled_pixels": _counts(strokes.values()),
-            "label_next": [place._asdict() for place in best] if suggest else None,
-            "positional_probe_r2": _probe(next(iter(stacks.values()))),
-            "stages": stages.seconds,
-            **about_classifier(segmenter),
-        }
-        write_report(folder, report)
+                    with stages("importance"):
+                        written["outputs"] += write_importances(
+                            folder,
+                            segmenter.feature_importances_,
+                            segmenter.forest_.feature_names,
+                            segmenter.class_names_,
+                            segmenter.class_colors_,
+                            segmenter.head_importances_,
+                        )
+                written["outputs"].sort()
+                with stages("saving the classifier"):
+                    segmenter.save(folder / CLASSIFIER)
+                made, files = finished_volume(job, target)
+                outputs_of(target, [written])
+                report = {
+                    "operation": "segment",
+                    "out": str(out),
+                    **written,
+                    "failed": failed,
+                    "labelled_slices": [index + 1 for index in strokes],
+                    "labelled_pixels": _counts(strokes.values()),
+                    "label_next": [place._asdict() for place in best] if suggest else None,
+                    "positional_probe_r2": _probe(next(iter(stacks.values()))),
+                    "expected": expected,
+                    "stages": stages.seconds,
+                    **about_classifier(segmenter),
+                }
+                write_report(folder, report)
+                target.note(folder)
+            if made:
+                target.put(made, files, overwrite, inputs)
+        discard_state(state)
     return report
 
 
@@ -291,34 +313,10 @@ def _read(paths: dict[str, Path], indices: Sequence[int], **how: Any) -> Iterato
     return zip(indices, joined_slices(paths, pages=indices, **how), strict=True)
 
 
-def _with_places(
-    predict: Callable[[Image, Any], np.ndarray],
-    chosen: Sequence[int],
-    strokes: Mapping[int, Labels],
-    field: Field | None,
-    count: int,
-) -> tuple[Callable[[Image, Any], np.ndarray], list[Place]]:
-    """What predicts, and the places of each slice that it will have found once it did."""
-    import numpy as np
-
-    from fijibridge.network.calibration import uncertainty as uncertainty_of
-
-    numbers, places = iter(chosen), list[Place]()
-
-    def predicted(shown: Image, source: Any) -> np.ndarray:
-        found = predict(shown, source)
-        number = next(numbers)
-        labelled = np.zeros(found.shape[:2], bool)
-        if (own := strokes.get(number - 1)) is not None:
-            drawn = own.data[field.rows, field.cols] if field else own.data
-            labelled = drawn[: found.shape[0]] > 0
-        unsure = uncertainty_of(np.moveaxis(found, -1, 0))
-        for place in places_to_label(unsure, labelled, count, slice_number=number):
-            top, left = (field.rows.start, field.cols.start) if field else (0, 0)
-            places.append(place._replace(top=place.top + top, left=place.left + left))
-        return found
-
-    return predicted, places
+def _places(result: StackResult) -> list[Place]:
+    """Where to label next in all slices, the least sure first."""
+    found = [Place(*one) for about in result.slices for one in about.get("places", [])]
+    return sorted(found, key=lambda place: -place.uncertainty)
 
 
 def _counts(strokes: Iterable[Labels]) -> dict[str, int]:

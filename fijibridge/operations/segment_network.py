@@ -14,14 +14,8 @@ from fijibridge.core.params import Param, check
 from fijibridge.core.threads import limited_threads
 from fijibridge.core.timing import Stages
 from fijibridge.images.detectors import rows_of
-from fijibridge.operations.detector_files import (
-    Align,
-    BseImage,
-    SeImage,
-    count_joined,
-    frames_among,
-    given_detectors,
-)
+from fijibridge.images.joined import count_joined, frames_among
+from fijibridge.operations.detector_files import Align, BseImage, SeImage, given_detectors
 from fijibridge.operations.options import Databar, NetworkFolder, Page, Probabilities, Uncertainty
 from fijibridge.operations.report import REPORT, fraction_lines, peak_memory_mib, write_report
 from fijibridge.operations.segmentation_files import write_segmentation

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fijibridge.core.timing import Stages
-    from fijibridge.features import FeatureStack
     from fijibridge.images.image import Image
-    from fijibridge.labels.region import Field
     from fijibridge.segmentation import PixelSegmenter
     from fijibridge.segmentation.clean_up import CleanUp
 
@@ -24,37 +22,96 @@ CONFUSION = "confusion.csv"
 CLASSIFIER = "classifier"  # the folder of a saved classifier in a result
 
 
-def forest_prediction(
-    segmenter: PixelSegmenter, stages: Stages, field: Field | None = None
-) -> Callable[[Image, Any], np.ndarray]:
-    """What predicts for `write_segmentation` by a trained segmenter, of an image or of its features.
+def write_files(
+    folder: Path,
+    prefix: str,
+    first: Image,
+    *,
+    labels: Callable[[], Iterator[np.ndarray]],
+    probabilities: Iterator[np.ndarray] | None,
+    uncertainties: Callable[[], Iterator[np.ndarray]] | None,
+    class_names: Sequence[str],
+    class_colors: Any,
+    count: int,
+    frames: int = 1,
+    labels_too: bool = True,
+    overlay_of: int = 0,
+) -> list[str]:
+    """Write the results of an image or a stack: TIFFs for ImageJ, and the overlay of a slice.
 
     Parameters
     ----------
-    segmenter : PixelSegmenter
-        Trained.
-    stages : Stages
-        Where the time is counted.
-    field : Field, optional
-        The part of the image that is shown: the features are those of the whole, which comes with it.
+    folder, prefix
+        Files are ``prefix + "labels.tif"`` and so on.
+    first : Image
+        The slice that the overlay shows, the first that could be read; pixel size of all.
+    labels, uncertainties : callable
+        Make an iterator of (Y, X), slice by slice.
+    probabilities : iterator of (Y, X, K), optional
+        Is gone through before the others are asked for.
+    class_names, class_colors
+        Of the K classes; colours as `class_colors_or_default` takes them.
+    count, frames : int
+        Slices, and points in time among them.
+    labels_too : bool
+        Whether labels are written as TIFF.
+    overlay_of : int
+        Place of `first` among the slices.
 
     Returns
     -------
-    callable
-        (image, what comes with it) -> (rows, X, K) probabilities.
+    list of str
+        The files' names.
     """
+    from itertools import islice
 
-    def predict(shown: Image, whole: Image | FeatureStack | None) -> np.ndarray:
-        from fijibridge.features import FeatureStack
+    import numpy as np
 
-        source = shown if whole is None else whole
-        if not isinstance(source, FeatureStack):
-            with stages("features"):
-                source = segmenter.extract(source)
-        with stages("prediction"):
-            return segmenter.predict_proba(source, *((field.rows, field.cols) if field else ()))
+    from fijibridge.images.overlay import write_overlay
+    from fijibridge.images.writing import write_imagej, write_labels, write_probabilities
 
-    return predict
+    about: dict[str, Any] = {"pixel_size": first.pixel_size, "class_names": class_names, "count": count}
+    outputs = []
+    if probabilities is not None:
+        outputs.append(f"{prefix}probabilities.tif")
+        write_probabilities(folder / outputs[-1], probabilities, frames=frames, **about)
+    if labels_too:
+        outputs.append(f"{prefix}labels.tif")
+        write_labels(folder / outputs[-1], labels(), class_colors=class_colors, frames=frames, **about)
+    if uncertainties is not None:
+        outputs.append(f"{prefix}uncertainty.tif")
+        shape = (frames, count // frames, *first.shape)
+        write_imagej(folder / outputs[-1], uncertainties(), shape, np.float32, "TZYX", first.pixel_size, metadata={})
+    outputs.append(f"{prefix}overlay.png")
+    shown = next(islice(labels(), overlay_of, None))
+    write_overlay(folder / outputs[-1], first, shown, class_names, class_colors)
+    return sorted(outputs)
+
+
+def about_segmentation(
+    image: str, shape: tuple[int, ...], about: dict[str, Any], counts: Sequence[int], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """The report's part on an image or a stack.
+
+    Parameters
+    ----------
+    image : str
+        Its file.
+    shape : tuple of int
+        (Z, Y, X).
+    about : dict
+        Pixel size, data bar and notes.
+    counts : sequence of int
+        Pixels of each label value, from 0.
+    class_names : sequence of str
+    """
+    segmented = max(1, int(sum(counts[1:])))
+    return {
+        "image": image,
+        "shape": list(shape) if shape[0] > 1 else list(shape[1:]),
+        **about,
+        "class_fractions": {name: round(int(counts[k + 1]) / segmented, 6) for k, name in enumerate(class_names)},
+    }
 
 
 def write_segmentation(
@@ -98,8 +155,6 @@ def write_segmentation(
     """
     import numpy as np
 
-    from fijibridge.images.overlay import write_overlay
-    from fijibridge.images.writing import write_imagej, write_labels, write_probabilities
     from fijibridge.network.calibration import uncertainty as uncertainty_of
     from fijibridge.segmentation.clean_up import clean_up
     from fijibridge.segmentation.segmenter import labels_of
@@ -135,53 +190,39 @@ def write_segmentation(
         for _ in range(count):
             yield np.frombuffer(spool.read(size), dtype).reshape(first.shape)
 
-    outputs = [f"{prefix}{name}" for name in ("labels.tif", "overlay.png")]
     # labels wait on the disk while the probabilities stream into their file
     with (
         stages("writing"),
         tempfile.TemporaryFile(dir=folder) as spool,
         tempfile.TemporaryFile(dir=folder) as unsure,
     ):
-        if probabilities:
-            outputs.append(f"{prefix}probabilities.tif")
-            write_probabilities(
-                folder / outputs[-1],
-                results(spool, unsure),
-                pixel_size=first.pixel_size,
-                class_names=class_names,
-                count=count,
-                frames=frames,
-            )
-        else:
-            for _ in results(spool, unsure):
+        found = results(spool, unsure)
+        if not probabilities:
+            for _ in found:
                 pass
-        write_labels(
-            folder / f"{prefix}labels.tif",
-            spooled(spool, np.uint8),
-            pixel_size=first.pixel_size,
+        outputs = write_files(
+            folder,
+            prefix,
+            first,
+            labels=lambda: spooled(spool, np.uint8),
+            probabilities=found if probabilities else None,
+            uncertainties=(lambda: spooled(unsure, np.float32)) if uncertainty else None,
             class_names=class_names,
             class_colors=class_colors,
             count=count,
             frames=frames,
         )
-        if uncertainty:
-            outputs.append(f"{prefix}uncertainty.tif")
-            planes, shape = spooled(unsure, np.float32), (frames, count // frames, *first.shape)
-            write_imagej(folder / outputs[-1], planes, shape, np.float32, "TZYX", first.pixel_size, metadata={})
-        labels = next(spooled(spool, np.uint8))
-        write_overlay(folder / f"{prefix}overlay.png", first, labels, class_names, class_colors)
-    segmented = int(pixels[1:].sum())
-    return {
-        "image": str(first.path or first.name),
-        "shape": [count, *first.shape] if count > 1 else list(first.shape),
+    about = {
         "pixel_size": asdict(first.pixel_size) if first.pixel_size else None,
-        "frames": frames,
         "databar_rows": first.databar_rows,
         "databar_found": first.databar_found,
         "notes": list(first.notes),
-        "class_fractions": {name: round(int(pixels[k + 1]) / segmented, 6) for k, name in enumerate(class_names)},
+    }
+    return {
+        **about_segmentation(str(first.path or first.name), (count, *first.shape), about, pixels.tolist(), class_names),
+        "frames": frames,
         "clean_up": {**settings, "changed_pixels": int(changed[0])} if settings else None,
-        "outputs": sorted(outputs),
+        "outputs": outputs,
     }
 
 

@@ -11,6 +11,7 @@ from fijibridge.core.atomic_output import note_files
 from fijibridge.core.errors import OutputError, SettingsError
 from fijibridge.core.options import Overwrite, Resume, Seed
 from fijibridge.core.params import Param, check
+from fijibridge.core.task_pool import Dask, Workers
 from fijibridge.core.timing import Stages
 from fijibridge.operations.report import add_report, fraction_lines, peak_memory_mib
 
@@ -65,11 +66,8 @@ def simulate(
         Param("PNG of the first pairs; without --out only this is made", role="file", level="basic", group="Output"),
     ] = None,
     seed: Seed = 0,
-    workers: Annotated[int, Param("processes; 0: one a core", low=0, high=1024, group="Computation")] = 0,
-    dask: Annotated[
-        str,
-        Param("address of a Dask scheduler, such as tcp://host:8786; default: this machine", group="Computation"),
-    ] = "",
+    workers: Workers = 0,
+    dask: Dask = "",
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:

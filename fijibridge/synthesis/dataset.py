@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -25,11 +24,11 @@ from fijibridge.core.atomic_output import (
     sweep,
 )
 from fijibridge.core.ending import cleaned_up
-from fijibridge.core.errors import OutputError, ServiceError, SettingsError
+from fijibridge.core.errors import BridgeError, OutputError, SettingsError
 from fijibridge.core.machine import machine_memory
 from fijibridge.core.manifest import MANIFEST
-from fijibridge.core.processes import worker_processes
 from fijibridge.core.records import read_json
+from fijibridge.core.task_pool import done_tasks
 from fijibridge.synthesis.config import SimulationConfig, config_of, draw_imaging, draw_structure, to_record
 from fijibridge.synthesis.structure import PHASES
 
@@ -44,7 +43,6 @@ FORMAT = 1
 _STRUCTURES = 4  # in a shard, which is what is lost at most when the work is stopped; of tomographies one
 _VOXEL = 12  # bytes that a voxel takes at the least while a structure is made
 _PACKINGS = 20  # draws at most until a structure can be packed
-_Task = tuple[str, dict[str, Any], int, int, int]  # parameters of `write_shard`
 
 
 def class_names(config: SimulationConfig) -> tuple[str, ...]:
@@ -359,7 +357,9 @@ def written_dataset(
         sweep(left)
         with progress.bar("simulating", count) as bar, cleaned_up(lambda: sweep(left)):
             bar.update(min(count, each * (len(shards) - len(missing))))
-            for done in _done(tasks, workers, dask):
+            for _, done in done_tasks(write_shard, tasks, workers=workers, dask=dask):
+                if isinstance(done, BridgeError):
+                    raise done
                 bar.update(done)
         yield place, about
         if place != out.absolute():
@@ -435,49 +435,3 @@ def _check_begun(folder: Path, about: dict[str, Any]) -> None:
                 expected=f"{key} as in its {DATASET}",
                 remedy="give the same options as before, or another folder",
             )
-
-
-def _done(tasks: list[_Task], workers: int, dask: str) -> Iterator[int]:
-    """Run the tasks; yields the number of images of each when it is done."""
-    if dask:
-        yield from _done_by_dask(tasks, dask)
-        return
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
-    if workers <= 1:
-        for task in tasks:
-            yield write_shard(*task)
-        return
-    from concurrent.futures import as_completed
-    from concurrent.futures.process import BrokenProcessPool
-
-    try:
-        with worker_processes(workers) as pool:
-            for future in as_completed([pool.submit(write_shard, *task) for task in tasks]):
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise ServiceError(
-            "a worker process ended before its work was done",
-            expected="memory for all workers; in a script, calls under if __name__ == '__main__':",
-            remedy="put them there, since each worker reads the script, or use workers=1; then go on with resume=True",
-        ) from error
-
-
-def _done_by_dask(tasks: list[_Task], address: str) -> Iterator[int]:
-    try:
-        from dask.distributed import Client, as_completed
-    except ImportError as error:
-        raise ServiceError(
-            "Dask is not installed", expected="dask and distributed", remedy='pip install "fijibridge[cluster]"'
-        ) from error
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise ServiceError(
-            f"no Dask scheduler at {address} ({error})",
-            expected="an address such as tcp://HOST:8786",
-            remedy="start one with: dask scheduler",
-        ) from error
-    with client:
-        futures = [client.submit(write_shard, *task, pure=False) for task in tasks]
-        for future in as_completed(futures):
-            yield future.result()

@@ -1,0 +1,311 @@
+"""One unit of the work: some slices of a stack, segmented and written with a record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fijibridge.core.atomic_output import output_folder
+from fijibridge.core.errors import ImageError
+from fijibridge.segmentation.slices.job import Job, StackFiles, Unit, store_of, unit_name
+
+if TYPE_CHECKING:
+    from fijibridge.core.timing import Stages
+    from fijibridge.images.image import Image
+    from fijibridge.segmentation.segmenter import PixelSegmenter
+
+RECORD = "record.json"
+LABELS, PROBABILITIES, UNCERTAINTY = "labels.npy", "probabilities.npy", "uncertainty.npy"
+SECTIONS, MIDDLE = "sections.npy", "middle.npy"  # greys along the middle column and row of each slice; the middle slice
+
+Predict = Callable[["Image", "Image | None", int], np.ndarray]  # (shown, the whole or None, slice from 1) -> (Y, X, K)
+
+
+def segment_unit(
+    job: Job,
+    number: int,
+    predict: Predict | None = None,
+    stages: Stages | None = None,
+    labelled: Mapping[int, np.ndarray] | None = None,
+    step: Callable[[], Any] = lambda: None,
+) -> dict[str, Any]:
+    """Segment a unit and write it; a function of its arguments alone, wherever it runs.
+
+    Parameters
+    ----------
+    job : Job
+    number : int
+        Of the unit, among ``job.units()``.
+    predict : callable, optional
+        (part of the slice that is segmented, the whole slice or None, number of the slice) -> probabilities, float32,
+        (Y, X, K), of the rows without a data bar. By default the job's classifier is loaded.
+    stages : Stages, optional
+        Where the time is counted.
+    labelled : mapping, optional
+        Slice -> bool (Y, X): pixels that have a label, away from which it suggests places.
+    step : callable
+        Called at the end of each slice.
+
+    Returns
+    -------
+    dict
+        The record.
+
+    Raises
+    ------
+    BridgeError
+        No slice that can be read, an image that does not fit the classifier, or a full disk.
+    """
+    from fijibridge.core.machine import peak_memory_mib
+    from fijibridge.core.threads import limited_threads
+    from fijibridge.core.timing import Stages
+
+    began, unit = time.perf_counter(), job.units()[number]
+    stages = stages or Stages()
+    stack = job.stacks[unit.stack]
+    with limited_threads(job.threads) if predict is None else nullcontext():
+        predict = predict or _of_classifier(job, stack, stages)
+        made = _Results(job, stack, unit)
+        for place, image, probabilities in _probabilities(job, stack, unit, predict, stages):
+            with stages("writing"):
+                made.add(place, image, probabilities, labelled or {})
+            step()
+    record = {
+        "slices": made.slices,
+        "image": made.image,
+        "seconds": round(time.perf_counter() - began, 3),
+        "peak_memory_mib": peak_memory_mib(),
+    }
+    with stages("writing"):
+        made.write(Path(job.state), number, record)
+    return record
+
+
+def slices_of(job: Job, stack: StackFiles, numbers: list[int]) -> Iterator[Image | ImageError]:
+    """Slices of a stack, whole; in place of one that cannot be read, or is of another size, the error.
+
+    Parameters
+    ----------
+    job, stack
+    numbers : list of int
+        From 1.
+
+    Raises
+    ------
+    ImageError
+        Of a single image.
+    """
+    from fijibridge.images.joined import joined_slices
+
+    done = 0
+    while done < len(numbers):
+        rest = [number - 1 for number in numbers[done:]]
+        try:
+            for image in joined_slices(stack.files, align=job.align, databar=stack.databar, pages=rest, page=job.page):
+                shape = (stack.field.height, stack.field.width) if stack.field else image.shape
+                inside = stack.field is None or (
+                    stack.field.rows.stop <= image.shape[0] and stack.field.cols.stop <= image.shape[1]
+                )
+                done += 1
+                if inside and shape == stack.shape:
+                    yield image
+                    continue
+                yield ImageError(
+                    f"slice {numbers[done - 1]} is {image.shape[1]} x {image.shape[0]} pixels, others "
+                    f"{stack.shape[1]} x {stack.shape[0]}",
+                    expected="slices of one size",
+                    remedy="cut them to one size",
+                )
+        except ImageError as error:
+            if len(stack.slices) == 1:
+                raise
+            done += 1
+            yield error
+
+
+def _probabilities(
+    job: Job, stack: StackFiles, unit: Unit, predict: Predict, stages: Stages
+) -> Iterator[tuple[int, Image | ImageError, np.ndarray | None]]:
+    """(place in the unit, image or what is wrong with it, probabilities) of each slice of a unit."""
+    margin = 1 if job.smooth_z else 0
+    depth = len(stack.slices) // stack.frames  # slices of other points in time are no neighbours
+    frame = unit.first // depth
+    first = max(unit.first - margin, frame * depth)
+    last = min(unit.first + unit.size + margin, len(stack.slices))
+    numbers = list(stack.slices[first:last])
+    kept: dict[int, tuple[Image | ImageError, np.ndarray | None]] = {}
+    images = slices_of(job, stack, numbers)
+    for place, number in enumerate(numbers):
+        with stages("reading"):
+            image = next(images)
+        made = None
+        if not isinstance(image, ImageError):
+            shown, whole = (stack.field.cut(image), image) if stack.field else (image, None)
+            made = np.zeros((*stack.shape, job.classes), np.float32)
+            made[shown.field] = predict(shown, whole, number)
+        kept[first + place] = image, made
+        ready = first + place - margin
+        if unit.first <= ready < unit.first + unit.size:
+            yield ready - unit.first, kept[ready][0], _smoothed(kept, ready, stack, depth) if margin else made
+            kept.pop(ready - margin, None)
+    for ready in range(max(first + len(numbers) - margin, unit.first), unit.first + unit.size):
+        yield ready - unit.first, kept[ready][0], _smoothed(kept, ready, stack, depth)
+
+
+def _smoothed(
+    kept: Mapping[int, tuple[Any, np.ndarray | None]], place: int, stack: StackFiles, depth: int
+) -> np.ndarray | None:
+    """Mean over a slice and its neighbours of the same point in time, weighted 1 : 2 : 1."""
+    own = kept[place][1]
+    if own is None:
+        return None
+    total, weight = 2 * own, 2
+    for other in (place - 1, place + 1):
+        apart = abs(stack.slices[other] - stack.slices[place]) if other in kept else 0
+        if apart == 1 and other // depth == place // depth and (near := kept[other][1]) is not None:
+            total += near
+            weight += 1
+    total /= weight
+    return total
+
+
+class _Results:
+    """What a unit gives, held until it is written as a whole."""
+
+    def __init__(self, job: Job, stack: StackFiles, unit: Unit) -> None:
+        self.job, self.stack, self.unit = job, stack, unit
+        self.slices: list[dict[str, Any]] = []
+        self.image: dict[str, Any] | None = None
+        shape = (unit.size, *stack.shape)
+        self.labels = np.zeros(shape, np.uint8)
+        dtype = None if job.probabilities == "none" else np.dtype(job.probabilities)
+        self.probabilities = None if dtype is None else np.zeros((*shape, job.classes), dtype)
+        self.unsure = np.zeros(shape, np.float32) if job.uncertainty else None
+        self.sections = np.zeros((unit.size, sum(stack.shape)), np.float32)
+        self.middle: np.ndarray | None = None
+
+    def add(
+        self, place: int, image: Image | ImageError, probabilities: np.ndarray | None, labelled: Mapping[int, Any]
+    ) -> None:
+        from dataclasses import asdict
+
+        from fijibridge.network.calibration import uncertainty
+        from fijibridge.segmentation.clean_up import clean_up
+        from fijibridge.segmentation.segmenter import labels_of
+        from fijibridge.segmentation.suggestions import places_to_label
+
+        number = self.stack.slices[self.unit.first + place]
+        about: dict[str, Any] = {"number": number, "counts": [int(self.labels[place].size)] + [0] * self.job.classes}
+        self.slices.append(about)
+        if probabilities is None or isinstance(image, ImageError):
+            about["error"] = " ".join(str(image).split())
+            return
+        field = self.stack.field
+        shown = field.cut(image) if field else image
+        (height, width), grey = self.stack.shape, shown.grey
+        self.sections[place] = np.concatenate([grey[:, width // 2], grey[height // 2]])
+        if self.unit.first + place == len(self.stack.slices) // 2:
+            self.middle = grey
+        labels = labels_of(probabilities)
+        if self.job.cleaning:
+            cleaned = clean_up(labels, **asdict(self.job.cleaning))
+            about["changed"] = int(np.count_nonzero(cleaned != labels))
+            labels = cleaned
+        self.labels[place] = labels
+        about["counts"] = np.bincount(labels.ravel(), minlength=self.job.classes + 1).tolist()
+        about["shifts"] = {channel.name: channel.shift for channel in image.others}
+        unsure = np.zeros(shown.shape, np.float32)
+        unsure[shown.field] = uncertainty(np.moveaxis(probabilities[shown.field], -1, 0))
+        about["uncertainty"] = round(float(unsure[shown.field].mean()), 5)
+        if self.job.suggest:
+            drawn = labelled.get(number, np.zeros(image.shape, bool))
+            drawn = drawn[field.rows, field.cols] if field else drawn
+            top, left = (field.rows.start, field.cols.start) if field else (0, 0)
+            rows = shown.field.stop
+            found = places_to_label(unsure[:rows], drawn[:rows], self.job.suggest, slice_number=number)
+            about["places"] = [one._replace(top=one.top + top, left=one.left + left) for one in found]
+        if self.unsure is not None:
+            self.unsure[place] = unsure
+        if self.probabilities is not None:
+            if self.probabilities.dtype == np.uint8:
+                probabilities = np.rint(probabilities * 255)
+            self.probabilities[place] = probabilities
+        if self.image is None:
+            size = image.pixel_size
+            self.image = {
+                "pixel_size": asdict(size) if size else None,
+                "databar_rows": shown.databar_rows,
+                "databar_found": shown.databar_found,
+                "notes": list(shown.notes),
+            }
+
+    def write(self, state: Path, number: int, record: dict[str, Any]) -> None:
+        """The arrays first, the record last: a unit without one is done again."""
+        if self.job.zarr:
+            from fijibridge.images.ome_zarr_writing import write_slab
+
+            write_slab(store_of(state), self.unit.first, self.labels, self.probabilities)
+        with output_folder(state / unit_name(number), marker=RECORD, overwrite=True) as folder:
+            if not self.job.zarr:
+                np.save(folder / LABELS, self.labels)
+                if self.probabilities is not None:
+                    np.save(folder / PROBABILITIES, self.probabilities)
+            if self.unsure is not None:
+                np.save(folder / UNCERTAINTY, self.unsure)
+            if len(self.stack.slices) > 1:
+                np.save(folder / SECTIONS, self.sections)
+            if self.middle is not None:
+                np.save(folder / MIDDLE, self.middle)
+            (folder / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+_loaded: dict[tuple[str, str, int], PixelSegmenter] = {}
+
+
+def _of_classifier(job: Job, stack: StackFiles, stages: Stages) -> Predict:
+    """What predicts by the job's classifier, which a process loads once."""
+    from fijibridge.segmentation.load import load_segmenter
+
+    key = (job.classifier, job.weights, job.threads)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = load_segmenter(job.classifier, weights=job.weights or None, n_threads=job.threads)
+    return prediction(_loaded[key], stack, stages)
+
+
+def prediction(segmenter: PixelSegmenter, stack: StackFiles, stages: Stages, given: Mapping[int, Any] = {}) -> Predict:
+    """What predicts by a trained segmenter.
+
+    Parameters
+    ----------
+    segmenter : PixelSegmenter
+    stack : StackFiles
+        Whose field is shown: the features are those of the whole.
+    stages : Stages
+        Where the time is counted.
+    given : mapping
+        Slice, from 1 -> its features, where these are there already.
+
+    Returns
+    -------
+    callable
+        See :func:`segment_unit`.
+    """
+    field = stack.field
+    place = (field.rows, field.cols) if field else ()
+
+    def predict(shown: Image, whole: Image | None, number: int) -> np.ndarray:
+        found = given.get(number)
+        if found is None:
+            with stages("features"):
+                found = segmenter.extract(shown if whole is None else whole)
+        with stages("prediction"):
+            return segmenter.predict_proba(found, *place)
+
+    return predict
