@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from fijibridge.core.disk import cannot_write, disk_errors_told, to_disk
 from fijibridge.core.ending import cleaned_up, in_place
 from fijibridge.core.errors import OutputError
-from fijibridge.core.manifest import MANIFEST, foreign, listed, manifest_text, remove_written
+from fijibridge.core.manifest import MANIFEST, foreign, listed, manifest_in, manifest_text, remove_written
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -188,7 +188,7 @@ def note_files(folder: Path, names: Iterable[str]) -> None:
     known, names = listed(folder), set(names)
     if names <= known:
         return
-    with output_file(folder / MANIFEST) as part:
+    with output_file(manifest_in(folder)) as part:
         part.write_text(manifest_text(known | names), encoding="utf-8")
 
 

@@ -11,6 +11,20 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 MANIFEST = ".fijibridge.json"
+_ZARR_ROOTS = ("zarr.json", ".zgroup")
+
+
+def manifest_in(folder: Path) -> Path:
+    """Where a folder's manifest is: in it; of an OME-Zarr in its first array, where readers do not look for groups.
+
+    Parameters
+    ----------
+    folder : Path
+        Any.
+    """
+    array = folder / "0"
+    is_store = any((folder / name).is_file() for name in _ZARR_ROOTS) and array.is_dir()
+    return (array if is_store else folder) / MANIFEST
 
 
 def manifest_text(names: Iterable[str]) -> str:
@@ -38,7 +52,7 @@ def listed(folder: Path) -> set[str]:
         Paths below the folder, with forward slashes.
     """
     try:
-        return {str(name) for name in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]}
+        return {str(name) for name in json.loads(manifest_in(folder).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return set()
 
@@ -85,7 +99,8 @@ def _written(folder: Path) -> set[str]:
     for top, _, _ in os.walk(folder):
         inner = Path(top).relative_to(folder)
         if inner.as_posix() in written:  # the manifest of a result that was put into this one is not this one's
-            written |= {(inner / name).as_posix() for name in (MANIFEST, *listed(Path(top)))}
+            own = manifest_in(Path(top)).relative_to(top).as_posix()
+            written |= {(inner / name).as_posix() for name in (own, *listed(Path(top)))}
     return written
 
 

@@ -219,12 +219,13 @@ def _array(
 ) -> Any:
     """An array whose files hold a slab of whole slices each (Zarr 3), or a piece of a slab (Zarr 2)."""
     separator = {"name": "default" if form == 3 else "v2", "separator": "/"}
-    shards = None
+    shards, axes = None, None
     if form == 3:
+        axes = ["c", "z", "y", "x"][-len(shape) :]
         whole = [-(-size // chunk) * chunk for size, chunk in zip(shape[-2:], chunks[-2:], strict=True)]
         shards = (*chunks[:-3], slab, *whole)
     return group.create_array(
-        name, shape=shape, chunks=chunks, shards=shards, dtype=np.dtype(dtype), chunk_key_encoding=separator,
+        name, shape=shape, chunks=chunks, shards=shards, dtype=np.dtype(dtype), chunk_key_encoding=separator, dimension_names=axes,
         fill_value=0,
     )  # fmt: skip
 

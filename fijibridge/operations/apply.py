@@ -129,7 +129,7 @@ def apply(
         target.check(inputs, overwrite)
     with (
         limited_threads(threads),
-        one_run(state / f"part-{share[0]}" if share else state),
+        one_run(state.with_name(f"{state.name}-part-{share[0]}") if share else state),
     ):
         if heap:
             from fijibridge.jvm import start
@@ -183,7 +183,7 @@ def apply(
                 workers=workers, dask=dask, part=share,
             )  # fmt: skip
             if share:
-                return about_part(job, share, out)
+                return about_part(job, share)
             with output_folder(target.folder, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
                 files = []
                 for number, stack in enumerate(stacks):

@@ -219,7 +219,7 @@ def check_all_done(job: Job, done: set[int]) -> None:
         )
 
 
-def about_part(job: Job, part: tuple[int, int], out: Path) -> dict[str, Any]:
+def about_part(job: Job, part: tuple[int, int]) -> dict[str, Any]:
     """The report of one part of the work."""
     from fijibridge.segmentation.slices.journal import done_units
 
@@ -229,7 +229,7 @@ def about_part(job: Job, part: tuple[int, int], out: Path) -> dict[str, Any]:
     slices = sum(units[number].size for number in own)
     return {
         "operation": "apply",
-        "out": str(out),
+        "out": job.state,
         "part": f"{part[0]}/{part[1]}",
         "slices_of_part": slices,
         "units": len(units),
