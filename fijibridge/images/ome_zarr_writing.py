@@ -225,8 +225,8 @@ def _array(
         whole = [-(-size // chunk) * chunk for size, chunk in zip(shape[-2:], chunks[-2:], strict=True)]
         shards = (*chunks[:-3], slab, *whole)
     return group.create_array(
-        name, shape=shape, chunks=chunks, shards=shards, dtype=np.dtype(dtype), chunk_key_encoding=separator, dimension_names=axes,
-        fill_value=0,
+        name, shape=shape, chunks=chunks, shards=shards, dtype=np.dtype(dtype), chunk_key_encoding=separator,
+        dimension_names=axes, fill_value=0,
     )  # fmt: skip
 
 

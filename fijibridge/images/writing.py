@@ -64,7 +64,7 @@ def write_labels(
     Raises
     ------
     OutputError
-        No such folder, another ending, more than 4 GiB, or another number of slices than said.
+        No such folder, another ending, or another number of slices than said.
     LabelsError
         A value that is not a class.
     SettingsError
@@ -211,17 +211,23 @@ def write_imagej(
     Raises
     ------
     OutputError
-        Another ending, 4 GiB and more, or a place that cannot be written.
+        Another ending, an image of 4 GiB and more, or a place that cannot be written.
+
+    Notes
+    -----
+    A stack of 4 GiB and more is written as ImageJ itself does: one page, behind which the slices follow one another,
+    and their number in the description. ImageJ, Fiji and tifffile read it; other programs see its first slice alone.
     """
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"output {path}", expected="a name ending in .tif", remedy="give it that ending")
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size > LARGEST_TIFF:
+    plane = math.prod(shape[-2:]) * np.dtype(dtype).itemsize
+    if plane > LARGEST_TIFF:
         raise OutputError(
-            f"{path} would take {size / 2**30:.1f} GiB",
+            f"{path}, a slice of {plane / 2**30:.1f} GiB",
             expected="less than 4 GiB, the limit of an ImageJ TIFF",
-            remedy="write fewer slices a file, or write labels without probabilities",
+            remedy="segment a field of it (--roi), or write NAME.zarr",
         )
     # All of ImageJ's axes: with fewer, tifffile takes one that is 1 pixel long for another.
     sizes = dict(zip(axes, shape, strict=True))
@@ -237,7 +243,7 @@ def write_imagej(
     with output_file(path) as part:
         tifffile.imwrite(
             part, planes, shape=shape, dtype=dtype, imagej=True, resolution=resolution, colormap=colormap,
-            metadata=metadata,
+            metadata=metadata, truncate=size > LARGEST_TIFF,
         )  # fmt: skip
         for _ in planes:  # tifffile stops at the number in `shape`; the generator refuses what is left over
             pass

@@ -61,24 +61,31 @@ if (asks) {
             fbAddCheckbox("Probabilities", last, "probabilities", "true");
             Dialog.addToSameRow();
             fbAddString("Databar", last, "databar", "auto", 16);
+            fbAddChoice("Probability_type", last, "probability_type", newArray("auto", "float32", "uint8"), "auto");
+            Dialog.addToSameRow();
             fbAddCheckbox("Uncertainty", last, "uncertainty", "false");
+            fbAddChoice("Ome_zarr", last, "ome_zarr", newArray("0.5", "0.4"), "0.5");
             Dialog.addToSameRow();
+            fbAddCheckbox("Smooth_z", last, "smooth_z", "false");
             fbAddString("Suggest", last, "suggest", "0", 7);
+            Dialog.addToSameRow();
             fbAddCheckbox("Importance", last, "importance", "false");
-            Dialog.addToSameRow();
             fbAddString("Minimum_size (px)", last, "minimum_size", "0", 7);
-            fbAddString("Fill_holes (px)", last, "fill_holes", "0", 7);
             Dialog.addToSameRow();
+            fbAddString("Fill_holes (px)", last, "fill_holes", "0", 7);
             fbAddString("Mode_filter (px)", last, "mode_filter", "0", 7);
-            fbAddString("Threads", last, "threads", "0", 7);
             Dialog.addToSameRow();
             fbAddString("Roi", last, "roi", "", 16);
             fbAddPath("Weights", last, "weights", "", false);
-            fbAddCheckbox("Overwrite", last, "overwrite", "false");
+            fbAddString("Threads", last, "threads", "0", 7);
             Dialog.addToSameRow();
             fbAddString("Heap", last, "heap", "", 16);
+            fbAddString("Workers", last, "workers", "1", 7);
+            Dialog.addToSameRow();
+            fbAddCheckbox("Resume", last, "resume", "false");
+            fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Segment</h3>Train on sparse labels and segment an image.<br><br><b>engine</b>: who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS<br><b>head</b>: linear: a linear head, fitted to the labels and to pseudo-labels by label propagation, turns the ViT's channels into class probabilities for the forest; none: the forest sees the channels, and the labels alone<br><b>features</b>: kinds of features, separated by commas; default: tws,vit, and network where one is given; tws: Trainable Weka Segmentation's 76 default features; vit: a vision transformer's tokens, upsampled; network: class probabilities of a trained network<br><b>encoder</b>: timm's name of a ViT<br><b>blocks</b>: transformer blocks used, the first being 1, separated by commas; default: the preset's<br><b>coarse blocks</b>: blocks that see the image at half the enlargement, too; 'none': no such blocks; default: the preset's<br><b>channels</b>: principal components kept of the ViT's channels at each scale; 0: all channels (0 to 4096)<br><b>enlargement</b>: enlargement of the image before the ViT sees it; default: the preset's (0.25 to 8)<br><b>debiasing</b>: how the ViT's positional bias is removed; template: what tiles have in common is subtracted; none: the bias stays; mean: the ViT never learns where a patch is, at some cost in accuracy; flips: mean over the four flips of each tile (4 passes); rolls: mean over two shifted tilings (2 passes); alibi: as mean, and attention falls with distance; distilled: as template, and directions that encode the position are projected out; template+flips: both (4 passes); default: the preset's<br><b>upsampler</b>: from the patch grid to pixels; bilinear: between the centres of the patches; guided: joint bilateral, along the image's edges; learned: joint bilateral, along what a small network sees; strided: the ViT sees the image four times, moved by half a patch: 4 times the cost; scale: the image enlarged twice as much: 4 times the cost; default: the preset's<br><b>upsampler weights</b>: for upsampler learned: a file that train-upsampler wrote, or a checkpoint (.pth) of github.com/tldr-group/vulture; default: the package's<br><b>tile</b>: side of a tile of the enlarged image; 0: 280, or 784 with debiasing mean (0 to 4096 px)<br><b>network</b>: folder of a trained network, whose class probabilities become features, too<br><b>detector</b>: the detector that took the image, such as SE or BSE: for a network, and beside further detectors<br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>trees</b>: number of trees (1 to 10000)<br><b>max features</b>: features tried at a split: sqrt, log2, or a number<br><b>max depth</b>: greatest depth of a tree; 0: no limit (0 to 10000)<br><b>seed</b>: random seed: the same seed, settings and versions on the same device give the same result (0 to 2147483647)<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>suggest</b>: write label_next.zip, too: so many places as ROIs, of which the classes are least sure: label there next (0 to 1000)<br><b>importance</b>: write importance.csv and importance.png, too: which features the forest and the linear head use<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Segment</h3>Train on sparse labels and segment an image.<br><br><b>engine</b>: who trains the forest: scikit-learn, or Weka's FastRandomForest as in TWS<br><b>head</b>: linear: a linear head, fitted to the labels and to pseudo-labels by label propagation, turns the ViT's channels into class probabilities for the forest; none: the forest sees the channels, and the labels alone<br><b>features</b>: kinds of features, separated by commas; default: tws,vit, and network where one is given; tws: Trainable Weka Segmentation's 76 default features; vit: a vision transformer's tokens, upsampled; network: class probabilities of a trained network<br><b>encoder</b>: timm's name of a ViT<br><b>blocks</b>: transformer blocks used, the first being 1, separated by commas; default: the preset's<br><b>coarse blocks</b>: blocks that see the image at half the enlargement, too; 'none': no such blocks; default: the preset's<br><b>channels</b>: principal components kept of the ViT's channels at each scale; 0: all channels (0 to 4096)<br><b>enlargement</b>: enlargement of the image before the ViT sees it; default: the preset's (0.25 to 8)<br><b>debiasing</b>: how the ViT's positional bias is removed; template: what tiles have in common is subtracted; none: the bias stays; mean: the ViT never learns where a patch is, at some cost in accuracy; flips: mean over the four flips of each tile (4 passes); rolls: mean over two shifted tilings (2 passes); alibi: as mean, and attention falls with distance; distilled: as template, and directions that encode the position are projected out; template+flips: both (4 passes); default: the preset's<br><b>upsampler</b>: from the patch grid to pixels; bilinear: between the centres of the patches; guided: joint bilateral, along the image's edges; learned: joint bilateral, along what a small network sees; strided: the ViT sees the image four times, moved by half a patch: 4 times the cost; scale: the image enlarged twice as much: 4 times the cost; default: the preset's<br><b>upsampler weights</b>: for upsampler learned: a file that train-upsampler wrote, or a checkpoint (.pth) of github.com/tldr-group/vulture; default: the package's<br><b>tile</b>: side of a tile of the enlarged image; 0: 280, or 784 with debiasing mean (0 to 4096 px)<br><b>network</b>: folder of a trained network, whose class probabilities become features, too<br><b>detector</b>: the detector that took the image, such as SE or BSE: for a network, and beside further detectors<br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>trees</b>: number of trees (1 to 10000)<br><b>max features</b>: features tried at a split: sqrt, log2, or a number<br><b>max depth</b>: greatest depth of a tree; 0: no limit (0 to 10000)<br><b>seed</b>: random seed: the same seed, settings and versions on the same device give the same result (0 to 2147483647)<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>suggest</b>: write label_next.zip, too: so many places as ROIs, of which the classes are least sure: label there next (0 to 1000)<br><b>importance</b>: write importance.csv and importance.png, too: which features the forest and the linear head use<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_engine = Dialog.getChoice();
             v_head = Dialog.getChoice();
@@ -102,17 +109,22 @@ if (asks) {
             v_max_features = Dialog.getString();
             v_probabilities = Dialog.getCheckbox();
             v_databar = Dialog.getString();
+            v_probability_type = Dialog.getChoice();
             v_uncertainty = Dialog.getCheckbox();
+            v_ome_zarr = Dialog.getChoice();
+            v_smooth_z = Dialog.getCheckbox();
             v_suggest = Dialog.getString();
             v_importance = Dialog.getCheckbox();
             v_minimum_size = Dialog.getString();
             v_fill_holes = Dialog.getString();
             v_mode_filter = Dialog.getString();
-            v_threads = Dialog.getString();
             v_roi = Dialog.getString();
             v_weights = Dialog.getString();
-            v_overwrite = Dialog.getCheckbox();
+            v_threads = Dialog.getString();
             v_heap = Dialog.getString();
+            v_workers = Dialog.getString();
+            v_resume = Dialog.getCheckbox();
+            v_overwrite = Dialog.getCheckbox();
             v_defaults = Dialog.getCheckbox();
             if (v_defaults)
                 fbRemember("segment", "");
@@ -149,7 +161,10 @@ if (asks) {
         chosen = fbChosen(chosen, "databar", v_databar, "auto");
         once = fbChosen(once, "page", v_page, "0");
         chosen = fbChosen(chosen, "probabilities", fbTruth(v_probabilities), "true");
+        chosen = fbChosen(chosen, "probability_type", v_probability_type, "auto");
         chosen = fbChosen(chosen, "uncertainty", fbTruth(v_uncertainty), "false");
+        chosen = fbChosen(chosen, "ome_zarr", v_ome_zarr, "0.5");
+        chosen = fbChosen(chosen, "smooth_z", fbTruth(v_smooth_z), "false");
         chosen = fbChosen(chosen, "suggest", v_suggest, "0");
         chosen = fbChosen(chosen, "importance", fbTruth(v_importance), "false");
         chosen = fbChosen(chosen, "minimum_size", v_minimum_size, "0");
@@ -159,6 +174,8 @@ if (asks) {
         chosen = fbChosen(chosen, "weights", v_weights, "");
         chosen = fbChosen(chosen, "threads", v_threads, "0");
         chosen = fbChosen(chosen, "heap", v_heap, "");
+        chosen = fbChosen(chosen, "workers", v_workers, "1");
+        chosen = fbChosen(chosen, "resume", fbTruth(v_resume), "false");
         once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
     }
     kept = chosen;
@@ -206,7 +223,10 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("databar", v_databar));
         arguments = fbJoined(arguments, fbPair("page", v_page));
         arguments = fbJoined(arguments, fbPair("probabilities", v_probabilities));
+        arguments = fbJoined(arguments, fbPair("probability_type", v_probability_type));
         arguments = fbJoined(arguments, fbPair("uncertainty", v_uncertainty));
+        arguments = fbJoined(arguments, fbPair("ome_zarr", v_ome_zarr));
+        arguments = fbJoined(arguments, fbPair("smooth_z", v_smooth_z));
         arguments = fbJoined(arguments, fbPair("suggest", v_suggest));
         arguments = fbJoined(arguments, fbPair("importance", v_importance));
         arguments = fbJoined(arguments, fbPair("minimum_size", v_minimum_size));
@@ -216,6 +236,8 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("weights", v_weights));
         arguments = fbJoined(arguments, fbPair("threads", v_threads));
         arguments = fbJoined(arguments, fbPair("heap", v_heap));
+        arguments = fbJoined(arguments, fbPair("workers", v_workers));
+        arguments = fbJoined(arguments, fbPair("resume", v_resume));
         arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
     }
     if (v_show)

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fijibridge.core.errors import BridgeError, LabelsError, OutputError, SettingsError
-from fijibridge.images.image import PixelSize, count_slices, image_from_array, read_image, read_slices
+from fijibridge.images import writing
+from fijibridge.images.image import PixelSize, count_slices, image_from_array, read_image, read_slices, read_stored
 from fijibridge.images.overlay import write_overlay
 from fijibridge.images.palette import class_colors_or_default
 from fijibridge.images.writing import write_labels, write_probabilities
@@ -83,12 +84,22 @@ def test_writing_streams(tmp_path):
     assert count_slices(path) == 50
 
 
-def test_too_large_for_imagej(tmp_path):
-    slices = (np.zeros((1000, 1000, 3), np.float32) for _ in range(400))
+def test_stacks_beyond_4_gib_are_written_as_imagej_does(tmp_path, monkeypatch):
+    """The limit is made small: one page, and the number of slices in the description."""
+    monkeypatch.setattr(writing, "LARGEST_TIFF", 4000)
+    stack = np.random.default_rng(0).integers(0, 4, (9, 30, 40)).astype(np.uint8)
+    path = write_labels(tmp_path / "l.tif", stack, class_names=NAMES, pixel_size=PixelSize(5, 5, "nm", 20))
+    with tifffile.TiffFile(path) as tif:
+        assert len(tif.pages) == 1
+        assert tif.imagej_metadata["images"] == 9
+    assert count_slices(path) == 9
+    for index in (0, 8):
+        assert np.array_equal(read_stored(path, index=index), stack[index])
+    assert next(read_slices(path, pages=[8])).pixel_size == PixelSize(5, 5, "nm", 20)
     with pytest.raises(OutputError) as error:
-        write_probabilities(tmp_path / "p.tif", slices, class_names=NAMES, count=400)
-    says(error, "p.tif", "4 GiB", "fewer slices")
-    assert not list(tmp_path.iterdir())
+        write_labels(tmp_path / "p.tif", np.ones((1, 100, 100), np.uint8), class_names=NAMES)
+    says(error, "p.tif", "4 GiB", "NAME.zarr")
+    assert [file.name for file in tmp_path.iterdir()] == ["l.tif"]
 
 
 def test_writing_refuses_and_leaves_nothing(tmp_path):
