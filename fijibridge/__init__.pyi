@@ -13,6 +13,7 @@ from fijibridge.images.image import Image as Image
 from fijibridge.images.image import read_image as read_image
 from fijibridge.labels.labels import Labels as Labels
 from fijibridge.labels.reading import read_labels as read_labels
+from fijibridge.operations.volumes import segment_volume as segment_volume
 from fijibridge.segmentation.clean_up import clean_up as clean_up
 from fijibridge.segmentation.load import load_segmenter as load_segmenter
 from fijibridge.segmentation.segmenter import PixelSegmenter as PixelSegmenter
