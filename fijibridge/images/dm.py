@@ -41,7 +41,7 @@ def open_dm(place: Place, channel: str) -> Iterator[Planes]:
     except ImportError as error:
         raise missing_extra(f"{path} is a Gatan DigitalMicrograph file", "ncempy", "dm") from error
     try:
-        with dm.fileDM(path) as file:
+        with dm.fileDM(path, on_memory=False) as file:  # a map of all cannot be closed after an error
             stored = np.squeeze(file.getMemmap(0))
             number = 0 if file.numObjects == 1 else 1
             start = sum(file.dataShape[:number])  # scales of all datasets stand in one list, x first

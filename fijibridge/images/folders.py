@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,7 +193,5 @@ def _pattern(folder: Path, series: dict[int, Path], files: list[Path]) -> Path:
 
 def _same_start(names: list[str]) -> str:
     """The letters with which all names begin."""
-    first, last = min(names), max(names)
-    return first[
-        : next((place for place, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first))
-    ]
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
+    return "".join(letter for letter, _ in pairs)

@@ -114,9 +114,12 @@ def _image_of(place: Place, group: zarr.Group, nodes: list[Any]) -> tuple[zarr.A
                 remedy="copy the store again from its source",
             )
         return node, [*nodes, node]
-    found = {name: f"{node.shape} {node.dtype}" if isinstance(node, zarr.Array) else "" for name, node in
-             group.members() if isinstance(node, zarr.Group) or _is_image(node)}  # fmt: skip
-    images = {name: text for name, text in found.items() if text or _holds_image(group[name])}
+    images = {}
+    for name, node in sorted(group.members(), key=lambda member: (len(member[0]), member[0])):
+        if isinstance(node, zarr.Array):
+            images |= {name: f"{node.shape} {node.dtype}"} if _is_image(node) else {}
+        elif _holds_image(node):
+            images[name] = "(a group)"
     path = "/".join(part for part in (str(place.path), group.path) if part)
     node = group[choose_dataset(path, images, "zarr group")]
     nodes = [*nodes, node]
