@@ -114,7 +114,7 @@ def _image_of(place: Place, group: zarr.Group, nodes: list[Any]) -> tuple[zarr.A
                 remedy="copy the store again from its source",
             )
         return node, [*nodes, node]
-    images = {}
+    images: dict[str, str] = {}
     for name, node in sorted(group.members(), key=lambda member: (len(member[0]), member[0])):
         if isinstance(node, zarr.Array):
             images |= {name: f"{node.shape} {node.dtype}"} if _is_image(node) else {}

@@ -406,7 +406,7 @@ def test_a_slice_of_a_large_volume_takes_little_memory(tmp_path, form):
 
 @pytest.mark.parametrize("form", ["zarr", "h5"])
 def test_each_chunk_is_decoded_once(tmp_path, form, monkeypatch):
-    """Going through the slices asks for each row of chunks once; or in parts, where a row is larger than what is kept."""
+    """Each row of chunks is asked for once; in parts, where a row is larger than what is kept."""
     data = volume()
     path = tmp_path / f"v.{form}"
     if form == "zarr":
