@@ -84,19 +84,27 @@ def _array(place: Place, file: h5py.File, channel: str) -> tuple[StoredArray, st
     found = _datasets(place, file)
     if (setups := _setups(found)) and named not in found:
         return _big_data_viewer(place, file, setups, channel or named), ""
-    below = _below(found, named)
+    below, behind = _below(found, named), ""
     if named not in found and not below and not channel and inner:  # the last part is a channel of the dataset
         rest = "/".join(inner[:-1])
         if rest in found or len(_below(found, rest)) == 1:
-            channel, named, below = inner[-1], rest, _below(found, rest)
+            behind, named, below = inner[-1], rest, _below(found, rest)
     if named not in found:
         if named and not below:
-            listed = ", ".join(list(found)[:12]) or "none"
-            raise ImageNotFoundError(
-                f"no dataset {named} in {place.path}", expected=f"one of {listed}", remedy="check its spelling"
-            )
+            raise _no_dataset(place, found)
         named = choose_dataset(str(place.path), below, "HDF5 file")
-    return _stored(place, file[named], f"{place.path}/{named}"), channel
+    array = _stored(place, file[named], f"{place.path}/{named}")
+    if behind and array.size("C") == 1:
+        raise _no_dataset(place, found)
+    return array, channel or behind
+
+
+def _no_dataset(place: Place, found: dict[str, str]) -> ImageNotFoundError:
+    return ImageNotFoundError(
+        f"no dataset {'/'.join(place.inner)} in {place.path}",
+        expected=f"one of {', '.join(list(found)[:12]) or 'none'}",
+        remedy="check its spelling",
+    )
 
 
 def _below(found: dict[str, str], group: str) -> dict[str, str]:

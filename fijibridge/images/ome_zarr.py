@@ -90,14 +90,15 @@ def _find(place: Place, root: Any, channel: str) -> tuple[StoredArray, str]:
     if isinstance(node, zarr.Group):
         node, nodes = _image_of(place, node, nodes)
     names, size, notes = _described(nodes)
-    if len(parts) > 1 or (parts and channel):
+    what = "/".join(part for part in (str(place.path), node.path) if part)
+    array = _stored(place.path, what, node, names, size, notes)
+    if len(parts) > 1 or (parts and (channel or array.size("C") == 1)):
         raise ImageNotFoundError(
             f"no {'/'.join(place.inner)} in {place.path}",
             expected=", ".join(_members(root)) or "an array",
             remedy="check its spelling",
         )
-    what = "/".join(part for part in (str(place.path), node.path) if part)
-    return _stored(place.path, what, node, nodes, names, size, notes), channel or "".join(parts)
+    return array, channel or "".join(parts)
 
 
 def _image_of(place: Place, group: zarr.Group, nodes: list[Any]) -> tuple[zarr.Array[Any], list[Any]]:
@@ -195,7 +196,6 @@ def _stored(
     path: Path,
     what: str,
     array: zarr.Array[Any],
-    nodes: list[Any],
     names: list[str],
     described: tuple[tuple[str, ...], PixelSize | None],
     notes: tuple[str, ...],

@@ -171,7 +171,7 @@ def test_levels_images_and_labels_in_a_store(tmp_path):
     refused(tmp_path / "series.zarr", "2 datasets", "0", "1", f"{tmp_path / 'series.zarr'}/0")
     is_volume(tmp_path / "series.zarr" / "1", data, name="series")
     refused(path / "9" / "8", "no 9/8", kind=ImageNotFoundError)
-    refused(path / "9", "channel '9'")
+    refused(path / "9", "no 9 in", kind=ImageNotFoundError)
 
 
 def test_units_and_scales(tmp_path):
@@ -258,7 +258,7 @@ def test_several_datasets_in_a_file(tmp_path):
     is_volume(f"{path}/volume/other", data[::-1])
     refused(f"{path}/volume", "2 datasets")
     refused(f"{path}/none", "no dataset none", "volume/other", kind=ImageNotFoundError)
-    refused(f"{path}/volume/data/SE", "one channel")
+    refused(f"{path}/volume/data/SE", "no dataset volume/data/SE", kind=ImageNotFoundError)
     with h5py.File(tmp_path / "e.h5", "w") as file:
         file["table"] = np.zeros(9)
     refused(tmp_path / "e.h5", "without an image")
@@ -317,7 +317,7 @@ def test_damaged_digital_micrograph(tmp_path):
 def test_a_library_that_is_missing_is_told(tmp_path, form, package, monkeypatch):
     make = {"zarr": write.ome_zarr, "h5": write.hdf5, "mrc": write.mrc, "dm3": write.digital_micrograph}[form]
     path = make(tmp_path / f"v.{form}", volume())
-    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, "ncempy.io" if package == "ncempy" else package, None)
     extra = "dm" if form == "dm3" else "volumes"
     refused(path, f"{package} is not installed", f'pip install "fijibridge[{extra}]"')
 
@@ -336,7 +336,11 @@ def test_channels_by_name_and_number(tmp_path, axes):
     if axes[-3] == "C":  # the order of ImageJ
         labels = [name for _ in range(len(flat[0])) for name in names]
         paths.append(write.imagej(tmp_path / "ij.tif", data, axes=axes, labels=labels))
-    paths.append(write.ome_zarr(tmp_path / "v.zarr", data, axes=axes.lower(), channels=names, chunks=(1,) * len(axes)))
+    paths.append(
+        write.ome_zarr(
+            tmp_path / "v.zarr", data, axes=axes.lower(), channels=names, chunks=(1,) * (len(axes) - 2) + (16, 16)
+        )
+    )
     for path in paths:
         name = path.stem
         refused(path, "2 channels", "1 SE, 2 BSE", f"{path}/SE" if path.is_file() else "/SE")
@@ -384,11 +388,11 @@ def test_a_slice_of_a_large_volume_takes_little_memory(tmp_path, form):
         with h5py.File(path, "w") as file:
             file.create_dataset("v", shape, "u1", chunks=chunks, fillvalue=7)
     else:  # one entry for all slices, as ImageJ writes stacks above 4 GB
-        text = f"ImageJ=1.54p\nimages={4 * shape[0] + 8}\nslices={4 * shape[0] + 8}\n"
+        text = "ImageJ=1.54p\nimages=4200\nslices=4200\n"
         with tifffile.TiffWriter(path) as writer:
             writer.write(np.full(shape[1:], 7, np.uint8), description=text, metadata=None, contiguous=False)
         with path.open("r+b") as file:
-            file.truncate(path.stat().st_size + (4 * shape[0] + 7) * 2**20)  # sparse: 8 GiB, nothing of it on disk
+            file.truncate(path.stat().st_size + 4199 * 2**20)  # sparse: 4.1 GiB, nothing of it on disk
     code = (
         "import sys, psutil; from fijibridge.images.image import read_stored; read_stored(sys.argv[1], index=0)\n"
         "before = psutil.Process().memory_info().rss\n"
@@ -396,7 +400,7 @@ def test_a_slice_of_a_large_volume_takes_little_memory(tmp_path, form):
         "with open_volume(sys.argv[1]) as volume:\n"
         "    assert len(volume) >= 2048 and volume[0].max() == 7, volume.shape\n"
         "    for z in (1000, 1007, 2040): volume[z]\n"
-        "    if len(volume) > 2048: assert volume[8000].shape == (1024, 1024)\n"
+        "    if len(volume) > 2048: assert volume[4199].shape == (1024, 1024)\n"
         "taken = (psutil.Process().memory_info().rss - before) / 2**20\n"
         "assert taken < 200, f'{taken:.0f} MiB'\n"
     )
