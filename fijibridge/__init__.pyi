@@ -11,6 +11,8 @@ from fijibridge.frontends.imagej.session import start as start
 from fijibridge.images.detectors import join_detectors as join_detectors
 from fijibridge.images.image import Image as Image
 from fijibridge.images.image import read_image as read_image
+from fijibridge.images.volume import Volume as Volume
+from fijibridge.images.volume import open_volume as open_volume
 from fijibridge.labels.labels import Labels as Labels
 from fijibridge.labels.reading import read_labels as read_labels
 from fijibridge.operations.volumes import segment_volume as segment_volume

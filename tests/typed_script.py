@@ -1,7 +1,8 @@
 """What a type checker sees of the public names: read by mypy in test_typing.py, never run."""
 
+from typing import assert_type
+
 import numpy as np
-from typing_extensions import assert_type
 
 import fijibridge as fb
 from fijibridge.forest import to_sklearn, train_sklearn

@@ -92,7 +92,7 @@ class Param:
 
 def param_of(annotation: Any) -> tuple[Any, Param | None]:
     """The plain type of an annotation and its Param, if it has one."""
-    if get_origin(annotation) in (Union, types.UnionType):  # Python 3.10 puts Optional around a default None
+    if get_origin(annotation) in (Union, types.UnionType):  # Optional may stand around it
         annotated = [part for part in get_args(annotation) if get_origin(part) is Annotated]
         annotation = annotated[0] if annotated else annotation
     if get_origin(annotation) is Annotated:

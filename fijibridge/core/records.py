@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -105,10 +104,8 @@ def parse_toml(text: str, where: object) -> dict[str, Any]:
     SettingsError
         No TOML, too large, nested too deeply, or a value beyond what any setting may have.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    import tomllib
+
     try:
         if len(text) > LARGEST_TOML:
             raise _Unusable(f"it has more than {LARGEST_TOML} characters")

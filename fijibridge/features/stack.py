@@ -173,7 +173,7 @@ class FeatureStack:
         place = np.cumsum(mask).reshape(mask.shape) - 1
         for rows, cols in stack.blocks(BLOCK_BYTES // 4):
             wanted = mask[rows, cols]
-            down, across = wanted.any(axis=1).nonzero()[0], wanted.any(axis=0).nonzero()[0]
+            down, across = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
             if down.size:
                 inner = slice(rows.start + down[0], rows.start + down[-1] + 1)
                 beside = slice(cols.start + across[0], cols.start + across[-1] + 1)

@@ -7,9 +7,15 @@ from pathlib import Path
 
 from fijibridge.core.errors import ImageError, ImageNotFoundError
 
-READ = "TIFF, PNG, JPEG, BMP, GIF, PGM/PPM, JPEG 2000 or WebP"
+READ = "TIFF, PNG, JPEG, BMP, GIF, PGM/PPM, JPEG 2000, WebP, OME-Zarr, HDF5, MRC, DM3 or DM4"
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# (offset, bytes there, name of the reader)
+_STARTS = (
+    *((0, start, "TIFF") for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (208, b"MAP ", "MRC"),
+    *((0, b"\0\0\0" + version, "DM") for version in (b"\x03", b"\x04")),
+)
 # (offset, bytes there, Pillow's name of the format): no others are opened, for Pillow knows formats which run code.
 _PICTURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -26,10 +32,6 @@ _AS_TIFF = "open it in Fiji (File > Import > Bio-Formats) and save it as TIFF"
 _PYTHON = "read it in Python ({}) and save the array with tifffile.imwrite"
 # (offset, bytes there, what it is, what to do)
 _OTHERS = (
-    (0, b"\0\0\0\x03", "a Gatan DigitalMicrograph file (.dm3)", _AS_TIFF),
-    (0, b"\0\0\0\x04", "a Gatan DigitalMicrograph file (.dm4)", _AS_TIFF),
-    (208, b"MAP ", "an MRC file", _AS_TIFF),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5, .emd, .nxs, .ims)", _PYTHON.format("h5py") + ", or " + _AS_TIFF),
     (0, b"\x93NUMPY", "a NumPy file", _PYTHON.format("numpy.load")),
     (0, b"ZISRAWFILE", "a Zeiss CZI file", _AS_TIFF),
     (0, b"\x70\0\0\0", "a Leica LIF file", _AS_TIFF),
@@ -59,9 +61,9 @@ _BY_SUFFIX = {
     ".npy": ("a NumPy file", _PYTHON.format("numpy.load")),
     ".dm3": ("a Gatan DigitalMicrograph file", _AS_TIFF),
     ".dm4": ("a Gatan DigitalMicrograph file", _AS_TIFF),
-    ".mrc": ("an MRC file", _AS_TIFF),
-    ".rec": ("an MRC file", _AS_TIFF),
-    ".st": ("an MRC file", _AS_TIFF),
+    **dict.fromkeys(
+        (".mrc", ".rec", ".st"), ("no MRC file of 2000 or later (its header lacks the word MAP)", _AS_TIFF)
+    ),
     ".vol": ("a raw volume", "in Fiji: File > Import > Raw..., then save it as TIFF"),
     ".raw": ("raw numbers", "in Fiji: File > Import > Raw..., then save it as TIFF"),
     ".dat": ("raw numbers", "in Fiji: File > Import > Raw..., then save it as TIFF"),
@@ -86,7 +88,7 @@ def format_of(path: Path) -> str:
     Returns
     -------
     str
-        ``"TIFF"``, or Pillow's name of one of the other formats that are read.
+        A name among :data:`fijibridge.images.reading.READERS`.
 
     Raises
     ------
@@ -119,12 +121,26 @@ def format_of(path: Path) -> str:
         ) from error
     if not start:
         raise ImageError(f"{path} is empty (0 bytes)", expected="an image file", remedy="copy it again from its source")
-    if start[:4] in _TIFF_STARTS:
-        return "TIFF"
+    for offset, signature, name in _STARTS:
+        if start[offset:].startswith(signature):
+            return name
+    if picture_format(start):
+        return "picture"
+    raise unsupported(path, start)
+
+
+def picture_format(start: bytes) -> str:
+    """Pillow's name of a picture's format; empty for none of those that are read.
+
+    Parameters
+    ----------
+    start : bytes
+        The first bytes of the file.
+    """
     for offset, signature, name in _PICTURES:
         if start[offset:].startswith(signature) and (name != "PPM" or start[2:3] in (b" ", b"\n", b"\r", b"\t", b"#")):
             return name
-    raise unsupported(path, start)
+    return ""
 
 
 def unsupported(path: Path, start: bytes) -> ImageError:

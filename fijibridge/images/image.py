@@ -112,19 +112,22 @@ class Image:
 # --- from files ------------------------------------------------------------------------------------------------------
 
 
-def read_image(path: str | Path, *, databar: str | int = "auto", page: int | None = None) -> Image:
+def read_image(path: str | Path, *, databar: str | int = "auto", page: int | None = None, channel: str = "") -> Image:
     """Read one image, or one slice of a stack.
 
     Parameters
     ----------
     path : str or Path
-        TIFF, PNG, JPEG, BMP, ...
+        TIFF, PNG, OME-Zarr, HDF5, MRC, ...; a folder of slices. ``FILE.h5/volume/data`` is a dataset in a file,
+        ``STACK.tif/BSE`` a channel, ``FOLDER/s_*.tif`` those slices of a folder.
     databar : str or int
         Rows of the data bar at the bottom: a number, or ``"auto"`` to take them from the microscope's metadata, else
         from the pixels (`find_databar`).
     page : int, optional
         Page of the file, from 0; by default the first slice of the stack that its pages make, which need not be page 0:
         a preview may come before the raw data.
+    channel : str
+        Of a file with several channels: the name of one, or its number from 1.
 
     Returns
     -------
@@ -137,12 +140,13 @@ def read_image(path: str | Path, *, databar: str | int = "auto", page: int | Non
     ImageNotFoundError
         No such file.
     ImageError
-        Unreadable, truncated, empty, not finite, or not a grey or RGB image; no such page; a bar of the full height.
+        Unreadable, truncated, empty, not finite, or not a grey or RGB image; no such page; a bar of the full height;
+        several channels, datasets or images, and none chosen.
     SettingsError
         `databar` is neither ``"auto"`` nor a number of rows.
     """
     wanted = _databar_setting(databar)
-    with _opened(path, page) as source:
+    with _opened(path, page, channel) as source:
         image = _image(source, 0, wanted)
         if source.count > 1:
             image = replace(image, notes=(*image.notes, f"slice 1 of {source.count} was read alone"))
@@ -151,31 +155,31 @@ def read_image(path: str | Path, *, databar: str | int = "auto", page: int | Non
         return image
 
 
-def reading_notes(path: str | Path) -> list[str]:
+def reading_notes(path: str | Path, *, channel: str = "") -> list[str]:
     """What a person should know of how a file is read, such as pages that are left out.
 
     Parameters
     ----------
-    path : str or Path
+    path, channel
         As for `read_image`, with the same errors for a file that cannot be read.
     """
-    with open_planes(path) as source:
+    with open_planes(path, channel=channel) as source:
         return list(source.notes)
 
 
 @contextmanager
-def _opened(path: str | Path, page: int | None) -> Iterator[Planes]:
+def _opened(path: str | Path, page: int | None, channel: str) -> Iterator[Planes]:
     """A file's stack, or a page of it alone."""
-    with open_planes(path) as source:
+    with open_planes(path, channel=channel) as source:
         yield source if page is None else source.only(page)
 
 
-def count_slices(path: str | Path, *, page: int | None = None) -> int:
+def count_slices(path: str | Path, *, page: int | None = None, channel: str = "") -> int:
     """Count the 2D slices of a file; an RGB slice counts once.
 
     Parameters
     ----------
-    path, page
+    path, page, channel
         As for `read_image`, with the same errors for a file that cannot be read. A page alone is one slice.
 
     Returns
@@ -183,18 +187,18 @@ def count_slices(path: str | Path, *, page: int | None = None) -> int:
     int
         Pages of a TIFF; slices times frames of an ImageJ stack; 1 for a single image.
     """
-    with _opened(path, page) as source:
+    with _opened(path, page, channel) as source:
         if source.left_out:
             log.warning("%s: %s", path, source.notes[0])
         return source.count
 
 
-def count_frames(path: str | Path, *, page: int | None = None) -> int:
+def count_frames(path: str | Path, *, page: int | None = None, channel: str = "") -> int:
     """Count the points in time of a stack, whose slices come frame by frame.
 
     Parameters
     ----------
-    path, page
+    path, page, channel
         As for `count_slices`.
 
     Returns
@@ -202,12 +206,17 @@ def count_frames(path: str | Path, *, page: int | None = None) -> int:
     int
         1 where time is no axis; the number of slices (`count_slices`) is a multiple of it.
     """
-    with _opened(path, page) as source:
+    with _opened(path, page, channel) as source:
         return source.frames
 
 
 def read_slices(
-    path: str | Path, *, databar: str | int = "auto", pages: Sequence[int] | None = None, page: int | None = None
+    path: str | Path,
+    *,
+    databar: str | int = "auto",
+    pages: Sequence[int] | None = None,
+    page: int | None = None,
+    channel: str = "",
 ) -> Iterator[Image]:
     """Read the slices of a stack one at a time, so that a stack larger than memory works.
 
@@ -219,6 +228,8 @@ def read_slices(
         Slices of the stack to read, from 0; all if left out.
     page : int, optional
         As for `read_image`: this page of the file alone is the stack.
+    channel : str
+        As for `read_image`.
 
     Yields
     ------
@@ -231,7 +242,7 @@ def read_slices(
         As for `read_image`.
     """
     wanted, found = _databar_setting(databar), ""
-    with _opened(path, page) as source:
+    with _opened(path, page, channel) as source:
         if wanted is None and pages is not None and 0 not in pages[:1]:
             with suppress(ImageError):  # a bad first slice: the first of the others tells
                 first = _image(source, 0, None)
@@ -242,12 +253,12 @@ def read_slices(
             yield replace(image, databar_found=found)
 
 
-def read_stored(path: str | Path, *, page: int | None = None, index: int = 0) -> np.ndarray:
+def read_stored(path: str | Path, *, page: int | None = None, index: int = 0, channel: str = "") -> np.ndarray:
     """Read one plane with the values the file stores: palette images as indices, no conversion (for label images).
 
     Parameters
     ----------
-    path, page
+    path, page, channel
         As for `read_image`, with the same errors.
     index : int
         Slice of a stack, from 0.
@@ -257,7 +268,7 @@ def read_stored(path: str | Path, *, page: int | None = None, index: int = 0) ->
     np.ndarray
         (Y, X) or (Y, X, S), the file's dtype.
     """
-    with _opened(path, page) as source:
+    with _opened(path, page, channel) as source:
         return source.plane(index, raw=True)
 
 
@@ -273,8 +284,7 @@ def _image(source: Planes, index: int, databar: int | None) -> Image:
     if rows:
         log.info("%s: the %d rows at the bottom are taken as data bar (%s)", source.path, rows, found)
     _check_databar(rows, data.shape[0], str(source.path))
-    name = source.path.name if source.path.is_dir() else source.path.stem
-    return Image(data, name, source.pixel_size, rows, source.path, databar_found=found, notes=notes)
+    return Image(data, source.name, source.pixel_size, rows, source.path, databar_found=found, notes=notes)
 
 
 # --- from arrays -----------------------------------------------------------------------------------------------------

@@ -81,6 +81,27 @@ def _pixel_size(path: Path, tif: tifffile.TiffFile | None) -> PixelSize | None:
     return next((size for vendor in VENDORS if (size := vendor.pixel_size(path, tif)) is not None), None)
 
 
+def channel_names_of_tiff(tif: tifffile.TiffFile, path: Path, count: int) -> tuple[str, ...]:
+    """Names of the channels of an open TIFF.
+
+    Parameters
+    ----------
+    tif : tifffile.TiffFile
+        The open file.
+    path : Path
+        Its path.
+    count : int
+        Number of channels.
+
+    Returns
+    -------
+    tuple of str
+        One each; empty where the file gives none.
+    """
+    found = next((names for vendor in VENDORS if (names := vendor.channel_names(path, tif, count))), ())
+    return (*(" ".join(name.split())[:80] for name in found[:count]), *[""] * (count - len(found)))
+
+
 def databar_beside(path: Path, shape: tuple[int, int]) -> int | None:
     """Rows of the data bar as a vendor's file beside an image gives them (PNG, JPEG, BMP).
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from fijibridge.core.errors import ImageError
+from fijibridge.images.channels import choose_channel
+from fijibridge.images.formats import picture_format
 from fijibridge.images.limits import MOST_PAGES, check_size
 from fijibridge.images.metadata import databar_beside, pixel_size_beside
 from fijibridge.images.palette import brightness
@@ -18,24 +20,38 @@ from fijibridge.images.planes import Planes, unreadable
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+    from fijibridge.images.place import Place
+
 T = TypeVar("T")
 
 
-def picture_planes(path: Path, form: str) -> Planes:
-    """An image in one of Pillow's formats.
+@contextmanager
+def open_picture(place: Place, channel: str) -> Iterator[Planes]:
+    """Open an image in one of Pillow's formats.
 
     Parameters
     ----------
-    path : Path
+    place : Place
         The file.
-    form : str
-        Pillow's name of the format, as `format_of` tells it.
+    channel : str
+        These formats have one alone.
+
+    Yields
+    ------
+    Planes
 
     Raises
     ------
     ImageError
         It cannot be read, or memory cannot hold it.
     """
+    choose_channel(str(place.path), ("",), channel)
+    with place.path.open("rb") as file:
+        form = picture_format(file.read(32))
+    yield _planes(place.path, form)
+
+
+def _planes(path: Path, form: str) -> Planes:
     if form == "PNG":
         _check_png(path)
 

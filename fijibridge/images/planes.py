@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,14 @@ class Planes:
         (number, raw) -> any page of the file, as `read`.
     notes : tuple of str
         What a person should know, such as pages that are left out.
+    channels : tuple of str
+        Names of the file's channels, one of which these planes are; empty where it has no channels.
+    shape : tuple of int
+        (Y, X) or (Y, X, S) of a plane, as far as it is known before one is read; else empty.
+    dtype : np.dtype, optional
+        Of the values stored, likewise.
+    sparse : bool
+        A format that stores nothing for empty parts: the size of the file says nothing about that of the volume.
     """
 
     path: Path
@@ -54,6 +63,15 @@ class Planes:
     pages: int = 0
     page: Callable[[int, bool], np.ndarray] | None = None
     notes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype[Any] | None = None
+    sparse: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the results are called after: the file's name without the ending, or that of a folder of slices."""
+        return self.path.name if self.path.is_dir() and not self.sparse else self.path.stem
 
     def plane(self, index: int, *, raw: bool) -> np.ndarray:
         """One plane.
@@ -97,9 +115,10 @@ class Planes:
             One cannot be read, they differ in size, or memory cannot hold them.
         """
         first = self.plane(0, raw=True)
-        stored = sum(file.stat().st_size for file in ([self.path] if self.path.is_file() else self.path.iterdir()))
-        sizes = f"{self.count} planes of {first.shape[1]} x {first.shape[0]} pixels"
-        check_size(self.path, sizes, self.count * first.nbytes, stored)
+        needed = self.count * first.nbytes
+        files = [self.path] if self.path.is_file() else self.path.iterdir()
+        stored = needed if self.sparse else sum(file.stat().st_size for file in files)
+        check_size(self.path, f"{self.count} planes of {first.shape[1]} x {first.shape[0]} pixels", needed, stored)
         planes = np.empty((self.count, *first.shape), first.dtype)
         planes[0] = first
         for index in range(1, self.count):

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from fijibridge.images.formats import format_of
+from fijibridge.core.registry import Registry
+from fijibridge.images.place import Place, locate
 from fijibridge.images.planes import Planes
 
-__all__ = ["ORIGINAL", "Planes", "open_planes"]
+__all__ = ["ORIGINAL", "READERS", "Planes", "open_planes"]
+
+Reader = Callable[[Place, str], AbstractContextManager[Planes]]  # (what the path names, channel)
+
+# A further format is a file beside this one, its line here, and how its files begin in formats.py.
+READERS: Registry[Reader] = Registry(
+    "image format",
+    {
+        "TIFF": ("TIFF, BigTIFF, OME-TIFF, ImageJ's stacks", "fijibridge.images.tiff:open_tiff"),
+        "picture": ("PNG, JPEG, BMP, GIF, PGM/PPM, JPEG 2000, WebP", "fijibridge.images.pictures:open_picture"),
+        "folder": ("a folder of numbered slices", "fijibridge.images.folders:open_folder"),
+        "zarr": ("OME-Zarr 0.4 and 0.5, zarr arrays", "fijibridge.images.ome_zarr:open_zarr"),
+        "HDF5": ("HDF5, as ilastik and BigDataViewer write it, too", "fijibridge.images.hdf5:open_hdf5"),
+        "MRC": ("MRC, REC, ST", "fijibridge.images.mrc:open_mrc"),
+        "DM": ("Gatan DigitalMicrograph's DM3 and DM4", "fijibridge.images.dm:open_dm"),
+    },
+)
 
 # What Fiji exports loses the vendor's tags: NAME.tif.original beside it names the file that Fiji opened.
 ORIGINAL = ".original"
 
 
 @contextmanager
-def open_planes(path: str | Path) -> Iterator[Planes]:
-    """Open an image file, or a folder of numbered slices.
+def open_planes(path: str | Path, *, channel: str = "") -> Iterator[Planes]:
+    """Open an image file, a volume in a container, or a folder of numbered slices.
 
     Parameters
     ----------
     path : str or Path
-        The file, or the folder.
+        The file or folder; with a dataset (``FILE.h5/volume/data``, ``STORE.zarr/0``), a channel (``STACK.tif/BSE``) or
+        a pattern of slices (``FOLDER/s_*.tif``) behind it.
+    channel : str
+        Of a file with several channels: the name of one, or its number from 1.
 
     Yields
     ------
@@ -35,22 +54,12 @@ def open_planes(path: str | Path) -> Iterator[Planes]:
     ImageNotFoundError
         No such file.
     ImageError
-        A format that is not supported, or a file that cannot be read.
+        A format that is not supported, a file that cannot be read, or one with several channels, datasets or images of
+        which none was chosen.
     """
-    path = Path(path)
-    if os.path.isdir(path):  # Path.is_dir() raises for a name that no file can have
-        from fijibridge.images.folders import folder_planes
-
-        yield folder_planes(path, open_planes)
-    elif (form := format_of(path)) == "TIFF":
-        from fijibridge.images.tiff import open_tiff
-
-        with open_tiff(path) as planes:
-            yield _with_original(planes)
-    else:
-        from fijibridge.images.pictures import picture_planes
-
-        yield picture_planes(path, form)
+    place = locate(path)
+    with READERS[place.form](place, channel) as planes:
+        yield _with_original(planes) if place.form == "TIFF" else planes
 
 
 def _with_original(planes: Planes) -> Planes:

@@ -13,20 +13,26 @@ import numpy as np
 import tifffile
 
 from fijibridge.core.errors import ImageError
+from fijibridge.images.channels import channel_notes, choose_channel
 from fijibridge.images.formats import format_of
 from fijibridge.images.limits import LARGEST_SIDE, MOST_PAGES, check_size
-from fijibridge.images.metadata import databar_of_tiff, pixel_size_of_tiff
+from fijibridge.images.metadata import channel_names_of_tiff, databar_of_tiff, pixel_size_of_tiff
 from fijibridge.images.palette import brightness
 from fijibridge.images.planes import Planes, unreadable
 
 if TYPE_CHECKING:
     from fijibridge.images.pixel_size import PixelSize
+    from fijibridge.images.place import Place
 
 # Micrograph and preview are alike when they correlate so much over their coarse means.
 _ALIKE = 0.8
 _COARSE = 24
 # fijibridge's own label images say so in their info: their look-up table is of colours, their values are what counts.
 _OWN_LABELS = "0 = unlabelled"
+_SPLIT = (
+    "or in ImageJ: Image > Color > Split Channels, or Image > Type > RGB Color; if the channels are really slices, set "
+    "them in Image > Properties"
+)
 
 
 @dataclass
@@ -38,16 +44,20 @@ class _Group:
     numbers: list[int]  # pages of the file, from 0
     frames: int = 1
     reduced: bool = False  # a copy of another page, as the file itself says
+    channels: tuple[str, ...] = ()  # names of the channels
+    channel: int = 0  # of which the pages are this one
 
 
 @contextmanager
-def open_tiff(path: Path) -> Iterator[Planes]:
+def open_tiff(place: Place, channel: str) -> Iterator[Planes]:
     """Open a TIFF.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    place : Place
+        The file; a channel may be named behind it.
+    channel : str
+        A name or a number from 1; empty: the only one, or the one behind the file.
 
     Yields
     ------
@@ -56,15 +66,16 @@ def open_tiff(path: Path) -> Iterator[Planes]:
     Raises
     ------
     ImageError
-        Truncated, damaged, or not a grey or RGB image.
+        Truncated, damaged, not a grey or RGB image, or several channels and none chosen.
     """
+    path, channel = place.path, place.channel(channel)
     try:
         tif = tifffile.TiffFile(path)
     except Exception as error:  # the parser raises errors of any kind on a broken file
         raise unreadable(path, error) from error
     with tif:
         try:
-            planes = _planes(tif, path)
+            planes = _planes(tif, path, channel)
         except ImageError:
             raise
         except Exception as error:
@@ -72,9 +83,9 @@ def open_tiff(path: Path) -> Iterator[Planes]:
         yield planes
 
 
-def _planes(tif: tifffile.TiffFile, path: Path) -> Planes:
+def _planes(tif: tifffile.TiffFile, path: Path, channel: str) -> Planes:
     _check_page_chain(tif, path)
-    groups = _groups(tif, path)
+    groups = _groups(tif, path, channel)
 
     def read_of(group: _Group, index: int, raw: bool) -> np.ndarray:
         try:
@@ -113,8 +124,9 @@ def _planes(tif: tifffile.TiffFile, path: Path) -> Planes:
         )
     elif smaller := sum(len(series.levels) - 1 for series in tif.series):
         notes.append(f"{smaller} smaller page(s) of the same shape were taken as reduced copies and left out")
-    elif chosen.numbers[0] > 0:
+    elif groups[0].reduced and groups[0] is not chosen:
         notes.append(f"page 1 is a reduced image and was left out; read was {_about(chosen)}")
+    notes += channel_notes(chosen.channels, chosen.channel)
     return Planes(
         path,
         len(chosen.pages),
@@ -127,7 +139,15 @@ def _planes(tif: tifffile.TiffFile, path: Path) -> Planes:
         max(where) + 1,
         page,
         tuple(notes),
+        chosen.channels,
+        *_form(tif, chosen.keyframe),
     )
+
+
+def _form(tif: tifffile.TiffFile, key: tifffile.TiffPage) -> tuple[tuple[int, ...], np.dtype | None]:
+    """Shape and type of a plane with the values stored, before one is read."""
+    shape = (*key.shape[1:], key.shape[0]) if key.axes == "SYX" else tuple(key.shape)
+    return shape, None if key.dtype is None else _signed(np.empty(0, key.dtype), tif).dtype.newbyteorder("=")
 
 
 def _about(group: _Group) -> str:
@@ -186,18 +206,22 @@ def read_hyperstack(path: Path) -> tuple[str, np.ndarray, PixelSize | None]:
 # --- which pages -----------------------------------------------------------------------------------------------------
 
 
-def _groups(tif: tifffile.TiffFile, path: Path) -> list[_Group]:
+def _groups(tif: tifffile.TiffFile, path: Path, channel: str) -> list[_Group]:
     """The pages by kind, in the order of the file."""
     found = tif.series
     if not found:
         raise unreadable(path, "no page is an image")
     if len(found) == 1 or found[0].kind not in ("generic", "shaped", "uniform"):
         full = [series for series in found if not series.keyframe.is_reduced]
-        groups = [_whole(series, path) for series in full or found[:1]]
+        groups: list[_Group] = []
         start = 0
-        for group in groups:
-            group.numbers, start = list(range(start, start + len(group.pages))), start + len(group.pages)
+        for series in full or found[:1]:
+            # the first is the image: what others have is not asked for
+            group = _whole(series, path) if groups else _one_channel(tif, series, path, channel)
+            group.numbers, start = [start + index for _, index in group.pages], start + _count(series)
+            groups.append(group)
         return groups
+    choose_channel(str(path), ("",), channel)
     # Written page by page, each may be a series of its own: by tifffile with a shape in each description, or because
     # one is compressed otherwise. What has one size and type is one stack, in the order of the file.
     by_kind: dict[Any, list[tuple[int, int, Any]]] = {}
@@ -236,6 +260,25 @@ def _whole(series: tifffile.TiffPageSeries, path: Path) -> _Group:
         frames = shape[axes.index("T")]
         order = np.moveaxis(order.reshape(shape), axes.index("T"), 0).ravel()
     return _Group(series.keyframe, [(series, int(index)) for index in order], [], int(frames))
+
+
+def _one_channel(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, channel: str) -> _Group:
+    """A channel of a series, frame by frame."""
+    group = _whole(series, path)
+    inner = len(series.keyframe.axes)
+    axes, shape = series.axes[: len(series.axes) - inner], series.shape[: len(series.shape) - inner]
+    count = shape[axes.index("C")] if "C" in axes else 1
+    if count == 1 or int(np.prod(shape, dtype=np.int64)) != len(group.pages):
+        choose_channel(str(path), ("",), channel)
+        return group
+    if "S" in series.keyframe.axes and not channel:
+        return group  # images in colour, which is what channels are there
+    names = channel_names_of_tiff(tif, path, count)
+    chosen = choose_channel(str(path), names, channel, remedy=_SPLIT)
+    of = np.moveaxis(np.arange(len(group.pages)).reshape(shape), axes.index("C"), 0)[chosen]
+    wanted = set(of.ravel().tolist())
+    pages = [page for page in group.pages if page[1] in wanted]
+    return _Group(group.keyframe, pages, [], group.frames, channels=names, channel=chosen)
 
 
 def _choose(groups: list[_Group], look: Any) -> tuple[_Group, str]:
@@ -290,12 +333,9 @@ def _same_picture(preview: np.ndarray, raw: np.ndarray) -> bool:
 def _check_group(tif: tifffile.TiffFile, group: _Group, path: Path) -> None:
     page, series = group.keyframe, group.pages[0][0]
     sizes = dict(zip(series.axes, series.shape, strict=True))
-    if sizes.get("C", 1) > 1 and "S" not in page.axes:
+    if sizes.get("C", 1) > 1 and not group.channels and "S" not in page.axes:
         raise ImageError(
-            f"{path} has {sizes['C']} channels",
-            expected="one grey channel, or RGB",
-            remedy="in ImageJ: Image > Color > Split Channels, or Image > Type > RGB Color; if the channels are really "
-            "slices, set them in Image > Properties",
+            f"{path} has {sizes['C']} channels of several kinds", expected="one grey channel, or RGB", remedy=_SPLIT
         )
     if page.axes not in ("YX", "YXS", "SYX"):
         raise ImageError(

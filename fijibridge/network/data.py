@@ -194,7 +194,7 @@ def _look_at(
     shard: Path, detectors: tuple[str, ...], folder: Path
 ) -> tuple[tuple[int, int, int], list[dict[str, Any]]]:
     """Shape of a shard's stacks, and the entries of its images."""
-    shapes = {}
+    shapes: dict[str, Any] = {}
     for name in (*map(stack_name, detectors), LABELS):
         try:
             with tifffile.TiffFile(shard / name) as file:

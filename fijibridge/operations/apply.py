@@ -231,12 +231,15 @@ def summary(report: dict[str, Any]) -> list[str]:
 
 
 def _names(images: list[Path]) -> list[str]:
-    """One output name an image: its stem, numbered where two images share it."""
+    """One output name an image: its file's stem, numbered where two images share it."""
+    from fijibridge.images.place import image_name
+
     names: dict[str, str] = {}
     for path in images:
-        name, number = Path(path).stem, 2
+        stem = name = image_name(path)
+        number = 2
         while name.casefold() in names:  # some file systems take A and a for one
-            name, number = f"{Path(path).stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         names[name.casefold()] = name
     return list(names.values())
 

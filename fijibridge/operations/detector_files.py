@@ -75,12 +75,15 @@ def detector_files(image: Path, detector: str, detectors: str) -> dict[str, Path
         Another syntax than NAME=FILE, or a name given twice.
     """
     from fijibridge.images.detectors import check_names, parse_detectors
+    from fijibridge.images.place import zarr_root
 
     others = parse_detectors(detectors)
     if others:
         check_names([detector, *others])
-    found = {name: path / Path(image).name if path.is_dir() else path for name, path in others.items()}
-    return {detector: Path(image), **found}
+    found = {detector: Path(image)}
+    for name, path in others.items():
+        found[name] = path / Path(image).name if path.is_dir() and zarr_root(path) is None else path
+    return found
 
 
 def about_detectors(paths: Mapping[str, Path], shifts: list[dict[str, Any]]) -> dict[str, Any]:

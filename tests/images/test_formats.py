@@ -62,10 +62,8 @@ def test_postscript_is_never_run(tmp_path, name, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "start", "words"),
     [
-        ("a.dm3", b"\0\0\0\x03", ("DigitalMicrograph", "Bio-Formats")),
-        ("a.dm4", b"\0\0\0\x04", ("DigitalMicrograph",)),
-        ("a.mrc", b"\0" * 208 + b"MAP ", ("MRC",)),
-        ("a.h5", b"\x89HDF\r\n\x1a\n", ("HDF5", "h5py")),
+        ("a.dm3", b"\0\0\0\x05", ("DigitalMicrograph", "Bio-Formats")),
+        ("a.mrc", b"\0" * 208 + b"MAPS", ("MRC", "MAP")),
         ("a.npy", b"\x93NUMPY", ("NumPy", "numpy.load")),
         ("a.ser", b"II\x97\x01", ("TIA",)),
         ("a.czi", b"ZISRAWFILE", ("CZI",)),
@@ -73,7 +71,7 @@ def test_postscript_is_never_run(tmp_path, name, monkeypatch):
         ("a.raw", b"\x07\x07", ("raw numbers", "Import > Raw")),
         ("a.csv", b"1,2,3\n", ("text", "Text Image")),
         ("a.tif", b"some words", ("no format",)),
-        ("a.tif", b"\x89HDF\r\n\x1a\n", ("HDF5",)),  # whatever its name
+        ("a.tif", b"%PDF", ("a PDF",)),  # whatever its name
     ],
 )
 def test_formats_that_are_not_supported(tmp_path, name, start, words):
@@ -83,6 +81,12 @@ def test_formats_that_are_not_supported(tmp_path, name, start, words):
         read_image(tmp_path / name)
     assert "damaged" not in str(error.value)
     assert "truncated" not in str(error.value)
+
+
+@pytest.mark.parametrize("start", [b"\0\0\0\x03", b"\0\0\0\x04", b"\0" * 208 + b"MAP ", b"\x89HDF\r\n\x1a\n"])
+def test_nothing_but_how_a_format_begins(tmp_path, start):
+    (tmp_path / "a.tif").write_bytes(start + b"\0" * 1200)
+    refused(tmp_path / "a.tif", "a.tif", "cannot be read", "remedy")
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "GIF", "PPM", "TIFF"])
@@ -241,10 +245,10 @@ def test_folders_that_are_no_volume(tmp_path):
     iio.imwrite(tmp_path / "overview.png", data)
     refused(tmp_path, "overview.png")
     (tmp_path / "a.zarr").mkdir()
-    refused(tmp_path / "a.zarr", "zarr", "not supported")
+    refused(tmp_path / "a.zarr", "zarr", "copy the store again")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "zarr.json").write_text("{}")
-    refused(tmp_path / "b", "zarr", "not supported")
+    refused(tmp_path / "b", "zarr", "without an image")
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ from __future__ import annotations
 import io
 import logging
 import os
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import volume_files
 from PIL import Image as pillow
 
 from fijibridge.core.errors import BridgeError
@@ -34,6 +37,11 @@ def picture(form):
     return buffer.getvalue()
 
 
+def container(write):
+    with tempfile.TemporaryDirectory() as folder:
+        return write(Path(folder) / "v", np.stack([DATA, DATA])).read_bytes()
+
+
 WHOLE = {
     "plain": tiff(),
     "ImageJ": tiff(imagej=True, resolution=(0.5, 0.5), metadata={"unit": "nm", "Info": "1 = a"}),
@@ -44,6 +52,9 @@ WHOLE = {
     "palette": tiff(photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
     "FEI": tiff(extratags=[(34682, 1, 40, b"[Scan]\r\nPixelWidth=2e-8\r\nPixelHeight=2e-8"[:40], True)], metadata=None),
     **{form: picture(form) for form in ("PNG", "JPEG", "GIF", "BMP", "PPM", "WEBP")},
+    "HDF5": container(volume_files.hdf5),
+    "MRC": container(volume_files.mrc),
+    "DM3": container(volume_files.digital_micrograph),
 }
 
 

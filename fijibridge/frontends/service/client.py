@@ -28,8 +28,8 @@ _LARGEST_INFO = 4096  # bytes
 _LARGEST_ANSWER = 2**25
 PROOF = "x-fijibridge-proof"  # the header by which the service shows that it knows the token
 
-# Starts the command line in any folder: python -m would import a typer.py or random.py that lies there. In place of -P,
-# which Python 3.10 has not, and of -I, which leaves out the user's own site-packages. No double quotes: Windows.
+# Starts the command line in any folder: python -m would import a typer.py or random.py that lies there. In place
+# of -I, which leaves out the user's own site-packages. No double quotes: Windows.
 STARTER = "import sys; sys.path[:] = [p for p in sys.path if p]; from fijibridge.frontends.process import run; run()"
 
 

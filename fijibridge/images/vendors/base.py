@@ -59,6 +59,25 @@ class Vendor:
         """
         return None
 
+    def channel_names(self, path: Path, tif: tifffile.TiffFile, count: int) -> tuple[str, ...]:
+        """Names of the channels, such as detectors.
+
+        Parameters
+        ----------
+        path : Path
+            The image.
+        tif : tifffile.TiffFile
+            The same file, open.
+        count : int
+            Number of channels.
+
+        Returns
+        -------
+        tuple of str
+            One each at most, empty ones where some have no name; none where the file is another vendor's.
+        """
+        return ()
+
 
 def as_number(value: Any) -> float | None:
     """A finite number of a metadata entry, with a decimal comma too; None where it is none."""

@@ -42,6 +42,12 @@ class ImageJ(Vendor):
         z = None if z is None or factors[1] is None else float(f"{z * factors[1]:.9g}")
         return believed(PixelSize(float(f"{y * factors[0]:.9g}"), x, unit, z))
 
+    def channel_names(self, path: Path, tif: tifffile.TiffFile, count: int) -> tuple[str, ...]:
+        """See :meth:`Vendor.channel_names`: the labels of the first slices, one a channel."""
+        labels = (tif.imagej_metadata or {}).get("Labels", []) if tif.is_imagej else []
+        names = tuple(str(label) for label in labels[:count]) if isinstance(labels, list) else ()
+        return names if len(set(names)) == count else ()
+
 
 def _factor(unit: str, of: str) -> float | None:
     """How many of one unit another is; None where that is not known."""

@@ -37,3 +37,12 @@ class Ome(Vendor):
         if size is not None and z is not None and (as_number(pixels.get("SizeZ")) or 1) > 1:
             return PixelSize(size.y, size.x, size.unit, float(f"{z / METRES[size.unit]:.9g}"))
         return size
+
+    def channel_names(self, path: Path, tif: tifffile.TiffFile, count: int) -> tuple[str, ...]:
+        """See :meth:`Vendor.channel_names`."""
+        root = xml_root(tif.pages.first.description, word="Channel")
+        if root is None:
+            return ()
+        pixels = next((each for each in root.iter() if local_name(each) == "Pixels"), None)
+        found = [] if pixels is None else [each for each in pixels if local_name(each) == "Channel"]
+        return tuple(each.get("Name", "") for each in found[:count])

@@ -119,7 +119,8 @@ def noise_pattern(tiles: TileRunner, shape: tuple[int, int], flips: int = 1) -> 
         rng = np.random.default_rng(0)
         size, run = (shape[0] * tiles.patch, shape[1] * tiles.patch), tiles.run(shape)
         noise = (noise_tile(size, rng) for _ in range(NOISE_TILES))
-        found = pattern_of(sum(run(tile) / np.float32(NOISE_TILES) for tile in noise), len(blocks))
+        parts = (run(tile) / np.float32(NOISE_TILES) for tile in noise)
+        found = pattern_of(sum(parts, start=np.zeros(1, np.float32)), len(blocks))
         save_cached_arrays(key, {"values": found.values, "modes": found.modes}, "positions")
     _patterns[key] = found
     while len(_patterns) > _MOST_PATTERNS:
