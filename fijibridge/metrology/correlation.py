@@ -121,6 +121,29 @@ class Correlations:
             self._auto[a] = self._back(self._spectra[a], self._spectra[a])
         return self._auto[a]
 
+    def deviations(self, phase: int) -> np.ndarray:
+        """Sum, over the pairs of voxels, of the product of their deviations from the phase's fraction.
+
+        The covariance times `pairs`, the same for a phase and for all others taken as one. (The count of pairs less
+        what the fraction alone would give is not: at large lags it shows how the outer parts differ from the middle.)
+
+        Parameters
+        ----------
+        phase : int
+            Index of the phase.
+
+        Returns
+        -------
+        np.ndarray
+            (Z, Y, X) float, for each stored lag.
+        """
+        share = self.phases.counts[phase] / sum(self.phases.counts)
+        spectrum = self._spectra[phase] * (1 - share)
+        for other, further in enumerate(self._spectra):
+            if other != phase:
+                spectrum -= share * further
+        return self._back(spectrum, spectrum)
+
     def distances(self) -> np.ndarray:
         """Length of each stored lag, in the unit of the spacing; float32."""
         z, y, x = (

@@ -55,7 +55,8 @@ def phase_fractions(
     by h; for large images ``fraction (1 - fraction) A / V`` with the integral range A (Matheron 1971; Lantuejoul 1991,
     J. Microsc. 161:387; from a single image: Dahari et al. 2025, Adv. Sci.). The measured covariance is integrated out
     to where it first falls to zero, in the ellipsoids that its own core suggests, and corrected for having been taken
-    around the measured fraction. The interval is symmetric in the logit, with Student's quantile for
+    around the measured fraction. It is that of the deviations from the fraction at both ends of a pair, so that of two
+    phases both have one variance. The interval is symmetric in the logit, with Student's quantile for
     ``effective_samples - 1``, so that it stays within 0 and 1 and is wide for an image of few grains.
 
     Parameters
@@ -158,9 +159,8 @@ def _variance(found: AnyCorrelations, phase: int, voxels: Sequence[int], cell: i
     """Variance of a phase's fraction; `voxels` are those of each phase."""
     size = float(sum(voxels))
     share = voxels[phase] / size
-    counts = found.counts(phase, phase)
     pairs = found.pairs
-    excess = counts - pairs * share**2  # K C
+    excess = found.deviations(phase)  # K C
     full = share * (1 - share)
     inverse, scale, cut = _core_shape(found, excess > _CORE * full * np.maximum(pairs, 1))
     distance = _elliptic(inverse, scale, found.lags)

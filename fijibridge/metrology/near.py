@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -51,19 +52,18 @@ class NearCorrelations:
         self.lags = stored_lags(reach)
         self.weights = np.where(self.lags[0] > 0, 2.0, 1.0)[:, None, None]
         self._periodic, self._workers = periodic, thread_count(threads)
-        self._counts = self._correlate(source, [*fields, *([] if source.filled else [INSIDE])])
+        self._sums = self._correlate(source, [*fields, *([] if source.filled else [INSIDE])])
         if not source.filled:
-            self.pairs = np.rint(self._counts.pop(INSIDE))
+            self.pairs = np.rint(self._sums.pop(INSIDE))
         elif periodic:
             self.pairs = np.full(tuple(map(len, self.lags)), float(source.size))
         else:
             z, y, x = (n - np.abs(lags) for n, lags in zip(self.extent, self.lags, strict=True))
             self.pairs = np.einsum("i,j,k->ijk", z.astype(np.float64), y, x)
 
-    def counts(self, a: int, b: int) -> np.ndarray:
-        """As `Correlations.counts`, of a phase with itself."""
-        assert a == b, (a, b)
-        return self._counts[a]
+    def deviations(self, phase: int) -> np.ndarray:
+        """As `Correlations.deviations`."""
+        return self._sums[phase]
 
     def _correlate(self, source: PhaseSource, fields: list[int]) -> dict[int, np.ndarray]:
         from scipy import fft
@@ -72,14 +72,16 @@ class NearCorrelations:
         dtype = np.float64 if math.prod(size) <= _EXACT else np.float32
         sums: dict[int, np.ndarray] = {}
         for around, own in self._surroundings(source, block):
+            inside = around != OUTSIDE
+            if not inside[own].any():
+                continue
             for field in fields:
-                mask = (around != OUTSIDE) if field == INSIDE else around == field
-                if not mask[own].any():
-                    continue
-                outer = fft.rfftn(mask.astype(dtype), size, workers=self._workers)
+                values = _values(around == field, inside, field, source, dtype)
+                outer = fft.rfftn(values, size, workers=self._workers)
                 # at its place in the surroundings, so that a lag is the difference of the places
-                alone = np.zeros(mask.shape, dtype)
-                alone[own] = mask[own]
+                alone = np.zeros_like(values)
+                alone[own] = values[own]
+                del values
                 inner = fft.rfftn(alone, size, workers=self._workers)
                 del alone
                 np.conj(inner, out=inner)
@@ -92,9 +94,6 @@ class NearCorrelations:
         z, y, x = self.lags
         found = {}
         for field in fields:
-            if field not in sums:
-                found[field] = np.zeros((len(z), len(y), len(x)))
-                continue
             full = fft.irfftn(sums.pop(field), size, workers=self._workers, overwrite_x=True)
             found[field] = full[: len(z)][:, y][:, :, x].astype(np.float64)
         return found
@@ -126,6 +125,14 @@ class NearCorrelations:
                     )
                     part[:, y0 - rows[0] : y1 - rows[0], x0 - columns[0] : x1 - columns[0]] = slab[:, y0:y1, x0:x1]
                 yield part, (slice(0, last - z), slice(ry, len(rows) - ry), slice(rx, len(columns) - rx))
+
+
+def _values(mask: np.ndarray, inside: np.ndarray, field: int, source: PhaseSource, dtype: Any) -> np.ndarray:
+    """What is correlated: a phase's indicator less its fraction, 0 in the background; or 1 in all phases."""
+    if field == INSIDE:
+        return inside.astype(dtype)
+    share = source.counts[field] / sum(source.counts)
+    return np.where(mask, dtype(1 - share), np.where(inside, dtype(-share), dtype(0)))
 
 
 def transform_sizes(
@@ -160,9 +167,9 @@ def near_bytes(source: PhaseSource, reach: tuple[int, int, int]) -> int:
 
 
 class CoarseCorrelations:
-    """Autocorrelations of the numbers of voxels in cells of several voxels a side, for all lags up to half the volume.
+    """Autocorrelations of the sums in cells of several voxels a side, for all lags up to half the volume.
 
-    Their sum over all lags is exactly that of the voxels' own; only the lag is rounded to cells.
+    Their sum over all lags is that of the voxels' own; only the lag is rounded to cells.
 
     Parameters
     ----------
@@ -186,15 +193,14 @@ class CoarseCorrelations:
         for place in range(z):
             slices = source.read(place * cell, min((place + 1) * cell, source.shape[0]))
             for field, cells in self._cells.items():
-                mask = (slices != OUTSIDE) if field == INSIDE else slices == field
-                rows = np.add.reduceat(mask.sum(axis=0, dtype=np.int64), range(0, source.shape[1], cell), axis=0)
+                values = _values(slices == field, slices != OUTSIDE, field, source, np.float32)
+                rows = np.add.reduceat(values.sum(axis=0, dtype=np.float64), range(0, source.shape[1], cell), axis=0)
                 cells[place] = np.add.reduceat(rows, range(0, source.shape[2], cell), axis=1)
         self.pairs = self._auto(INSIDE)
 
-    def counts(self, a: int, b: int) -> np.ndarray:
-        """As `Correlations.counts`, of a phase with itself."""
-        assert a == b, (a, b)
-        return self._auto(a)
+    def deviations(self, phase: int) -> np.ndarray:
+        """As `Correlations.deviations`."""
+        return self._auto(phase)
 
     def _auto(self, field: int) -> np.ndarray:
         from scipy import fft
