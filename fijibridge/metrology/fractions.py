@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _PROBE = 128  # voxels along a side of the block that tells how far correlations reach
-_CORE = 0.3  # share of the variance: covariances above it define the shape of the correlated neighbourhood
+_ZERO = 1e-5  # a correlation below it is none: whether a sum of roundings is above 0 says nothing
+_CORE = 0.3 + _ZERO  # share of the variance: covariances above it define the shape of the correlated neighbourhood
 
 
 def phase_fractions(
@@ -168,7 +169,7 @@ def _variance(found: AnyCorrelations, phase: int, voxels: Sequence[int], cell: i
     bins = np.rint(distance).astype(np.int32).ravel()
     sums = np.bincount(bins, (excess * found.weights).ravel(), count)
     overlap = np.bincount(bins, (pairs * found.weights).ravel(), count)
-    below = np.flatnonzero(sums <= 0)
+    below = np.flatnonzero(sums <= _ZERO * full * overlap)
     last = int(below[0]) if len(below) else count
     settled = len(below) > 0 and last <= _complete(found, inverse, scale)
     inner, window = float(sums[:last].sum()) / size**2, float(overlap[:last].sum()) / size**2

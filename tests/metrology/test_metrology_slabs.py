@@ -174,13 +174,13 @@ def small_steps(monkeypatch):
 
 
 def test_measured_by_slabs_and_whole(small_steps):
-    labels = three_phases((64, 62, 60))
+    labels = three_phases((64, 62, 60), sigma=1.5)
     options = {"spacing": (2, 1, 1), "unit": "nm", "conductivities": [1, 0.1, 0], "threads": 1}
     whole = measure(labels, **options)
     assert set(whole.how.values()) == {"whole"}
     assert whole.table.spread.isna().all()
     options.pop("spacing"), options.pop("unit")
-    forced = measure(lazy(labels, 7, spacing=(2, 1, 1), unit="nm"), memory=17_000_000, **options)
+    forced = measure(lazy(labels, 7, spacing=(2, 1, 1), unit="nm"), memory=17_600_000, **options)
     assert {name for name, how in forced.how.items() if how.startswith("slabs of ")} == set(SLABWISE)
     blocks = {name: how for name, how in forced.how.items() if name not in SLABWISE}
     assert all("blocks of" in how for how in blocks.values())
@@ -199,7 +199,7 @@ def test_measured_by_slabs_and_whole(small_steps):
         assert list(forced.curves[name].columns[: len(whole.curves[name].columns) - 1])
         assert set(whole.curves[name].columns) < set(forced.curves[name].columns)
     assert any("sizes: mean and standard deviation (spread) of " in note for note in forced.notes)
-    again = measure(lazy(labels, 7, spacing=(2, 1, 1), unit="nm"), metrics=["sizes"], memory=17_000_000, threads=1)
+    again = measure(lazy(labels, 7, spacing=(2, 1, 1), unit="nm"), metrics=["sizes"], memory=17_600_000, threads=1)
     thickness = forced.table[forced.table.metric.str.startswith("local")].reset_index(drop=True)
     pd.testing.assert_frame_equal(again.table, thickness)  # the blocks are seeded
     for name in forced.metrics:  # and drawn as the whole
@@ -207,8 +207,8 @@ def test_measured_by_slabs_and_whole(small_steps):
 
 
 def test_an_image_in_memory_is_measured_in_blocks_where_memory_is_short(small_steps):
-    labels = three_phases((64, 62, 60))
-    found = measure(labels, metrics=["fractions", "correlation", "chords"], memory=17_000_000, threads=1)
+    labels = three_phases((64, 62, 60), sigma=1.5)
+    found = measure(labels, metrics=["fractions", "correlation", "chords"], memory=17_600_000, threads=1)
     assert found.how["chords"] == "whole"
     assert found.how["fractions"].startswith("slabs")
     assert "blocks" in found.how["correlation"]
