@@ -233,14 +233,14 @@ def _complete(found: AnyCorrelations, inverse: np.ndarray, scale: float) -> floa
 
 def _variances_by_slabs(source: PhaseSource, *, periodic: bool, threads: int, memory: int) -> dict[int, Variance]:
     """The variance of each phase's fraction, from correlations as far as they are needed and memory goes."""
-    from fijibridge.metrology.near import CoarseCorrelations, NearCorrelations, near_bytes
+    from fijibridge.metrology.near import CoarseCorrelations, NearCorrelations, largest_side
 
     most = half(source.shape)
     reach = _first_reach(source)
     found: dict[int, Variance] = {}
     left = [phase for phase, _ in source if 0 < source.counts[phase] < sum(source.counts)]
-    while left and near_bytes(source, reach) <= memory:
-        near = NearCorrelations(source, reach, left, periodic=periodic, threads=threads)
+    while left and (side := largest_side(source, reach, memory)):
+        near = NearCorrelations(source, reach, left, side=side, periodic=periodic, threads=threads)
         found |= {phase: _variance(near, phase, source.counts) for phase in left}
         left = [phase for phase in left if found[phase].missing]
         log.info("correlations within lags of %s voxels: %d phase(s) need larger ones", reach, len(left))

@@ -15,7 +15,7 @@ from fijibridge.phases.phases import OUTSIDE, PhaseSource
 
 INSIDE = -1  # among the fields: all phases together
 _EXACT = 2**21  # voxels of a transform up to which double precision is cheap
-_TRANSFORM = 256  # voxels along a side of one, if the lags leave enough of it to the block
+_TRANSFORMS = (256, 192, 128, 96, 64)  # voxels along a side of one, if the lags leave enough of it to the block
 _LAG_BYTES = 80  # a stored lag, in what is made of the correlations
 
 
@@ -35,6 +35,8 @@ class NearCorrelations:
         Indices of the phases.
     periodic : bool
         As for `Correlations`.
+    side : int
+        Voxels along a side of the transforms, as far as the lags leave room.
     threads : int
         0: all cores.
     """
@@ -45,6 +47,7 @@ class NearCorrelations:
         reach: tuple[int, int, int],
         fields: Sequence[int],
         *,
+        side: int = _TRANSFORMS[0],
         periodic: bool = False,
         threads: int = 0,
     ) -> None:
@@ -52,7 +55,7 @@ class NearCorrelations:
         self.lags = stored_lags(reach)
         self.weights = np.where(self.lags[0] > 0, 2.0, 1.0)[:, None, None]
         self._periodic, self._workers = periodic, thread_count(threads)
-        self._sums = self._correlate(source, [*fields, *([] if source.filled else [INSIDE])])
+        self._sums = self._correlate(source, side, [*fields, *([] if source.filled else [INSIDE])])
         if not source.filled:
             self.pairs = np.rint(self._sums.pop(INSIDE))
         elif periodic:
@@ -65,10 +68,10 @@ class NearCorrelations:
         """As `Correlations.deviations`."""
         return self._sums[phase]
 
-    def _correlate(self, source: PhaseSource, fields: list[int]) -> dict[int, np.ndarray]:
+    def _correlate(self, source: PhaseSource, side: int, fields: list[int]) -> dict[int, np.ndarray]:
         from scipy import fft
 
-        block, size = transform_sizes(self.extent, self.reach)
+        block, size = transform_sizes(self.extent, self.reach, side)
         dtype = np.float64 if math.prod(size) <= _EXACT else np.float32
         sums: dict[int, np.ndarray] = {}
         for around, own in self._surroundings(source, block):
@@ -136,7 +139,7 @@ def _values(mask: np.ndarray, inside: np.ndarray, field: int, source: PhaseSourc
 
 
 def transform_sizes(
-    extent: tuple[int, int, int], reach: tuple[int, int, int]
+    extent: tuple[int, int, int], reach: tuple[int, int, int], side: int
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Sizes of the blocks that are correlated with their surroundings, and of the transforms for it.
 
@@ -146,18 +149,25 @@ def transform_sizes(
         (Z, Y, X) of the volume.
     reach : tuple of int
         Largest lags along z, y and x.
+    side : int
+        Voxels along a side of the transforms, as far as the lags leave room.
     """
     from scipy import fft
 
     around = (reach[0], 2 * reach[1], 2 * reach[2])
-    block = [min(n, max(_TRANSFORM - a, r, 16)) for n, a, r in zip(extent, around, reach, strict=True)]
+    block = [min(n, max(side - a, r // 2, 8)) for n, a, r in zip(extent, around, reach, strict=True)]
     size = [fft.next_fast_len(b + a, real=True) for b, a in zip(block, around, strict=True)]
     return (block[0], block[1], block[2]), (size[0], size[1], size[2])
 
 
-def near_bytes(source: PhaseSource, reach: tuple[int, int, int]) -> int:
+def largest_side(source: PhaseSource, reach: tuple[int, int, int], memory: int) -> int:
+    """Voxels along a side of the transforms for which so many bytes suffice; 0 where they do for none."""
+    return next((side for side in _TRANSFORMS if near_bytes(source, reach, side) <= memory), 0)
+
+
+def near_bytes(source: PhaseSource, reach: tuple[int, int, int], side: int) -> int:
     """Memory that `NearCorrelations` of all phases take, with what is made of them."""
-    block, size = transform_sizes(source.shape, reach)
+    block, size = transform_sizes(source.shape, reach, side)
     fields = len(source) + (0 if source.filled else 1)
     number = math.prod(size)
     lags = math.prod(len(lags) for lags in stored_lags(reach))

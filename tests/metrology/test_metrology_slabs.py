@@ -95,11 +95,11 @@ def test_a_component_that_winds_through_the_slabs_is_one():
 @pytest.mark.parametrize("periodic", [False, True])
 @pytest.mark.parametrize("background", [None, 2])
 @pytest.mark.parametrize("reach", [(3, 4, 5), (10, 4, 11), (10, 11, 12)])
-def test_near_correlations_are_those_of_the_whole(monkeypatch, reach, background, periodic):
-    monkeypatch.setattr("fijibridge.metrology.near._TRANSFORM", 18)  # several blocks
+def test_near_correlations_are_those_of_the_whole(reach, background, periodic):
     labels = three_phases((21, 22, 25))
     whole = Correlations(as_phases(labels, background=background), periodic=periodic, threads=1)
-    near = NearCorrelations(lazy(labels, 4, background=background), reach, [0, 1], periodic=periodic, threads=1)
+    source = lazy(labels, 4, background=background)
+    near = NearCorrelations(source, reach, [0, 1], side=18, periodic=periodic, threads=1)  # several blocks
     z, y, x = (most - r for most, r in zip(whole.reach, reach, strict=True))
     part = (slice(0, reach[0] + 1), slice(y, whole.pairs.shape[1] - y), slice(x, whole.pairs.shape[2] - x))
     assert z + near.reach[0] == whole.reach[0]
@@ -133,7 +133,7 @@ def test_larger_lags_are_taken_until_they_suffice(monkeypatch):
 def test_a_correlation_beyond_memory_is_taken_of_cells():
     labels = grains((90, 80, 70), 6, 0.4, 3)
     source = lazy(labels, 16)
-    table = phase_fractions(source, memory=near_bytes(source, (4, 4, 4)) // 8, threads=1)
+    table = phase_fractions(source, memory=near_bytes(source, (4, 4, 4), 64) // 8, threads=1)
     assert (table.cell > 1).all()
     exact = phase_fractions(labels, threads=1)
     assert table.fraction.tolist() == exact.fraction.tolist()
@@ -170,7 +170,7 @@ def test_two_phases_have_one_variance():
 def small_steps(monkeypatch):
     """Small volumes are done as large ones are: read slab by slab, correlated block by block."""
     monkeypatch.setattr("fijibridge.metrology.measurement._HELD", 0)
-    monkeypatch.setattr("fijibridge.metrology.near._TRANSFORM", 24)
+    monkeypatch.setattr("fijibridge.metrology.near._TRANSFORMS", (32, 24))
 
 
 def test_measured_by_slabs_and_whole(small_steps):
