@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHARED = "correlations"  # name among the results that metrics share
 _EXACT = 2**21  # voxels up to which double precision is cheap
-_VOXEL, _PER_PHASE = 60.0, 16.0  # bytes a voxel at the peak, measured
+_VOXEL, _PER_PHASE = 48.0, 18.0  # bytes a voxel at the peak, measured
 
 
 def half(shape: tuple[int, int, int]) -> tuple[int, int, int]:

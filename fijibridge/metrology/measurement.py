@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _HELD = 0.25  # share of the memory
-_SLAB_BYTES = 80  # bytes a voxel that a slab takes with what is made of it, measured
+_SLAB_BYTES = 50  # bytes a voxel that a slab takes with what is made of it, measured
+_NEIGHBOURS = 10  # slices that a slab has beside its own, at most
 
 
 def measure(
@@ -135,7 +136,7 @@ def _held(source: PhaseSource, allowed: int) -> PhaseSource:
     if isinstance(source, Phases) or source.size <= _HELD * allowed:
         return source.load()
     if isinstance(source, PhaseVolume):
-        most = int(allowed / _SLAB_BYTES / (source.shape[1] * source.shape[2]))
+        most = int(allowed / _SLAB_BYTES / (source.shape[1] * source.shape[2])) - _NEIGHBOURS
         return replace(source, slices=max(1, min(source.slab_slices, most)))
     return source
 

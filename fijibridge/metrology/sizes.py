@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fijibridge.phases.phases import PhasesOptions
 
 _VISITS = 2_000_000_000  # voxels of balls painted one by one: some seconds
-_VOXEL_BYTES = 40.0  # at the peak, measured
+_VOXEL_BYTES = 48.0  # at the peak, measured
 _LEVEL = 1.04  # ratio of the radii of balls that are painted together, where there are too many
 
 

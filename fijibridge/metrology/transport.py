@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fijibridge.phases.phases import PhasesOptions
 
-_VOXEL_BYTES = 60.0  # at the peak, measured
+_VOXEL_BYTES = 76.0  # at the peak, measured
 
 
 @dataclass(frozen=True)
