@@ -3,8 +3,8 @@
     python benchmarks/volumes_measure.py [--size 1024] [--threads 2]
 
 The volume is simulated, each slice when it is asked for: three phases by two sums of plane waves with seeded
-directions, wave lengths of 24 to 60 voxels and phases. Fractions with their intervals, chord lengths and surfaces of 1024^3 voxels
-are to take 2 GiB at most. Up to 160^3 voxels the numbers are compared with those of the whole in memory.
+directions, wave lengths of 24 to 60 voxels and phases. Fractions with their intervals, chord lengths and surfaces of
+1024^3 voxels are to take 2 GiB at most. Up to 160^3 voxels the numbers are compared with those of the whole in memory.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def measure_within(context: Context, metric: Metric, name: str) -> str:
     if metric.slabs is not None:
         metric.slabs(context)
         loaded = isinstance(source, Phases) and metric.slabs is metric.measure
-        return "whole" if loaded else f"slabs of {source.slab_slices} slices"
+        return "whole" if loaded else f"slabs of {_several(source.slab_slices, 'slice')}"
     return _measure_blocks(context, metric, name)
 
 
@@ -87,7 +87,7 @@ def _measure_blocks(context: Context, metric: Metric, name: str) -> str:
             notes += [note for note in part.notes if note not in notes]
             steps.update()
     words = " x ".join(map(str, size[3 - source.ndim :])) + (" voxels" if source.ndim == 3 else " pixels")
-    how = f"{len(corners)} blocks of {words}"
+    how = f"{_several(len(corners), 'block')} of {words}"
     needed = source.size * metric.voxel_bytes(source) / 2**30
     context.notes.append(
         f"{name}: mean and standard deviation (spread) of {how}, since the whole would take {needed:.3g} GiB of memory "
@@ -105,6 +105,10 @@ def _measure_blocks(context: Context, metric: Metric, name: str) -> str:
     for curve in dict.fromkeys(key for found in curves for key in found):
         context.curves[curve] = mean_curve([found[curve] for found in curves if curve in found], metric)
     return how
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def spread_blocks(
