@@ -315,8 +315,8 @@ def _add(context: Context, found: pd.DataFrame) -> None:
             )
         if row.cell > 1:
             context.notes.append(
-                f"{row.phase}: its correlation reaches far; the interval of its fraction is that of cells of "
-                f"{row.cell} x {row.cell} x {row.cell} voxels, for which memory suffices"
+                f"{row.phase}: its correlation reaches too far for the memory; the interval is that of cells of "
+                f"{row.cell} x {row.cell} x {row.cell} voxels"
             )
 
 

@@ -67,7 +67,7 @@ class PhaseSource:
     @property
     def slab_slices(self) -> int:
         """Slices that a slab has of its own."""
-        return max(1, _SLAB // (self.shape[1] * self.shape[2]))
+        return min(max(1, _SLAB // (self.shape[1] * self.shape[2])), self.shape[0])
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """(N, Y, X) uint8: these slices, as in `Phases.index`."""
@@ -416,15 +416,22 @@ def too_many(what: str) -> LabelsError:
     )
 
 
-def named_phases(values: Sequence[int], given: Sequence[str] | None) -> tuple[str, ...]:
-    """The names given, checked (LabelsError: not one a phase, or not different); else ``"phase VALUE"``."""
+def named_phases(
+    values: Sequence[int], given: Sequence[str] | None, first: Mapping[int, int] | None = None
+) -> tuple[str, ...]:
+    """The names given, checked (LabelsError: not one a phase, or not different); else ``"phase VALUE"``.
+
+    `first` has the slice, from 0, where each value is found first, for the error.
+    """
     if not given:
         return tuple(f"phase {value}" for value in values)
     names = tuple(str(name).strip() for name in given)
     check_names(names, "phase")
     if len(names) != len(values):
+        places = {value: f" (from slice {first[value] + 1} on)" for value in values if first and first[value]}
+        found = ", ".join(f"{value}{places.get(value, '')}" for value in values)
         raise LabelsError(
-            f"{len(names)} name(s) ({', '.join(names)}) for {len(values)} phase(s): {', '.join(map(str, values))}",
+            f"{len(names)} name(s) ({', '.join(names)}) for {len(values)} phase(s): {found}",
             expected="one name a phase, in the order of the values",
             remedy="name every phase; a phase may be missing from the image, or 0 be the background",
         )

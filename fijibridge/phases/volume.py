@@ -71,7 +71,7 @@ class PhaseVolume(PhaseSource):
     @property
     def slab_slices(self) -> int:
         """Slices that a slab has of its own."""
-        return self.slices or super().slab_slices
+        return min(self.slices or super().slab_slices, self.shape[0])
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Some slices, as in `Phases.index`.
@@ -156,6 +156,7 @@ def phase_volume(
         As `as_phases`.
     """
     found: Counter[int] = Counter()
+    where: dict[int, int] = {}
     first = plane(0)
     filled = np.zeros(first.shape[:1], bool)
     for number in range(count):
@@ -168,7 +169,9 @@ def phase_volume(
                 remedy="in Fiji: File > Import > Image Sequence..., then save the stack as TIFF",
             )
         labels = whole_numbers(labels, f"slice {number + 1} of {name}" if count > 1 else "an image")
-        found.update(_counted(labels))
+        found.update(counted := _counted(labels))
+        for value in counted:
+            where.setdefault(value, number)
         if len(found) > MOST:
             raise too_many(
                 f"{len(found)} different values, from {min(found)} to {max(found)}"
@@ -196,7 +199,7 @@ def phase_volume(
         plane,
         (count, height - rows, first.shape[1]),
         tuple(counts),
-        named_phases(tuple(counts), class_names),
+        named_phases(tuple(counts), class_names, where),
         check_spacing(spacing, ndim),
         unit,
         ndim,

@@ -76,8 +76,11 @@ def test_settings_that_do_not_fit():
     labels = three_phases((4, 6, 5))
     with pytest.raises(SettingsError, match="does not have"):
         of(labels, background=9)
-    with pytest.raises(LabelsError, match="2 name"):
+    with pytest.raises(LabelsError, match=r"2 name\(s\) \(a, b\) for 3 phase\(s\): 0, 1, 2\n"):
         of(labels, class_names=["a", "b"])
+    labels[2, 3, 4] = 9  # a value that is no phase
+    with pytest.raises(LabelsError, match=r"3 name.* for 4 phase\(s\): 0, 1, 2, 9 \(from slice 3 on\)"):
+        of(labels, class_names=["a", "b", "c"])
     with pytest.raises(SettingsError, match="voxel size"):
         of(labels, spacing=(1, 2))
 
