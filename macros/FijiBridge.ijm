@@ -548,7 +548,7 @@ function fbImportClassifier(tws_model, feature_file, out, options) {
 // Measure a segmented image or volume.
 //   image: label image or volume (stack): one value a phase
 //   out: folder for the results; it appears when they are complete
-//   options: classes, background, voxel_size, metrics, axes, conductivities, confidence, surface, threads, overwrite
+//   options: classes, background, voxel_size, metrics, axes, conductivities, confidence, surface, memory, threads, overwrite
 function fbMeasure(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "

@@ -94,6 +94,14 @@ def test_metrology_benchmark_runs(tmp_path):
     assert "MISSED" not in out
 
 
+def test_measuring_large_volumes_benchmark_runs(tmp_path):
+    out = run(ROOT / "benchmarks" / "volumes_measure.py", tmp_path, "--size", "64", "--json", "found.json")
+    assert len(re.findall(r"^\|.*\|$", out, re.M)) > 8
+    assert "GiB | 2" in out
+    assert "MISSED" not in out
+    assert float(re.search(r"difference from the whole.*? \| ([-+.e\d]+) \|", out).group(1)) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

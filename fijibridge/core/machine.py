@@ -3,8 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+
+from fijibridge.core.errors import SettingsError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])i?b?", re.IGNORECASE | re.ASCII)
+
+
+def bytes_of(text: str) -> int:
+    """A size such as ``2GB``, ``1.5 GiB`` or ``500m`` in bytes (a G is 2^30); 0 for an empty text.
+
+    Parameters
+    ----------
+    text : str
+        A number and K, M, G or T.
+
+    Raises
+    ------
+    SettingsError
+        Malformed, or nothing.
+    """
+    if not text.strip():
+        return 0
+    match = _SIZE.fullmatch(text.strip())
+    size = int(float(match.group(1)) * 2 ** (10 * (1 + "kmgt".index(match.group(2).lower())))) if match else 0
+    if not size:
+        raise SettingsError(f"memory = {text!r}", expected="a number and its unit", remedy="such as 2GB or 500MB")
+    return size
 
 
 def machine_memory() -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from fijibridge.core.parallel import compiled
 from fijibridge.metrology import plots
 from fijibridge.metrology.metric import Context, Measurement, Metric
-from fijibridge.phases.phases import OUTSIDE, as_phases
+from fijibridge.phases.phases import OUTSIDE, PhaseSource, as_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,33 @@ def _runs(lines, complete, voxels, ends):
     return neighbours
 
 
+@compiled
+def _runs_down(slab, length, phase, closed, complete, voxels, ends):
+    """As `_runs`, along the first axis and slab by slab.
+
+    `length`, `phase` and `closed` are those of each column's chord so far; a slice of the background ends all chords.
+    """
+    neighbours = 0
+    for z in range(slab.shape[0]):
+        for y in range(slab.shape[1]):
+            for x in range(slab.shape[2]):
+                here, before = slab[z, y, x], phase[y, x]
+                if here == before:
+                    length[y, x] += 1
+                    continue
+                if before != OUTSIDE:
+                    run, open_end = length[y, x], here == OUTSIDE
+                    voxels[before] += run
+                    neighbours += run - 1 if open_end else run
+                    ends[before] += (1 if closed[y, x] else 0) + (0 if open_end else 1)
+                    if closed[y, x] and not open_end:
+                        complete[before, run] += 1
+                closed[y, x] = before != OUTSIDE
+                phase[y, x] = here
+                length[y, x] = 1
+    return neighbours
+
+
 def chord_lengths(labels: Any, **options: Unpack[PhasesOptions]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Chord-length distribution of each phase along each axis.
 
@@ -57,7 +84,7 @@ def chord_lengths(labels: Any, **options: Unpack[PhasesOptions]) -> tuple[pd.Dat
 
     Parameters
     ----------
-    labels : array_like or Phases
+    labels : array_like, Phases or PhaseVolume
         (Y, X) or (Z, Y, X) labels.
     **options
         Spacing, unit, background and names as `as_phases` takes them.
@@ -78,21 +105,15 @@ def chord_lengths(labels: Any, **options: Unpack[PhasesOptions]) -> tuple[pd.Dat
     """
     import pandas as pd
 
-    phases = as_phases(labels, **options)
+    source = as_source(labels, **options)
     means, curves = [], []
-    for axis in phases.axes:
-        place = phases.axis(axis)
-        step = phases.spacing[place]
-        size = phases.index.shape[place]
-        lines = np.ascontiguousarray(np.moveaxis(phases.index, place, -1)).reshape(-1, size)
-        complete = np.zeros((len(phases), size + 1), np.int64)
-        voxels, ends = np.zeros(len(phases), np.int64), np.zeros(len(phases), np.int64)
-        neighbours = _runs(lines, complete, voxels, ends)
-        del lines
-        for phase, name in phases:
-            share = voxels[phase] / voxels.sum()
-            mean = share / (ends[phase] / 2 / neighbours) * step if ends[phase] else float("inf")
-            number = complete[phase]
+    for axis, found in _counted(source).items():
+        place = source.axis(axis)
+        step, size = source.spacing[place], source.shape[place]
+        for phase, name in source:
+            share = found.voxels[phase] / found.voxels.sum()
+            mean = share / (found.ends[phase] / 2 / found.neighbours) * step if found.ends[phase] else float("inf")
+            number = found.complete[phase]
             means.append({"phase": name, "axis": axis, "mean_chord": mean, "chords": int(number.sum())})
             lengths = np.flatnonzero(number)
             if len(lengths) == 0:
@@ -114,8 +135,41 @@ def chord_lengths(labels: Any, **options: Unpack[PhasesOptions]) -> tuple[pd.Dat
     return pd.DataFrame(means), pd.concat(curves, ignore_index=True) if curves else empty
 
 
+class _Chords:
+    """The chords of one axis, so far."""
+
+    def __init__(self, source: PhaseSource, axis: str) -> None:
+        self.complete = np.zeros((len(source), source.shape[source.axis(axis)] + 1), np.int64)
+        self.voxels, self.ends = np.zeros(len(source), np.int64), np.zeros(len(source), np.int64)
+        self.neighbours = 0
+
+
+def _counted(source: PhaseSource) -> dict[str, _Chords]:
+    """The chords along each axis, in one pass through the slabs."""
+    found = {axis: _Chords(source, axis) for axis in source.axes}
+    plane = source.shape[1:]
+    length, phase, closed = np.zeros(plane, np.int32), np.full(plane, OUTSIDE, np.uint8), np.zeros(plane, bool)
+
+    def down(slices: np.ndarray) -> None:
+        along = found["z"]
+        along.neighbours += _runs_down(slices, length, phase, closed, along.complete, along.voxels, along.ends)
+
+    for slab in source.slabs():
+        for axis in set(source.axes) - {"z"}:
+            along = found[axis]
+            lines = np.ascontiguousarray(np.moveaxis(slab.index, source.axis(axis), -1)).reshape(
+                -1, source.shape[source.axis(axis)]
+            )
+            along.neighbours += _runs(lines, along.complete, along.voxels, along.ends)
+        if "z" in found:
+            down(slab.index)
+    if "z" in found:
+        down(np.full((1, *plane), OUTSIDE, np.uint8))
+    return found
+
+
 def _measure(context: Context) -> None:
-    means, context.curves["chords"] = chord_lengths(context.phases)
+    means, context.curves["chords"] = chord_lengths(context.source)
     for row in means.itertuples():
         context.add("mean_chord", row.mean_chord, context.length_unit(1), row.phase, axis=row.axis)
 
@@ -136,4 +190,4 @@ def _draw(found: Measurement) -> Figure:
     return figure
 
 
-CHORDS = Metric(_measure, _draw)
+CHORDS = Metric(_measure, _draw, slabs=_measure)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fijibridge.metrology import plots
 from fijibridge.metrology.metric import Context, Measurement, Metric
-from fijibridge.phases.phases import as_phases
+from fijibridge.phases.phases import PhaseSource, as_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def connectivity(labels: Any, **options: Unpack[PhasesOptions]) -> pd.DataFrame:
 
     Parameters
     ----------
-    labels : array_like or Phases
+    labels : array_like, Phases or PhaseVolume
         (Y, X) or (Z, Y, X) labels.
     **options
         Spacing, unit, background and names as `as_phases` takes them.
@@ -103,33 +103,68 @@ def connectivity(labels: Any, **options: Unpack[PhasesOptions]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    phases = as_phases(labels, **options)
+    source = as_source(labels, **options)
     rows = []
-    for phase, name in phases:
-        found, count = components(phases.mask(phase))
-        sizes = np.bincount(found.ravel(), minlength=count + 1)
-        sizes[0] = 0
+    for phase, name in source:
+        sizes, faces = _joined(source, phase)
         whole = sizes.sum()
-        for axis in phases.axes:
-            place = phases.axis(axis)
-            faces = np.moveaxis(found, place, 0)
-            touching = np.union1d(faces[0], faces[-1])
+        for axis in source.axes:
+            first, last = faces[:, source.axis(axis)].T
             rows.append(
                 {
                     "phase": name,
                     "axis": axis,
-                    "components": count,
-                    "largest": sizes.max() / whole,
-                    "percolating": sizes[spanning(found, place)].sum() / whole,
-                    "isolated": 1 - sizes[touching].sum() / whole,
+                    "components": len(sizes),
+                    "largest": sizes.max(initial=0) / max(whole, 1),
+                    "percolating": sizes[first & last].sum() / max(whole, 1),
+                    "isolated": 1 - sizes[first | last].sum() / max(whole, 1),
                 }
             )
     return pd.DataFrame(rows)
 
 
+def _joined(source: PhaseSource, phase: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes of a phase's components, and which faces they touch: (N, 3 axes, first and last) bool.
+
+    The components of each slab are joined where they meet those of the slab before.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    sizes, faces, joints = [], [], []
+    total, above = 0, np.zeros(source.shape[1:], np.int64)
+    for slab in source.slabs():
+        found, count = components(slab.index == phase)
+        sizes.append(np.bincount(found.ravel(), minlength=count + 1)[1:])
+        touching = np.zeros((count + 1, 3, 2), bool)
+        if slab.start == 0:
+            touching[found[0].ravel(), 0, 0] = True
+        if slab.stop == source.shape[0]:
+            touching[found[-1].ravel(), 0, 1] = True
+        for axis in (1, 2):
+            for side in (0, 1):
+                touching[np.take(found, -side, axis).ravel(), axis, side] = True
+        faces.append(touching[1:])
+        below = np.where(found[0] > 0, found[0].astype(np.int64) + total, 0)
+        meet = (above > 0) & (below > 0)
+        pairs = np.unique((above[meet] - 1) * (total + count) + below[meet] - 1)
+        joints.append(np.stack(np.divmod(pairs, max(total + count, 1))))
+        above = np.where(found[-1] > 0, found[-1].astype(np.int64) + total, 0)
+        total += count
+    upper, lower = np.concatenate(joints, axis=1)
+    graph = coo_array((np.ones(len(upper), bool), (upper, lower)), (total, total))
+    count, of = connected_components(graph, directed=False) if total else (0, np.zeros(0, int))
+    touched, touching = np.zeros((count, 3, 2), bool), np.concatenate(faces)
+    for axis in range(3):
+        for side in (0, 1):
+            touched[of[touching[:, axis, side]], axis, side] = True
+    joined = np.bincount(of, np.concatenate(sizes), count).astype(np.int64)
+    return joined, touched
+
+
 def _measure(context: Context) -> None:
     seen = set()
-    for row in connectivity(context.phases).itertuples():
+    for row in connectivity(context.source).itertuples():
         if row.phase not in seen:
             seen.add(row.phase)
             context.add("components", row.components, phase=row.phase)
@@ -146,4 +181,4 @@ def _draw(found: Measurement) -> Figure:
     return figure
 
 
-CONNECTIVITY = Metric(_measure, _draw, follows_paths=True)
+CONNECTIVITY = Metric(_measure, _draw, follows_paths=True, slabs=_measure)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from fijibridge.core.parallel import compiled
-from fijibridge.phases.phases import OUTSIDE, Phases
+from fijibridge.phases.phases import OUTSIDE, PhaseSource
 
 _POINTS = 40_000  # on the half sphere, for the weights of the directions: exact to one part in a thousand
 
@@ -29,12 +29,12 @@ def _passes(padded, dz, dy, dx, counts):
                     counts[a, c] += 1
 
 
-def _directions(phases: Phases) -> list[tuple[int, int, int]]:
+def _directions(phases: PhaseSource) -> list[tuple[int, int, int]]:
     """Steps to the neighbours, one of each pair of opposite ones: 13 in 3D, 4 in 2D."""
     return [
         step
         for step in product((0, 1), (-1, 0, 1), (-1, 0, 1))
-        if step > (0, 0, 0) and all(abs(d) < n for d, n in zip(step, phases.index.shape, strict=True))
+        if step > (0, 0, 0) and all(abs(d) < n for d, n in zip(step, phases.shape, strict=True))
     ]
 
 
@@ -53,12 +53,12 @@ def _weights(vectors: np.ndarray, ndim: int) -> np.ndarray:
     return np.bincount(nearest, minlength=len(vectors)) / _POINTS
 
 
-def interface_areas(phases: Phases) -> np.ndarray:
+def interface_areas(phases: PhaseSource) -> np.ndarray:
     """Area of the interface of each pair of phases, by Crofton's formula.
 
     Parameters
     ----------
-    phases : Phases
+    phases : Phases or PhaseVolume
         The image.
 
     Returns
@@ -70,11 +70,14 @@ def interface_areas(phases: Phases) -> np.ndarray:
     vectors = np.array(steps) * np.array(phases.spacing)
     weights = _weights(vectors, phases.ndim)
     factor = 2 if phases.ndim == 3 else np.pi / 2
+    counts = np.zeros((len(steps), len(phases), len(phases)), np.int64)
+    for slab in phases.slabs(before=1, after=1):
+        ends = (int(slab.before == 0), int(slab.own.stop == len(slab.index)))
+        padded = np.pad(slab.index, (ends, (1, 1), (1, 1)), mode="edge")  # mirrored at the image's faces
+        for step, found in zip(steps, counts, strict=True):
+            _passes(padded, *step, found)
     density = np.zeros((len(phases), len(phases)))
-    padded = np.pad(phases.index, 1, mode="edge")  # mirrored at its faces
-    for step, vector, weight in zip(steps, vectors, weights, strict=True):
-        counts = np.zeros((len(phases), len(phases)), np.int64)
-        _passes(padded, *step, counts)
-        density += factor * weight * (counts + counts.T) / (2 * sum(phases.counts)) / np.linalg.norm(vector)
+    for found, vector, weight in zip(counts, vectors, weights, strict=True):
+        density += factor * weight * (found + found.T) / (2 * sum(phases.counts)) / np.linalg.norm(vector)
     np.fill_diagonal(density, 0)
     return density * phases.measure

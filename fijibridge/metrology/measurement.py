@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fijibridge.core.errors import LabelsError, SettingsError
 from fijibridge.core.progress import bar
+from fijibridge.metrology.blocks import allowed_memory, measure_within
 from fijibridge.metrology.catalogue import METRICS
 from fijibridge.metrology.fractions import check_confidence
 from fijibridge.metrology.metric import COLUMNS, Context, Measurement, Metric
 from fijibridge.metrology.settings import SurfaceMethod
 from fijibridge.metrology.transport import check_conductivities
-from fijibridge.phases.phases import as_phases
+from fijibridge.phases.phases import Phases, PhaseSource, as_source
+from fijibridge.phases.volume import PhaseVolume
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from fijibridge.phases.phases import PhasesOptions
 
 log = logging.getLogger(__name__)
+_HELD = 0.25  # share of the memory
+_SLAB_BYTES = 50  # bytes a voxel that a slab takes with what is made of it, measured
+_NEIGHBOURS = 10  # slices that a slab has beside its own, at most
 
 
 def measure(
@@ -35,13 +41,14 @@ def measure(
     periodic: bool = False,
     tolerance: float = 1e-6,
     threads: int = 0,
+    memory: int = 0,
     **options: Unpack[PhasesOptions],
 ) -> Measurement:
     """Measure a segmented image or volume.
 
     Parameters
     ----------
-    labels : array_like or Phases
+    labels : array_like, Phases or PhaseVolume
         (Y, X) or (Z, Y, X) labels; every value is a phase, except the background.
     metrics : sequence of str, optional
         Some of `fijibridge.metrology.catalogue.METRICS`: fractions, correlation, chords, surface, triple, sizes,
@@ -59,6 +66,10 @@ def measure(
         Relative residual of the flow solver, as for `tortuosity`.
     threads : int
         0: all cores.
+    memory : int
+        Bytes that the program may take in all; 0: what is free. A `PhaseVolume` that takes little of it is loaded,
+        another is read slab by slab, with the same numbers. A metric that needs more of a whole image is measured in
+        blocks of it, seeded and spread, and has their mean and standard deviation; `Measurement.how` and a note say so.
     **options
         ``spacing``, ``unit``, ``background``, ``class_names`` as `as_phases` takes them.
 
@@ -75,7 +86,7 @@ def measure(
     """
     import pandas as pd
 
-    phases = as_phases(labels, **options)
+    phases = as_source(labels, **options)
     if len(phases) < 2:
         raise LabelsError(
             f"one phase only ({phases.names[0]}, value {phases.values[0]})",
@@ -92,23 +103,42 @@ def measure(
     if conductivities is not None:
         check_conductivities(phases, conductivities)
     wanted = _wanted(metrics, conductivities is not None)
+    allowed = allowed_memory(memory)
     context = Context(
-        phases, tuple(axes or phases.axes), conductivities, confidence, surface_method, periodic, tolerance, threads
+        _held(phases, allowed),
+        tuple(axes or phases.axes),
+        conductivities,
+        confidence,
+        surface_method,
+        periodic,
+        tolerance,
+        threads,
+        allowed,
     )
     if phases.ndim == 2 and any(metric.follows_paths for metric in wanted.values()):
         *first, last = (name for name in METRICS if METRICS[name].follows_paths)
         context.notes.append(f"2D: {', '.join(first)} and {last} are those of the plane; in 3D phases connect better")
-    seconds = {}
+    seconds, how = {}, {}
     with bar("metrics", len(wanted)) as steps:
         for name, metric in wanted.items():
             began = time.perf_counter()
             context.release(metric.uses)
-            metric.measure(context)
+            how[name] = measure_within(context, metric, name)
             seconds[name] = round(time.perf_counter() - began, 3)
-            log.info("%s: %.1f s", name, seconds[name])
+            log.info("%s: %.1f s, %s", name, seconds[name], how[name])
             steps.update()
     table = pd.DataFrame(context.rows, columns=list(COLUMNS))
-    return Measurement(phases, table, context.curves, tuple(wanted), tuple(context.notes), seconds)
+    return Measurement(phases, table, context.curves, tuple(wanted), tuple(context.notes), seconds, how)
+
+
+def _held(source: PhaseSource, allowed: int) -> PhaseSource:
+    """The image in memory where that takes little of what is allowed; else with slabs for which it suffices."""
+    if isinstance(source, Phases) or source.size <= _HELD * allowed:
+        return source.load()
+    if isinstance(source, PhaseVolume):
+        most = int(allowed / _SLAB_BYTES / (source.shape[1] * source.shape[2])) - _NEIGHBOURS
+        return replace(source, slices=max(1, min(source.slab_slices, most)))
+    return source
 
 
 def _wanted(names: Sequence[str] | None, conducting: bool) -> dict[str, Metric]:

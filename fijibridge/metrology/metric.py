@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fijibridge.core.errors import SettingsError
-from fijibridge.phases.phases import Phases
+from fijibridge.phases.phases import Phases, PhaseSource
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-COLUMNS = ("metric", "phase", "other", "axis", "value", "unit", "low", "high")
+COLUMNS = ("metric", "phase", "other", "axis", "value", "unit", "low", "high", "spread")
 T = TypeVar("T")
 
 
@@ -27,11 +28,12 @@ class Measurement:
 
     Parameters
     ----------
-    phases : Phases
+    phases : Phases or PhaseVolume
         The image.
     table : pandas.DataFrame
         One row a number: ``metric``, ``phase``, ``other`` (the second phase of a pair), ``axis``, ``value``, ``unit``,
-        ``low``, ``high`` (confidence interval or bounds, where there are any).
+        ``low``, ``high`` (confidence interval or bounds, where there are any), ``spread`` (standard deviation over the
+        blocks, where it was measured in blocks).
     curves : dict
         ``"correlation"``, ``"chords"``, ``"sizes"``: pandas tables, of the metrics asked for.
     metrics : tuple of str
@@ -40,14 +42,18 @@ class Measurement:
         Warnings: what was left out, and why.
     seconds : dict
         Wall seconds a metric.
+    how : dict
+        For each metric what it was measured on: ``"whole"``, ``"slabs of 16 slices"`` (every voxel counts, as in the
+        whole) or ``"8 blocks of 256 x 256 x 256 voxels"``.
     """
 
-    phases: Phases
+    phases: PhaseSource
     table: pd.DataFrame
     curves: dict[str, pd.DataFrame]
     metrics: tuple[str, ...]
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
 
     def value(self, metric: str, phase: str = "", *, other: str = "", axis: str = "") -> float:
         """One number of the table.
@@ -91,7 +97,7 @@ class Context:
 
     Parameters
     ----------
-    phases : Phases
+    source : Phases or PhaseVolume
         The image.
     axes : tuple of str
         Axes of the image for metrics that have a direction.
@@ -107,6 +113,8 @@ class Context:
         Relative residual of the flow solver.
     threads : int
         0: all cores.
+    memory : int
+        Bytes that it may take.
     rows : list of dict
         Rows of the table so far; see `add`.
     curves : dict
@@ -115,7 +123,7 @@ class Context:
         Warnings so far.
     """
 
-    phases: Phases
+    source: PhaseSource
     axes: tuple[str, ...]
     conductivities: Mapping[str, float] | Sequence[float] | None = None
     confidence: float = 0.95
@@ -123,10 +131,16 @@ class Context:
     periodic: bool = False
     tolerance: float = 1e-6
     threads: int = 0
+    memory: int = 2**31
     rows: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, pd.DataFrame] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _shared: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def phases(self) -> Phases:
+        """The whole image in memory: for metrics that cannot go through the slabs of `source`."""
+        return self.source.load()
 
     def add(
         self,
@@ -139,6 +153,7 @@ class Context:
         axis: str = "",
         low: float = math.nan,
         high: float = math.nan,
+        spread: float = math.nan,
     ) -> None:
         """Add a row to the table.
 
@@ -156,17 +171,19 @@ class Context:
             Axis along which it was measured.
         low, high : float
             Confidence interval or bounds; NaN where there are none.
+        spread : float
+            Standard deviation over blocks of the image; NaN where it was measured on all of it.
         """
         self.rows.append(
             {
                 "metric": metric, "phase": phase, "value": float(value), "unit": unit, "other": other, "axis": axis,
-                "low": low, "high": high,
+                "low": low, "high": high, "spread": spread,
             }
         )  # fmt: skip
 
     def length_unit(self, exponent: int) -> str:
         """The image's unit of length to a power, such as ``um^-1``."""
-        return self.phases.unit if exponent == 1 else f"{self.phases.unit}^{exponent}"
+        return self.source.unit if exponent == 1 else f"{self.source.unit}^{exponent}"
 
     def shared(self, name: str, make: Callable[[], T]) -> T:
         """An intermediate result that several metrics use, made by the first of them.
@@ -210,6 +227,13 @@ class Metric:
         Whether it is measured only where the conductivities of the phases are given.
     follows_paths : bool
         Whether it follows paths through a phase, which a 2D image shows in its plane only.
+    slabs : callable, optional
+        Adds the same rows, curves and notes, from `Context.source` slab by slab and in bounded memory; it may be
+        `measure` itself. Without it an image for which memory does not suffice is measured in blocks.
+    voxel_bytes : callable
+        Bytes a voxel that `measure` takes at its peak, of an image with such phases.
+    beyond : mapping
+        Column of a curve -> its value where the curve of a block has ended and that of another goes on.
     """
 
     measure: Callable[[Context], None]
@@ -217,3 +241,6 @@ class Metric:
     uses: tuple[str, ...] = ()
     needs_conductivities: bool = False
     follows_paths: bool = False
+    slabs: Callable[[Context], None] | None = None
+    voxel_bytes: Callable[[PhaseSource], float] = lambda source: 60.0
+    beyond: Mapping[str, float] = field(default_factory=dict)

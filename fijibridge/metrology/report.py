@@ -43,20 +43,22 @@ def number(value: float) -> float | str | None:
 
 
 def nested(found: Measurement) -> dict[str, Any]:
-    """The table as metric -> phase (a pair as "A / B") -> axis -> number, or [low, high] under ``interval``."""
+    """The table as metric -> phase (a pair as "A / B") -> axis -> number.
+
+    ``interval`` has [low, high] in the same order, ``spread`` the standard deviations over sampled blocks.
+    """
     result: dict[str, Any] = {}
     for row in found.table.itertuples():
-        where = result.setdefault(row.metric, {})
         keys = [key for key in (f"{row.phase} / {row.other}" if row.other else row.phase, row.axis) if key]
-        if not keys:
-            result[row.metric] = number(row.value)
-            continue
-        for key in keys[:-1]:
-            where = where.setdefault(key, {})
-        where[keys[-1]] = number(row.value)
-        if not math.isnan(row.low) or not math.isnan(row.high):
-            within = result.setdefault("interval", {}).setdefault(row.metric, {})
-            for key in keys[:-1]:
-                within = within.setdefault(key, {})
-            within[keys[-1]] = [number(row.low), number(row.high)]
+        _put(result, [row.metric, *keys], number(row.value))
+        if keys and not (math.isnan(row.low) and math.isnan(row.high)):
+            _put(result, ["interval", row.metric, *keys], [number(row.low), number(row.high)])
+        if not math.isnan(row.spread):
+            _put(result, ["spread", row.metric, *keys], number(row.spread))
     return result
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[keys[-1]] = value

@@ -12,7 +12,7 @@ from fijibridge.core.errors import SettingsError
 from fijibridge.metrology import plots
 from fijibridge.metrology.components import percolating
 from fijibridge.metrology.metric import Context, Measurement, Metric
-from fijibridge.phases.phases import Phases, as_phases, check_mask, check_spacing
+from fijibridge.phases.phases import PhaseSource, as_phases, check_mask, check_spacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fijibridge.phases.phases import PhasesOptions
+
+_VOXEL_BYTES = 76.0  # at the peak, measured
 
 
 @dataclass(frozen=True)
@@ -164,12 +166,12 @@ def effective_conductivity(
     return {"conductivity": relative * top, **bounds, "imbalance": imbalance}
 
 
-def check_conductivities(phases: Phases, given: Mapping[str, float] | Sequence[float]) -> np.ndarray:
+def check_conductivities(phases: PhaseSource, given: Mapping[str, float] | Sequence[float]) -> np.ndarray:
     """Check the conductivities of the phases.
 
     Parameters
     ----------
-    phases : Phases
+    phases : Phases or PhaseVolume
         The image.
     given : mapping or sequence of float
         Of each phase, by name or in the order of the label values.
@@ -314,7 +316,7 @@ def _draw_tortuosity(found: Measurement) -> Figure:
     return figure
 
 
-TORTUOSITY = Metric(_measure_tortuosity, _draw_tortuosity, follows_paths=True)
+TORTUOSITY = Metric(_measure_tortuosity, _draw_tortuosity, follows_paths=True, voxel_bytes=lambda source: _VOXEL_BYTES)
 
 
 def _measure_conductivity(context: Context) -> None:
@@ -347,4 +349,10 @@ def _draw_conductivity(found: Measurement) -> Figure:
     return figure
 
 
-CONDUCTIVITY = Metric(_measure_conductivity, _draw_conductivity, needs_conductivities=True, follows_paths=True)
+CONDUCTIVITY = Metric(
+    _measure_conductivity,
+    _draw_conductivity,
+    needs_conductivities=True,
+    follows_paths=True,
+    voxel_bytes=lambda source: _VOXEL_BYTES,
+)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from fijibridge.core.atomic_output import output_folder
 from fijibridge.core.errors import SettingsError
+from fijibridge.core.machine import bytes_of
 from fijibridge.core.options import Out, Overwrite, Threads
 from fijibridge.core.params import Param, check, names_in
 from fijibridge.core.threads import limited_threads
@@ -15,7 +17,7 @@ from fijibridge.core.timing import Stages
 from fijibridge.metrology.settings import Metrics, SurfaceMethod
 from fijibridge.operations.options import Classes, VoxelSize
 from fijibridge.operations.report import REPORT, fraction_lines, peak_memory_mib, write_report
-from fijibridge.phases.reading import read_phases
+from fijibridge.phases.reading import open_phases
 
 
 def measure(
@@ -60,6 +62,13 @@ def measure(
         Param("level of the confidence intervals of the phase fractions", low=0.5, high=0.9999, group="Measurement"),
     ] = 0.95,
     surface: SurfaceMethod = "gradient",
+    memory: Annotated[
+        str,
+        Param(
+            "memory that the program may take, such as 2GB, for volumes larger than it; default: most of what is free",
+            group="Computation",
+        ),
+    ] = "",
     threads: Threads = 0,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
@@ -68,12 +77,16 @@ def measure(
     Phase fractions with confidence intervals, two-point correlation, chord lengths, surfaces and interfaces,
     triple-phase boundary, local thickness, percolation, tortuosity factors, effective conductivity.
 
+    A volume larger than memory is read slab by slab, with the same numbers; what needs the whole of it (correlation,
+    sizes, tortuosity, conductivity) is then the mean of sampled blocks, with their standard deviation.
+
     Writes metrics.csv, a CSV of each curve, a PNG of each metric, and report.json.
 
     Returns
     -------
     dict
-        The report; ``metrics`` holds the numbers by metric, phase and axis ("inf" for infinite).
+        The report; ``metrics`` holds the numbers by metric, phase and axis ("inf" for infinite), ``how`` what each
+        was measured on.
 
     Raises
     ------
@@ -87,26 +100,28 @@ def measure(
     from fijibridge.metrology.report import nested, write_measurement
 
     check(measure, locals())
-    wanted = names_in(metrics)
+    wanted, limit = names_in(metrics), bytes_of(memory)
     stages = Stages()
     with (
         limited_threads(threads, torch=False),
         output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[image]) as folder,
     ):
-        with stages("reading"):
-            phases, stored, size_note = read_phases(
-                image, classes=classes, voxel_size=voxel_size, background=_background(background)
-            )
-        with stages("measuring"):
-            found = measure_labels(
-                phases,
-                metrics=None if "all" in wanted else wanted,
-                axes=None if "all" in names_in(axes) else names_in(axes),
-                conductivities=_conductivities(conductivities),
-                confidence=confidence,
-                surface_method=surface,
-                threads=threads,
-            )
+        with ExitStack() as files:
+            with stages("reading"):
+                phases, stored, size_note = files.enter_context(
+                    open_phases(image, classes=classes, voxel_size=voxel_size, background=_background(background))
+                )
+            with stages("measuring"):
+                found = measure_labels(
+                    phases,
+                    metrics=None if "all" in wanted else wanted,
+                    axes=None if "all" in names_in(axes) else names_in(axes),
+                    conductivities=_conductivities(conductivities),
+                    confidence=confidence,
+                    surface_method=surface,
+                    threads=threads,
+                    memory=limit,
+                )
         with stages("writing"):
             outputs = write_measurement(found, folder)
         notes = [*reading_notes(image), *([size_note] if size_note else []), *found.notes]
@@ -117,7 +132,7 @@ def measure(
             "operation": "measure",
             "out": str(out),
             "image": str(image),
-            "shape": list(phases.index.shape[3 - phases.ndim :]),
+            "shape": list(phases.shape[3 - phases.ndim :]),
             "voxel_size": {
                 **dict(zip(phases.axes, phases.spacing[3 - phases.ndim :], strict=True)),
                 "unit": phases.unit,
@@ -127,6 +142,7 @@ def measure(
             "class_fractions": {name: round(phases.counts[phase] / total, 6) for phase, name in phases},
             "metrics": nested(found),
             "measured": list(found.metrics),
+            "how": found.how,
             "confidence": confidence,
             "surface": surface,
             "notes": notes,

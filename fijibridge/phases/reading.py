@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fijibridge.core.errors import ImageError, LabelsError, SettingsError
 from fijibridge.core.names import flaw
@@ -13,23 +15,29 @@ from fijibridge.core.names import flaw
 if TYPE_CHECKING:
     import numpy as np
 
-    from fijibridge.images.image import PixelSize
+    from fijibridge.images.pixel_size import PixelSize
+    from fijibridge.images.planes import Planes
     from fijibridge.phases.phases import Phases
+    from fijibridge.phases.volume import PhaseVolume
 
+_Source = TypeVar("_Source", "Phases", "PhaseVolume")
 UNLABELLED = "unlabelled"  # what fijibridge calls the value 0 where it is no class
 _NAME = re.compile(r"^(\d{1,9}) = (.+)$", re.MULTILINE)
 _SIZE = re.compile(r"\s*([^a-zA-Z\u00b5\u03bc]*?)\s*([a-zA-Z\u00b5\u03bc]*)\s*")
 
 
-def read_phases(
+@contextmanager
+def open_phases(
     path: Path, *, classes: str = "", voxel_size: str = "", background: int | None = None
-) -> tuple[Phases, PixelSize | None, str]:
-    """Read a label image or volume with its phases.
+) -> Iterator[tuple[PhaseVolume, PixelSize | None, str]]:
+    """Open a label image or volume of any size with its phases.
+
+    Its values are counted in one pass, slice by slice; slices are read again when they are asked for.
 
     Parameters
     ----------
     path : Path
-        TIFF, PNG, ...
+        An image file or a folder of slices: what `fijibridge.images.reading.open_planes` opens.
     classes : str
         Names of the phases in the order of their values, separated by commas; empty: those in the file, if fijibridge
         wrote it.
@@ -38,6 +46,35 @@ def read_phases(
     background : int, optional
         Value of the voxels outside the sample. Pixels that the file itself calls unlabelled (as segment writes them in
         the data bar) are outside too; rows of them alone at the bottom are cut off.
+
+    Yields
+    ------
+    volume : PhaseVolume
+        The file's contents, which can be read as long as the file is open.
+    pixel_size : PixelSize or None
+        As the file gives it.
+    note : str
+        Warning about a voxel size of which the file gives only a part, and what was left out; or empty.
+
+    Raises
+    ------
+    ImageNotFoundError, ImageError, LabelsError, SettingsError
+        No such file, unreadable, RGB, no label image, a slice unlike the others, or malformed settings.
+    """
+    with _open_labels(path) as source:
+        found, note = _phases_of(source, lambda number: source.plane(number, raw=True), classes, voxel_size, background)
+        yield found, source.pixel_size, note
+
+
+def read_phases(
+    path: Path, *, classes: str = "", voxel_size: str = "", background: int | None = None
+) -> tuple[Phases, PixelSize | None, str]:
+    """Read a label image or volume with its phases into memory.
+
+    Parameters
+    ----------
+    path, classes, voxel_size, background
+        As for `open_phases`.
 
     Returns
     -------
@@ -51,19 +88,40 @@ def read_phases(
     Raises
     ------
     ImageNotFoundError, ImageError, LabelsError, SettingsError
-        No such file, unreadable, RGB, no label image, or malformed settings.
+        As `open_phases`; more than memory holds.
     """
-    from fijibridge.phases.phases import as_phases
+    with _open_labels(path) as source:
+        labels = source.volume()
+        found, note = _phases_of(source, labels.__getitem__, classes, voxel_size, background)
+        return found.load(), source.pixel_size, note
 
-    labels, stored = read_labels_volume(path)
-    spacing, unit, note = voxel_of(voxel_size, stored, labels.ndim)
-    names = stored_names(path)
-    labels, outside, left_out = without_unlabelled(labels, names)
-    if background is not None and background not in outside:
-        outside.append(background)
-    phases = as_phases(labels, spacing=spacing, unit=unit, background=outside or None, class_names=phase_names(classes))
-    note = "; ".join(part for part in (note, left_out) if part)
-    return (phases if classes.strip() else named(phases, names)), stored, note
+
+def _phases_of(
+    source: Planes, plane: Callable[[int], np.ndarray], classes: str, voxel_size: str, background: int | None
+) -> tuple[PhaseVolume, str]:
+    from fijibridge.phases.volume import phase_volume
+
+    spacing, unit, note = voxel_of(voxel_size, source.pixel_size, 2 if source.count == 1 else 3)
+    names = stored_names(source.path)
+    volume, rows = phase_volume(
+        plane,
+        source.count,
+        spacing=spacing,
+        unit=unit,
+        background=background,
+        class_names=phase_names(classes),
+        unlabelled=names.get(0) == UNLABELLED,
+        name=str(source.path),
+    )
+    bare = volume.present.get(0, 0) if names.get(0) == UNLABELLED and 0 not in volume.values else 0
+    note = "; ".join(part for part in (note, *_left_out(rows, bare)) if part)
+    return (volume if classes.strip() else named(volume, names)), note
+
+
+def _left_out(rows: int, bare: int) -> list[str]:
+    """What is no phase, in words."""
+    notes = [f"the {rows} unlabelled rows at the bottom (a data bar) are left out"] if rows else []
+    return notes + ([f"{bare} unlabelled pixels are of no phase"] if bare else [])
 
 
 def without_unlabelled(labels: np.ndarray, names: dict[int, str]) -> tuple[np.ndarray, list[int], str]:
@@ -100,24 +158,22 @@ def without_unlabelled(labels: np.ndarray, names: dict[int, str]) -> tuple[np.nd
     rows = labels.shape[-2] - int(filled[-1]) - 1
     kept = labels[..., : labels.shape[-2] - rows, :]
     bare = int(kept.size - np.count_nonzero(kept))
-    notes = [f"the {rows} unlabelled rows at the bottom (a data bar) are left out"] if rows else []
-    notes += [f"{bare} unlabelled pixels are of no phase"] if bare else []
-    return kept, [0] if bare else [], "; ".join(notes)
+    return kept, [0] if bare else [], "; ".join(_left_out(rows, bare))
 
 
-def named(phases: Phases, names: dict[int, str]) -> Phases:
+def named(phases: _Source, names: dict[int, str]) -> _Source:
     """Rename phases by their label values.
 
     Parameters
     ----------
-    phases : Phases
+    phases : Phases or PhaseVolume
         The image.
     names : dict of int to str
         Name of each label value.
 
     Returns
     -------
-    Phases
+    Phases or PhaseVolume
         With these names if there is one for each phase and all differ, else unchanged.
     """
     found = tuple(names.get(value, "") for value in phases.values)
@@ -156,6 +212,14 @@ def read_labels_volume(path: Path) -> tuple[np.ndarray, PixelSize | None]:
     ImageNotFoundError, ImageError
         No such file, unreadable, or RGB.
     """
+    with _open_labels(path) as source:
+        labels = source.volume()
+        return labels[0] if source.count == 1 else labels, source.pixel_size
+
+
+@contextmanager
+def _open_labels(path: Path) -> Iterator[Planes]:
+    """A file as planes of labels."""
     from fijibridge.images.reading import open_planes
 
     with open_planes(path) as source:
@@ -172,8 +236,7 @@ def read_labels_volume(path: Path) -> tuple[np.ndarray, PixelSize | None]:
                 expected="a label image: one number a pixel",
                 remedy="use the segmentation's labels.tif, not its overlay; in Fiji: Image > Type > 8-bit Color",
             )
-        labels = source.volume()
-        return labels[0] if source.count == 1 else labels, source.pixel_size
+        yield source
 
 
 def phase_names(text: str) -> list[str] | None:

@@ -34,15 +34,17 @@ if (asks) {
             fbAddString("Axes", last, "axes", "all", 16);
             fbAddString("Threads", last, "threads", "0", 7);
             Dialog.addToSameRow();
+            fbAddString("Memory", last, "memory", "", 16);
             fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>background</b>: label value that is no part of the sample; default: every value is a phase, also 0<br><b>axes</b>: axes for transport and percolation, separated by commas; all, z, y, x<br><b>confidence</b>: level of the confidence intervals of the phase fractions (0.5 to 0.9999)<br><b>surface</b>: how interfaces are measured: smoothed gradient, marching cubes, or intercepts (for layers of a few voxels)<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>background</b>: label value that is no part of the sample; default: every value is a phase, also 0<br><b>axes</b>: axes for transport and percolation, separated by commas; all, z, y, x<br><b>confidence</b>: level of the confidence intervals of the phase fractions (0.5 to 0.9999)<br><b>surface</b>: how interfaces are measured: smoothed gradient, marching cubes, or intercepts (for layers of a few voxels)<br><b>memory</b>: memory that the program may take, such as 2GB, for volumes larger than it; default: most of what is free<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_confidence = Dialog.getString();
             v_background = Dialog.getString();
             v_surface = Dialog.getChoice();
             v_axes = Dialog.getString();
             v_threads = Dialog.getString();
+            v_memory = Dialog.getString();
             v_overwrite = Dialog.getCheckbox();
             v_defaults = Dialog.getCheckbox();
             if (v_defaults)
@@ -61,6 +63,7 @@ if (asks) {
         chosen = fbChosen(chosen, "axes", v_axes, "all");
         chosen = fbChosen(chosen, "confidence", v_confidence, "0.95");
         chosen = fbChosen(chosen, "surface", v_surface, "gradient");
+        chosen = fbChosen(chosen, "memory", v_memory, "");
         chosen = fbChosen(chosen, "threads", v_threads, "0");
         once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
     }
@@ -90,6 +93,7 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("axes", v_axes));
         arguments = fbJoined(arguments, fbPair("confidence", v_confidence));
         arguments = fbJoined(arguments, fbPair("surface", v_surface));
+        arguments = fbJoined(arguments, fbPair("memory", v_memory));
         arguments = fbJoined(arguments, fbPair("threads", v_threads));
         arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
     }

@@ -227,9 +227,34 @@ def test_a_stack_without_slice_distance(tmp_path, volume, caplog):
     assert list(report["phases"]) == ["phase 1", "phase 2"]
 
 
+def test_a_file_larger_than_the_memory_given(tmp_path, caplog):
+    file = write_labels(tmp_path / "v.tif", three_phases((36, 40, 44)) + 1, class_names=["a", "b", "c"])
+    options = {"metrics": "chords,surface,connectivity,sizes", "threads": 1}
+    whole = measure_file(file, out=tmp_path / "whole", **options)
+    assert set(whole["how"].values()) == {"whole"}
+    assert "spread" not in whole["metrics"]
+    with caplog.at_level(logging.WARNING):
+        short = measure_file(file, out=tmp_path / "short", memory="40 kB", **options)
+    assert short["how"]["chords"] == "slabs of 1 slice"
+    assert short["how"]["sizes"] == "8 blocks of 16 x 16 x 16 voxels"
+    for name in ("mean_chord", "specific_surface", "interface_area", "percolating", "components"):
+        ours, theirs = (pd.json_normalize(report["metrics"][name]).iloc[0] for report in (short, whole))
+        pd.testing.assert_series_equal(ours, theirs, rtol=1e-6)
+    assert short["metrics"]["spread"]["local_thickness_mean"]["a"] > 0
+    assert any("sizes: mean and standard deviation (spread) of" in note for note in short["notes"])
+    assert "sizes: mean and standard deviation" in caplog.text
+    table = pd.read_csv(tmp_path / "short" / "metrics.csv")
+    assert table.spread.notna().sum() == 15
+    assert (tmp_path / "short" / "sizes.png").is_file()
+    for name in ("voxel_size", "phases", "class_fractions", "shape"):
+        assert short[name] == whole[name]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        ({"memory": "much"}, "memory = 'much'"),
+        ({"memory": "0GB"}, "memory = '0GB'"),
         ({"classes": "a,b"}, "2 name"),
         ({"classes": "a,b,c,d"}, "4 name"),
         ({"background": "none"}, "background = 'none'"),
