@@ -73,9 +73,11 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         truth, names = simulate(folder, arguments.slices, arguments.size)
         tifffile.imwrite(folder / "labels.tif", draw(truth), imagej=True, metadata={"axes": "ZYX"})
-        command = [sys.executable, "-m", "fijibridge", "segment", f"{folder}/bse.tif",
-                   "--detectors", f"SE={folder}/se.tif", "--labels", f"{folder}/labels.tif", "--classes", ",".join(names), "--features", arguments.features,
-                   "--out", f"{folder}/seg.zarr", "--workers", "2", "--quiet"]  # fmt: skip
+        command = [
+            *(sys.executable, "-m", "fijibridge", "segment", f"{folder}/bse.tif", "--detectors", f"SE={folder}/se.tif"),
+            *("--labels", f"{folder}/labels.tif", "--classes", ",".join(names), "--features", arguments.features),
+            *("--out", f"{folder}/seg.zarr", "--workers", "2", "--quiet"),
+        ]
         state, units = folder / "seg.zarr.resume", min(32, arguments.slices)
         run_and_kill(command, state, units // 4)
         run_and_kill([*command, "--resume"], state, units // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,28 @@ def open_zarr(place: Place, channel: str) -> Iterator[Planes]:
         except Exception as error:  # damaged metadata raise errors of any kind
             raise _no_store(place, error) from error
     yield array_planes(array, channel)
+
+
+def label_names(place: Place) -> dict[int, str]:
+    """Label value -> name, of a label image in OME-Zarr whose ``image-label`` names them; else empty.
+
+    Parameters
+    ----------
+    place : Place
+        The store, and what is named behind it.
+    """
+    import zarr
+
+    found: dict[int, str] = {}
+    with suppress(Exception), warnings.catch_warnings():  # what cannot be read is told where the labels are
+        warnings.simplefilter("ignore")
+        node = zarr.open(str(place.path), mode="r")
+        for name in ("", *place.inner):
+            node = node[name] if name else node
+            properties = _ome(node).get("image-label", {}).get("properties", [])
+            for one in properties:
+                found[int(one["label-value"])] = str(one.get("class") or one.get("name") or "")
+    return {value: name for value, name in found.items() if name}
 
 
 def _no_store(place: Place, error: Exception) -> ImageError:

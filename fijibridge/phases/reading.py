@@ -181,10 +181,17 @@ def named(phases: _Source, names: dict[int, str]) -> _Source:
 
 
 def stored_names(path: Path) -> dict[int, str]:
-    """Label value -> name, of a TIFF that fijibridge wrote (lines ``1 = ISE`` in ImageJ's info); else empty."""
+    """Label value -> name, of a TIFF that fijibridge wrote (lines ``1 = ISE`` in ImageJ's info) or a label image in
+    OME-Zarr that names them; else empty."""
     import tifffile
 
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    from fijibridge.images.place import locate
+
+    if (place := locate(path)).form == "zarr":
+        from fijibridge.images.ome_zarr import label_names
+
+        return {value: name for value, name in label_names(place).items() if not flaw(name)}
+    if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
         return {}
     with tifffile.TiffFile(path) as file:
         info = (file.imagej_metadata or {}).get("Info", "")
