@@ -62,6 +62,16 @@ def test_forest_in_weka(tmp_path, java):
     assert float(out.split()[-1]) <= 1e-7
 
 
+def test_segment_tomography(tmp_path):
+    out = run(
+        ROOT / "examples" / "segment_tomography.py", tmp_path, "--slices", "8", "--size", "96", "--features", "tws"
+    )
+    assert out.count("killed with") == 2
+    assert "(8, 96, 96) voxels" in out
+    assert float(re.search(r"([\d.]+) % of the voxels as in the truth", out).group(1)) > 65
+    assert re.findall(r"^(\w+): [\d.]+ %, true [\d.]+ %$", out, re.M) == ["ISE", "CAM", "pore", "carbon"]
+
+
 def test_measure_volume(tmp_path):
     out = run(ROOT / "examples" / "measure_volume.py", tmp_path)
     assert out.count("tortuosity_factor") == 9

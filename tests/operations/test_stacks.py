@@ -325,3 +325,57 @@ def test_segment_with_processes_gives_the_same(made, tmp_path):
     assert np.array_equal(root["0"][:], tifffile.imread(made / "out" / "labels.tif"))
     assert (tmp_path / "seg_report" / "classifier" / "classifier.json").is_file()
     assert (tmp_path / "seg_report" / "label_next.zip").is_file()
+
+
+def test_a_segmenter_in_memory_segments_a_volume(made, tmp_path):
+    import fijibridge as fb
+
+    segmenter = fb.load_segmenter(made / "out" / "classifier", n_threads=1)
+    report = fb.segment_volume(segmenter, made / "stack.tif", tmp_path / "seg.zarr", threads=1)
+    with fb.open_volume(tmp_path / "seg.zarr") as volume:
+        assert (volume.voxel_size.z, volume.voxel_size.x, volume.voxel_size.unit) == (20, 10, "nm")
+        assert np.array_equal(volume.read(0, DEPTH), tifffile.imread(made / "out" / "labels.tif"))
+    assert report["failed"] == []
+
+
+def test_measure_knows_the_phases_of_a_volume(made, tmp_path):
+    from fijibridge.operations.measure import measure
+
+    for name in ("one.zarr", "two.tif"):
+        _apply(made, tmp_path / name)
+        report = measure(tmp_path / name, out=tmp_path / f"measured_{name}", metrics="fractions")
+        assert report["phases"] == {"pore": 1, "ISE": 2, "CAM": 3}
+        assert report["voxel_size"] == {"z": 20.0, "y": 10.0, "x": 10.0, "unit": "nm"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pages.tif", "ome.tif", "zarr", "h5", "mrc"])
+def test_every_format_gives_the_same_labels(made, tmp_path, kind):
+    image = tifffile.imread(made / "stack.tif")
+    place = tmp_path / f"stack.{kind}"
+    if kind == "folder":
+        place = tmp_path / "stack"
+        place.mkdir()
+        for z, plane in enumerate(image):
+            tifffile.imwrite(place / f"slice_{z + 1}.tif", plane)
+    elif kind == "pages.tif":
+        with tifffile.TiffWriter(place) as writer:
+            for plane in image:
+                writer.write(plane, contiguous=False)
+    elif kind == "ome.tif":
+        sizes = {"PhysicalSizeX": 10.0, "PhysicalSizeY": 10.0, "PhysicalSizeZ": 20.0}
+        sizes |= {f"{name}Unit": "nm" for name in sizes}
+        tifffile.imwrite(place, image, metadata={"axes": "ZYX", **sizes})
+    elif kind == "zarr":
+        zarr.create_array(str(place), data=image, chunks=(3, 60, 72))
+    elif kind == "h5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(place, "w") as file:
+            file["raw"] = image
+    else:
+        mrcfile = pytest.importorskip("mrcfile")
+        with mrcfile.new(place) as file:
+            file.set_data(image.astype(np.uint16))
+    report = _apply(made, tmp_path / "seg.tif", stack=place)
+    assert np.array_equal(tifffile.imread(tmp_path / "seg.tif"), tifffile.imread(made / "out" / "labels.tif"))
+    if kind == "ome.tif":
+        assert report["files"][0]["pixel_size"]["z"] == 20.0
