@@ -164,7 +164,10 @@ def _other_formats(folder: Path) -> Iterator[Attack]:
         "text.bmp": b"hello",
     }
     for name, content in contents.items():
-        yield Attack(f"{name}: another format", _refused(_bytes(folder, name, content), "supported", "no format"))
+        yield Attack(
+            f"{name}: another format",
+            _refused(_bytes(folder, name, content), "supported", "no format", "cannot be read"),
+        )
 
     def nothing_ran() -> None:
         assert not mark.exists(), "an interpreter ran"
