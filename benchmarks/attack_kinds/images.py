@@ -163,8 +163,9 @@ def _other_formats(folder: Path) -> Iterator[Attack]:
         "ico.png": b"\0\0\x01\0\x01\0" + b"\xff" * 60,
         "text.bmp": b"hello",
     }
+    words = ("supported", "no format", "cannot be read", "no pixels")
     for name, content in contents.items():
-        yield Attack(f"{name}: another format", _refused(_bytes(folder, name, content), "supported", "no format"))
+        yield Attack(f"{name}: another format", _refused(_bytes(folder, name, content), *words))
 
     def nothing_ran() -> None:
         assert not mark.exists(), "an interpreter ran"

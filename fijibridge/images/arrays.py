@@ -119,9 +119,9 @@ def array_planes(array: StoredArray, channel: str = "") -> Planes:
         return slabs[frame]
 
     # a chunk is decoded as a whole, and nothing but the machine's memory limits what one may be
-    least = max(math.prod(min(pair) for pair in zip(array.chunks, array.shape, strict=True)), math.prod(shape))
-    needed = least * array.dtype.itemsize
-    check_size(array.path, f"chunks of {array.chunks} values", needed, needed)
+    needed = max(math.prod(array.chunks), math.prod(shape)) * array.dtype.itemsize
+    sizes = f"{shape[1]} x {shape[0]} pixels in chunks of {' x '.join(map(str, array.chunks))}"
+    check_size(array.path, sizes, needed, needed)
 
     def read(index: int, raw: bool) -> np.ndarray:
         frame, number = (0, index) if along == "T" else divmod(index, depth)

@@ -408,6 +408,15 @@ def test_a_slice_of_a_large_volume_takes_little_memory(tmp_path, form):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_no_memory_holds_is_refused_before_it_is_read(tmp_path):
+    for shape, chunks in (((4, 10**6, 10**6), (1, 1000, 1000)), ((10**4, 64, 64), (10**4, 10**5, 10**4))):
+        zarr.create_array(tmp_path / "v.zarr", shape=shape, dtype="u1", chunks=chunks, overwrite=True)
+        refused(tmp_path / "v.zarr", "GiB", f"{shape[2]} x {shape[1]} pixels")
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_dataset("v", (4, 10**6, 10**6), "u2", chunks=(1, 1000, 1000))
+    refused(tmp_path / "v.h5", "GiB")
+
+
 @pytest.mark.parametrize("form", ["zarr", "h5"])
 def test_each_chunk_is_decoded_once(tmp_path, form, monkeypatch):
     """Each row of chunks is asked for once; in parts, where a row is larger than what is kept."""
