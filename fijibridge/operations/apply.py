@@ -15,7 +15,7 @@ from fijibridge.core.threads import limited_threads
 from fijibridge.images.detectors import parse_detectors
 from fijibridge.labels.region import Roi, Slices
 from fijibridge.operations.batch import Batch
-from fijibridge.operations.detector_files import Align, Detectors, detector_files
+from fijibridge.operations.detector_files import Align, Detectors, detector_files, is_folder_of_images
 from fijibridge.operations.feature_options import EncoderWeights
 from fijibridge.operations.options import Databar, Page, Probabilities, Uncertainty
 from fijibridge.operations.report import REPORT, failed_lines, fraction_lines, write_report
@@ -116,7 +116,7 @@ def apply(
         raise SettingsError("no images", expected="one image at least", remedy="name the images after the classifier")
     stages, share, target = Stages(), part_of(part), target_of(out, len(images))
     further = parse_detectors(detectors)
-    if len(images) > 1 and (single := [str(path) for path in further.values() if not path.is_dir()]):
+    if len(images) > 1 and (single := [str(path) for path in further.values() if not is_folder_of_images(path)]):
         raise SettingsError(
             f"{len(images)} images, and {single[0]} of a further detector",
             expected="a folder with a file for each image, named as it",

@@ -75,15 +75,21 @@ def detector_files(image: Path, detector: str, detectors: str) -> dict[str, Path
         Another syntax than NAME=FILE, or a name given twice.
     """
     from fijibridge.images.detectors import check_names, parse_detectors
-    from fijibridge.images.place import zarr_root
 
     others = parse_detectors(detectors)
     if others:
         check_names([detector, *others])
     found = {detector: Path(image)}
     for name, path in others.items():
-        found[name] = path / Path(image).name if path.is_dir() and zarr_root(path) is None else path
+        found[name] = path / Path(image).name if is_folder_of_images(path) else path
     return found
+
+
+def is_folder_of_images(path: Path) -> bool:
+    """Whether a path is a folder with a file for each image, and not a store that is an image itself."""
+    from fijibridge.images.place import zarr_root
+
+    return path.is_dir() and zarr_root(path) is None
 
 
 def about_detectors(paths: Mapping[str, Path], shifts: list[dict[str, Any]]) -> dict[str, Any]:

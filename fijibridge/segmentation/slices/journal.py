@@ -131,7 +131,7 @@ def journal(
         The work there is of another job; the message says what differs.
     """
     state, units = Path(job.state), len(job.units())
-    clear_unbegun(state, keep=parts > 0)
+    clear_unbegun(state, keep=resume or parts > 0)
     begun = (state / JOB).is_file()
     if state.exists() and not begun and any(item.name != MANIFEST for item in state.iterdir()):
         raise OutputError(
@@ -228,17 +228,23 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:24]}..."
 
 
-def clear_unbegun(state: Path, *, keep: bool = False) -> None:
-    """Remove the folder of a job that was killed before its first unit was done."""
+def clear_unbegun(state: Path, *, keep: bool) -> None:
+    """Remove the folder of a job that was killed before its first unit was done.
+
+    Parameters
+    ----------
+    state : Path
+    keep : bool
+        Whether a job without units is kept, to go on with it.
+    """
     if not state.is_dir():
         return
     sweep(state / "*")
-    if keep or not (state / JOB).is_file():
-        if not keep and {item.name for item in state.iterdir()} <= {MANIFEST}:
-            (state / MANIFEST).unlink(missing_ok=True)
-            state.rmdir()
-        return
-    if not any(item.name.startswith("unit-") for item in state.iterdir()):
+    names = {item.name for item in state.iterdir()}
+    if names <= {MANIFEST} and not keep:
+        (state / MANIFEST).unlink(missing_ok=True)
+        state.rmdir()
+    elif JOB in names and not keep and not any(name.startswith("unit-") for name in names):
         discard_state(state)
 
 
