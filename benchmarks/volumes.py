@@ -140,7 +140,7 @@ def killed(results: Results, folder: Path, features: str, size: int, count: int,
             stopped += 1
             begun = (state / "job.json").is_file()
             records = {item.parent.name: item.stat().st_mtime_ns for item in state.glob("unit-*/record.json")}
-            again += sum(records.get(name, 0) != made for name, made in before.items())
+            again += sum(records.get(name, 0) != made for name, made in before.items()) if begun else 0
             before, units = records, max(units, len(records))
             resume = ["--resume"] if begun else ["--overwrite"]
         subprocess.run(command(classifier, stack, out, "--workers", str(workers), *resume), check=True)
@@ -170,7 +170,9 @@ def main() -> None:
             results, folder, "tws", min(arguments.size, 128), (arguments.long // 10, arguments.long)
         ),
         "processes": lambda folder: processes(results, folder, arguments.features, arguments.size, arguments.count),
-        "killed": lambda folder: killed(results, folder, "tws", 96, arguments.count, arguments.kills),
+        "killed": lambda folder: killed(
+            results, folder, "tws", arguments.size, arguments.count, arguments.kills
+        ),
     }
     for part in arguments.part:
         with tempfile.TemporaryDirectory() as folder:

@@ -118,6 +118,7 @@ def test_measuring_large_volumes_benchmark_runs(tmp_path):
         ("interchange.py", ["--pixels", "4000", "--trees", "40"]),
         ("speed.py", ["--features", "8", "--trees", "20", "--size", "96", "--repeats", "1", "--java-pixels", "200"]),
         ("memory.py", ["--size", "300", "--features", "tws"]),
+        ("volumes.py", ["--part", "memory", "time", "--size", "96", "--long", "20", "--features", "tws"]),
         ("frontends.py", ["--size", "96", "--features", "tws", "--calls", "5", "--stack", "3", "40", "50"]),
     ],
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fijibridge.core.errors import OutputError, SettingsError
+from fijibridge.core.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from fijibridge.images.pixel_size import PixelSize
@@ -178,7 +179,7 @@ def finish_store(path: Path) -> list[str]:
         scales.append([a * b for a, b in zip(scales[-1], factors, strict=True)])
         array = coarse
     _rescale(root, scales)
-    return [file.relative_to(path).as_posix() for file in sorted(path.rglob("*"))]
+    return [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.name != MANIFEST]
 
 
 def bytes_of(shape: tuple[int, int, int], classes: int, probabilities: str) -> int:

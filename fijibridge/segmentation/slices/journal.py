@@ -21,7 +21,7 @@ from fijibridge.core.atomic_output import add_file, discard_folder, note_files, 
 from fijibridge.core.errors import OutputError, SettingsError
 from fijibridge.core.manifest import MANIFEST
 from fijibridge.core.records import read_json
-from fijibridge.segmentation.slices.job import STORE, Job, store_of, unit_name
+from fijibridge.segmentation.slices.job import STORE, Job, unit_name
 from fijibridge.segmentation.slices.unit import RECORD
 
 JOB = "job.json"
@@ -39,8 +39,6 @@ def state_of(out: Path) -> Path:
 def done_units(job: Job) -> set[int]:
     """Numbers of the units of a job that are done."""
     state = Path(job.state)
-    if job.zarr and not store_of(state).is_dir():  # it was put into its place, and the run killed then
-        return set()
     return {number for number in range(len(job.units())) if (state / unit_name(number) / RECORD).is_file()}
 
 
@@ -229,7 +227,7 @@ def _short(value: Any) -> str:
 
 
 def clear_unbegun(state: Path, *, keep: bool) -> None:
-    """Remove the folder of a job that was killed before its first unit was done.
+    """Remove the folder of a job that was killed before its first unit was done, or when its result was in place.
 
     Parameters
     ----------
@@ -244,8 +242,11 @@ def clear_unbegun(state: Path, *, keep: bool) -> None:
     if names <= {MANIFEST} and not keep:
         (state / MANIFEST).unlink(missing_ok=True)
         state.rmdir()
-    elif JOB in names and not keep and not any(name.startswith("unit-") for name in names):
-        discard_state(state)
+    elif JOB in names:
+        units = any(name.startswith("unit-") for name in names)
+        was_zarr = read_json(state / JOB, error=OutputError).get("settings", {}).get("zarr")
+        if (not units and not keep) or (units and was_zarr and STORE not in names):  # that is in its place already
+            discard_state(state)
 
 
 def discard_state(state: Path) -> None:
