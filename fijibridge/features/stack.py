@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.source import ImageFeatures
+
+if TYPE_CHECKING:
+    from fijibridge.features.image_statistics import ImageStatistics
 
 # bytes of features held at a time by FeatureStack.blocks
 BLOCK_BYTES = 256 * 2**20
@@ -63,6 +66,8 @@ class FeatureStack:
         Whose channels follow one another.
     extractor : FeatureExtractor or None
         What made the features; None for features from elsewhere.
+    statistics : ImageStatistics or None
+        Those of other images, which they were made with; None: with the image's own.
 
     Attributes
     ----------
@@ -72,12 +77,18 @@ class FeatureStack:
         One a channel, see :class:`fijibridge.features.source.ImageFeatures`.
     """
 
-    def __init__(self, shape: tuple[int, int], parts: Sequence[ImageFeatures], extractor: Any = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        parts: Sequence[ImageFeatures],
+        extractor: Any = None,
+        statistics: ImageStatistics | None = None,
+    ) -> None:
         self.parts = tuple(parts)
         self.names: tuple[str, ...] = tuple(name for part in self.parts for name in part.names)
         self.groups: tuple[str, ...] = tuple(group for part in self.parts for group in part.groups)
         self.shape = (int(shape[0]), int(shape[1]), len(self.names))
-        self.extractor = extractor
+        self.extractor, self.statistics = extractor, statistics
 
     @classmethod
     def from_array(cls, array: np.ndarray, names: Sequence[str] | None = None) -> FeatureStack:
