@@ -136,7 +136,7 @@ def drift(results: Results, seeds: Sequence[int], _: Path | None) -> None:
         "Mean IoU where greys drift along the stack (gain by a half, offset by 0.4 of the contrast, shading by 0.6 at "
         "the edges, from end to end); corrected ones with the stack's statistics"
     )
-    table = results.table("drift", title, columns)
+    tables = {features: results.table(f"drift_{features}", f"{title}; {features}", columns) for features in FEATURES}
     for seed in seeds:
         grey, truth = stack(seed)
         for features in FEATURES:
@@ -159,7 +159,7 @@ def drift(results: Results, seeds: Sequence[int], _: Path | None) -> None:
                         break
                 goal = 0.001 if kind == "none" else 0.005
                 lost = without - scores[0]
-                table.add(
+                tables[features].add(
                     seed, features, kind, without, score(seen, "slice"), *scores, lost, f"{goal}", met(lost <= goal)
                 )
 

@@ -27,7 +27,7 @@ _MOST_COMPONENTS = 5
 WEIGHT = 1 / 64
 _OUTLIERS = 0.01  # share of greys that the reference does not have, spread evenly over six standard deviations
 # Standard deviations, in units of the reference's greys, of what is not constant over the image.
-_EXPECTED = np.array([np.inf, *[0.2] * 5, np.inf, *[0.3] * 5])
+_EXPECTED = np.array([np.inf, *[0.2] * 2, *[0.05] * 3, np.inf, *[0.3] * 5])
 
 
 def identity() -> np.ndarray:

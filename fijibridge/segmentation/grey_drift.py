@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEP = 0.002  # standard deviation of a coefficient's bend from slice to slice, in units of the reference's greys
+STEP = 0.006  # standard deviation of a coefficient's bend from slice to slice, in units of the reference's greys
 # Of the drift's size: in simulated stacks without drift it is 0.05 to 0.2, from what the slices contain. This is a
 # twentieth of the contrast (1st to 99th percentile).
 LEAST = 0.2
