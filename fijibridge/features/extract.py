@@ -98,7 +98,12 @@ class FeatureExtractor:
         self.fitted = True
         return self
 
-    def transform(self, image: Image | np.ndarray, statistics: ImageStatistics | None = None) -> FeatureStack:
+    def transform(
+        self,
+        image: Image | np.ndarray,
+        statistics: ImageStatistics | None = None,
+        tokens: Mapping[str, np.ndarray] | None = None,
+    ) -> FeatureStack:
         """The features of an image; the first image seen is fitted on.
 
         Parameters
@@ -108,6 +113,9 @@ class FeatureExtractor:
         statistics : ImageStatistics, optional
             Of the stack that the image is a slice of, or of the training, see :meth:`statistics`; the image's own
             otherwise.
+        tokens : mapping of str to ndarray, optional
+            In place of those that the ViT would make of the image, see :meth:`tokens` and
+            :mod:`fijibridge.features.vit.along_z`.
 
         Returns
         -------
@@ -121,12 +129,42 @@ class FeatureExtractor:
         FeatureMismatchError
             The image lacks a detector, or has others; statistics of other features.
         """
-        of_sources = {} if statistics is None else {own.kind: statistics.of_source(own.kind) for own in self.sources}
-        stack = self._made(_image(image), of_sources)
+        stack = self._made(_image(image), self._of_sources(statistics, tokens))
         if statistics is not None:
             statistics.check_fits(stack.names)
             stack.statistics = statistics
         return self.with_linear_head(stack) if self.head_ else stack
+
+    def tokens(self, image: Image | np.ndarray, statistics: ImageStatistics | None = None) -> dict[str, np.ndarray]:
+        """The ViT's tokens of an image, which are what costs; empty without a ViT.
+
+        Parameters
+        ----------
+        image, statistics
+            As of :meth:`transform`, which takes tokens back.
+
+        Returns
+        -------
+        dict
+            Name of detector and scale -> float32 (gy, gx, C).
+        """
+        seen, known = self._seen(_image(image)), self._of_sources(statistics, None)
+        return {
+            f"{source.kind}.{name}": array
+            for source in self.sources
+            for name, array in source.tokens(seen, known[source.kind]).items()
+        }
+
+    def _of_sources(
+        self, statistics: ImageStatistics | None, tokens: Mapping[str, np.ndarray] | None
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Statistics and tokens by kind of source."""
+        found = {}
+        for kind in (source.kind for source in self.sources):
+            found[kind] = {} if statistics is None else statistics.of_source(kind)
+            start = f"{kind}."
+            found[kind] |= {n.removeprefix(start): own for n, own in (tokens or {}).items() if n.startswith(start)}
+        return found
 
     def _made(self, image: Image, of_sources: Mapping[str, Mapping[str, np.ndarray]]) -> FeatureStack:
         """The features of an image without a linear head, with statistics by kind of source."""

@@ -257,6 +257,19 @@ class FeatureSource(ABC, Generic[Settings]):
         """
         return self.transform(images)
 
+    def tokens(
+        self, images: Sequence[DetectorImage], statistics: Mapping[str, np.ndarray] = NO_STATISTICS
+    ) -> Mapping[str, np.ndarray]:
+        """What is costly to make and may be interpolated between the slices of a stack; by default nothing.
+
+        Parameters
+        ----------
+        images : sequence of DetectorImage
+        statistics : mapping
+            As of :meth:`transform_with`, which takes these too, among the statistics.
+        """
+        return NO_STATISTICS
+
     def limits(self, images: Sequence[DetectorImage]) -> Mapping[str, np.ndarray]:
         """Those of a field's statistics that are needed, pooled, before the others can be found; by default none.
 

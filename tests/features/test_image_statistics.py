@@ -10,6 +10,7 @@ import pytest
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.features import FeatureExtractor, TwsSettings, VitSettings
 from fijibridge.features.image_statistics import ImageStatistics
+from fijibridge.features.vit.along_z import TokensAlongZ
 from fijibridge.features.vit.encoder import token_cache
 from fijibridge.images.detectors import join_detectors
 from fijibridge.synthesis.demo import demo_image
@@ -120,3 +121,25 @@ def test_several_detectors_each_have_their_own(tiny_vit):
     np.testing.assert_allclose(limits["1.limits"], np.percentile(se.data, (0.5, 99.5)), rtol=0.02)
     np.testing.assert_allclose(limits["0.limits"], np.percentile(bse.data, (0.5, 99.5)), rtol=0.02)
     assert extractor.transform(joined[0], found).shape == (128, 128, 2 * (76 + 128))
+
+
+def test_tokens_made_before_give_the_same_features(extractor, images):
+    found = extractor.statistics(images)
+    tokens = extractor.tokens(images[0], found)
+    assert sorted(tokens) == ["vit.0.b.tokens", "vit.0.h.tokens"]
+    np.testing.assert_array_equal(
+        np.asarray(extractor.transform(images[0], found, tokens)), np.asarray(extractor.transform(images[0], found))
+    )
+    other = {name: array + 1 for name, array in tokens.items()}
+    assert not np.array_equal(extractor.transform(images[0], found, other).tokens(), tokens["vit.0.b.tokens"])
+    with pytest.raises(FeatureMismatchError, match="tokens"):
+        extractor.transform(images[0].data[:100], found, tokens)
+    with pytest.raises(FeatureMismatchError, match="tokens h"):
+        extractor.transform(images[0], found, {"vit.0.b.tokens": tokens["vit.0.b.tokens"]})
+
+
+def test_every_other_slices_tokens_make_features_of_all(extractor, images):
+    along = TokensAlongZ(lambda z: extractor.tokens(images[z]), 3, 2, least_correlation=-1)
+    between = extractor.transform(images[1], None, along.tokens(1))
+    mean = (extractor.tokens(images[0])["vit.0.b.tokens"] + extractor.tokens(images[2])["vit.0.b.tokens"]) / 2
+    np.testing.assert_allclose(between.tokens(), mean, atol=1e-5)

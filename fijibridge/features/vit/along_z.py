@@ -7,7 +7,7 @@ slice, interpolated linearly, cost a part of the time and lose some of the noise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -24,8 +24,8 @@ class TokensAlongZ:
     Parameters
     ----------
     encode : callable
-        Slice number, the first being 0 -> its tokens, a sequence of ndarray, float32, shape (gy, gx, C): one for each
-        scale and detector.
+        Slice number, the first being 0 -> its tokens, by name, ndarray, float32, shape (gy, gx, C): as of
+        :meth:`fijibridge.features.extract.FeatureExtractor.tokens`, whose ``transform`` takes them back.
     count : int
         Slices of the stack.
     every : int
@@ -41,7 +41,7 @@ class TokensAlongZ:
 
     def __init__(
         self,
-        encode: Callable[[int], Sequence[np.ndarray]],
+        encode: Callable[[int], Mapping[str, np.ndarray]],
         count: int,
         every: int = 4,
         *,
@@ -53,10 +53,10 @@ class TokensAlongZ:
             )
         self.count, self.every, self.least_correlation = count, every, least_correlation
         self._encode = encode
-        self._kept: dict[int, Sequence[np.ndarray]] = {}  # the latest used is the last
+        self._kept: dict[int, Mapping[str, np.ndarray]] = {}  # the latest used is the last
         self._alike: dict[int, bool] = {}
 
-    def tokens(self, z: int) -> Sequence[np.ndarray]:
+    def tokens(self, z: int) -> Mapping[str, np.ndarray]:
         """Tokens of a slice: made, or interpolated.
 
         Parameters
@@ -66,7 +66,7 @@ class TokensAlongZ:
 
         Returns
         -------
-        sequence of ndarray
+        mapping of str to ndarray
             As of ``encode``. They do not depend on which slices were asked for before.
 
         Raises
@@ -85,15 +85,16 @@ class TokensAlongZ:
         below, above = self._made(before), self._made(after)
         if before not in self._alike:
             self._alike[before] = all(
-                one.shape == other.shape and correlation(one, other) >= self.least_correlation
-                for one, other in zip(below, above, strict=True)
+                below[name].shape == above[name].shape
+                and correlation(below[name], above[name]) >= self.least_correlation
+                for name in below
             )
         if not self._alike[before]:
             return self._encode(z)
         share = np.float32((z - before) / (after - before))
-        return [one + share * (other - one) for one, other in zip(below, above, strict=True)]
+        return {name: one + share * (above[name] - one) for name, one in below.items()}
 
-    def _made(self, z: int) -> Sequence[np.ndarray]:
+    def _made(self, z: int) -> Mapping[str, np.ndarray]:
         found = self._kept.pop(z, None)
         self._kept[z] = self._encode(z) if found is None else found
         while len(self._kept) > _KEPT:

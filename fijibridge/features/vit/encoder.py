@@ -197,9 +197,9 @@ class ViTEncoder:
     def names(self) -> tuple[str, ...]:
         """The tokens' channels, of all scales: ``vit_b06_c000`` is channel 0 of block 6, ``vit_h06_c000`` the same at
         half the enlargement (no dots: TWS parses names with sigmas)."""
-        return tuple(name for letter, _, blocks in self.settings.scales for name in self._names(letter, blocks))
+        return tuple(name for letter, _, blocks in self.settings.scales for name in self.names_of(letter, blocks))
 
-    def _names(self, letter: str, blocks: Sequence[int]) -> tuple[str, ...]:
+    def names_of(self, letter: str, blocks: Sequence[int]) -> tuple[str, ...]:
         return tuple(f"vit_{letter}{block:02d}_c{c:03d}" for block in blocks for c in range(self.width))
 
     def grid(self, shape: tuple[int, int], enlargement: float = 0) -> tuple[int, int]:
@@ -246,7 +246,7 @@ class ViTEncoder:
             1; for each scale what :meth:`tile_statistics` gives, and ``b.mean``, float32 (C,), of the tokens.
         """
         for letter, enlargement, blocks in self.settings.scales:
-            yield letter, self._tokens(image, enlargement, blocks, statistics, letter), self._names(letter, blocks)
+            yield letter, self._tokens(image, enlargement, blocks, statistics, letter), self.names_of(letter, blocks)
 
     def tile_statistics(self, image: Image, statistics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What debiasing takes from an image's own tiles; of tokens made before it is known.

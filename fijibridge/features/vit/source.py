@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fijibridge.core.errors import FeatureMismatchError
 from fijibridge.features.source import NO_STATISTICS, FeatureSource, ImageFeatures, grey_table
 from fijibridge.features.upsampling.base import UPSAMPLERS, Upsampler
 from fijibridge.features.vit.settings import VitSettings
@@ -151,7 +152,7 @@ class VitSource(FeatureSource[VitSettings]):
         made: list[ImageFeatures] = []
         for number, (_, detector, image) in enumerate(images):
             own = _of_detector(statistics, number)
-            scales = list(encoder.scales(image, own))  # before the upsampler looks at the image: bad images stop here
+            scales = list(self._scales(image, own))  # before the upsampler looks at the image: bad images stop here
             grey = image.grey[image.field]
             limits = own["guide"] if "guide" in own else percentile_limits(grey, *settings.percentiles)
             scaled = scale_between(grey, float(limits[0]), float(limits[1]))
@@ -168,6 +169,38 @@ class VitSource(FeatureSource[VitSettings]):
                 made.append(TokenFeatures(tokens, upsampler, with_detector, groups, told))
                 told = None
         return made
+
+    def _scales(
+        self, image: Image, known: Mapping[str, np.ndarray]
+    ) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
+        """As :meth:`fijibridge.features.vit.encoder.ViTEncoder.scales`; known tokens are not made."""
+        names = [f"{letter}.tokens" for letter, _, _ in self.settings.scales]
+        if not set(names) & set(known):
+            yield from self.encoder.scales(image, known)
+            return
+        field = image.grey[image.field]
+        for name, (letter, enlargement, blocks) in zip(names, self.settings.scales, strict=True):
+            rows, columns = self.encoder.grid((field.shape[0], field.shape[1]), enlargement)
+            dense = 2 if UPSAMPLERS[self.settings.upsampler].strided else 1
+            wanted = (dense * rows, dense * columns, self.encoder.width * len(blocks))
+            found = known.get(name)
+            if found is None or found.shape != wanted:
+                raise FeatureMismatchError(
+                    f"tokens {name} of shape {None if found is None else found.shape}",
+                    expected=f"{wanted}, for an image of {field.shape[0]} x {field.shape[1]} pixels",
+                    remedy="give tokens of images of this size, by the same extractor",
+                )
+            yield letter, found, self.encoder.names_of(letter, blocks)
+
+    def tokens(
+        self, images: Sequence[DetectorImage], statistics: Mapping[str, np.ndarray] = NO_STATISTICS
+    ) -> dict[str, np.ndarray]:
+        """See :meth:`fijibridge.features.source.FeatureSource.tokens`."""
+        return {
+            f"{number}.{letter}.tokens": tokens
+            for number, (_, _, image) in enumerate(images)
+            for letter, tokens, _ in self.encoder.scales(image, _of_detector(statistics, number))
+        }
 
     def limits(self, images: Sequence[DetectorImage]) -> dict[str, np.ndarray]:
         """See :meth:`fijibridge.features.source.FeatureSource.limits`."""
@@ -188,6 +221,7 @@ class VitSource(FeatureSource[VitSettings]):
 
     def _told(self, number: int, image: Image, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Statistics of a detector's image that its features were made with, the given ones among them."""
+        given = {name: array for name, array in given.items() if not name.endswith(".tokens")}
         limits = {name: given[name] for name in ("limits", "guide", "greys") if name in given}
         found = {**self._limits(image), **limits, **self.encoder.tile_statistics(image, limits), **given}
         if self.encoder.debiasing.uses_mean:

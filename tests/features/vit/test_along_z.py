@@ -18,25 +18,25 @@ class Encoder:
         self.parts = rng.normal(size=(3, 5, 6, 4)).astype(np.float32)
         self.jump = jump
 
-    def __call__(self, z: int) -> list[np.ndarray]:
+    def __call__(self, z: int) -> dict[str, np.ndarray]:
         self.asked.append(z)
         base, change, other = self.parts
-        return [other if z >= self.jump else base + np.float32(0.02 * z) * change]
+        return {"b": other if z >= self.jump else base + np.float32(0.02 * z) * change}
 
 
 def test_every_fourth_is_made_and_the_others_lie_between():
     encode = Encoder()
     along = TokensAlongZ(encode, 11)
-    found = [along.tokens(z)[0] for z in range(11)]
+    found = [along.tokens(z)["b"] for z in range(11)]
     assert encode.asked == [0, 4, 8, 10]
     for z, own in enumerate(found):
-        np.testing.assert_allclose(own, Encoder()(z)[0], atol=1e-5)
+        np.testing.assert_allclose(own, Encoder()(z)["b"], atol=1e-5)
 
 
 def test_any_order_gives_the_same():
     forwards, backwards = TokensAlongZ(Encoder(), 9, 3), TokensAlongZ(Encoder(), 9, 3)
-    one = {z: forwards.tokens(z)[0] for z in range(9)}
-    other = {z: backwards.tokens(z)[0] for z in reversed(range(9))}
+    one = {z: forwards.tokens(z)["b"] for z in range(9)}
+    other = {z: backwards.tokens(z)["b"] for z in reversed(range(9))}
     for z in range(9):
         np.testing.assert_array_equal(one[z], other[z])
 
@@ -45,7 +45,7 @@ def test_unlike_neighbours_are_not_interpolated():
     encode = Encoder(jump=6)
     along = TokensAlongZ(encode, 12)
     for z in range(12):
-        np.testing.assert_allclose(along.tokens(z)[0], Encoder(jump=6)(z)[0], atol=1e-5)
+        np.testing.assert_allclose(along.tokens(z)["b"], Encoder(jump=6)(z)["b"], atol=1e-5)
     assert {5, 6, 7} <= set(encode.asked)
     assert not {1, 2, 3} & set(encode.asked)
 
@@ -53,7 +53,7 @@ def test_unlike_neighbours_are_not_interpolated():
 def test_every_slice():
     encode = Encoder()
     along = TokensAlongZ(encode, 5, 1)
-    assert [along.tokens(z)[0][0, 0, 0] for z in range(5)] == [Encoder()(z)[0][0, 0, 0] for z in range(5)]
+    assert [along.tokens(z)["b"][0, 0, 0] for z in range(5)] == [Encoder()(z)["b"][0, 0, 0] for z in range(5)]
     assert encode.asked == [0, 1, 2, 3, 4]
 
 
