@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.features.source import ImageFeatures
-
-if TYPE_CHECKING:
-    from fijibridge.features.image_statistics import ImageStatistics
 
 # bytes of features held at a time by FeatureStack.blocks
 BLOCK_BYTES = 256 * 2**20
@@ -25,6 +22,18 @@ class MadeBy(Protocol):
 
     def differences(self, other: Any) -> list[str]:
         """What makes another's features differ, in words; empty if nothing does."""
+
+
+class GivenStatistics(Protocol):
+    """A :class:`fijibridge.features.image_statistics.ImageStatistics`."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of each feature; empty where nobody asks for it."""
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation of each feature."""
 
 
 class ArrayFeatures(ImageFeatures):
@@ -66,7 +75,7 @@ class FeatureStack:
         Whose channels follow one another.
     extractor : FeatureExtractor or None
         What made the features; None for features from elsewhere.
-    statistics : ImageStatistics or None
+    statistics : fijibridge.features.image_statistics.ImageStatistics or None
         Those of other images, which they were made with; None: with the image's own.
 
     Attributes
@@ -82,7 +91,7 @@ class FeatureStack:
         shape: tuple[int, int],
         parts: Sequence[ImageFeatures],
         extractor: Any = None,
-        statistics: ImageStatistics | None = None,
+        statistics: GivenStatistics | None = None,
     ) -> None:
         self.parts = tuple(parts)
         self.names: tuple[str, ...] = tuple(name for part in self.parts for name in part.names)

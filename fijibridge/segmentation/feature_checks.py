@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 
 
 def check_same(own: FeatureExtractor | None, other: FeatureExtractor | None, which: str) -> None:
+    """Refuse features that were made in another way; nothing where it is not known.
+
+    Parameters
+    ----------
+    own, other : FeatureExtractor or None
+    which : str
+        What is compared with what.
+
+    Raises
+    ------
+    FeatureMismatchError
+    """
     from fijibridge.features.extract import other_features
 
     if own is not None and other is not None and (differences := own.differences(other)):
@@ -19,7 +31,18 @@ def check_same(own: FeatureExtractor | None, other: FeatureExtractor | None, whi
 
 
 def check_classes(extractor: FeatureExtractor | None, names: Sequence[str]) -> None:
-    """Refuse channels of a linear head of other classes."""
+    """Refuse channels of a linear head of other classes.
+
+    Parameters
+    ----------
+    extractor : FeatureExtractor or None
+    names : sequence of str
+        Of the classes.
+
+    Raises
+    ------
+    FeatureMismatchError
+    """
     head = extractor.head_ if extractor else None
     if head is not None and head.class_names != tuple(names):
         raise FeatureMismatchError(
@@ -30,6 +53,13 @@ def check_classes(extractor: FeatureExtractor | None, names: Sequence[str]) -> N
 
 
 def other_names(own: Sequence[str], found: Sequence[str]) -> FeatureMismatchError:
+    """The error for features of other names.
+
+    Parameters
+    ----------
+    own, found : sequence of str
+        The classifier's, and those that were given.
+    """
     missing = [name for name in own if name not in set(found)]
     extra = [name for name in found if name not in set(own)]
     parts = [f"{len(found)} features where the classifier has {len(own)}"] if len(found) != len(own) else []

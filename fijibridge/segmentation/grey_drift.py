@@ -19,6 +19,7 @@ import numpy as np
 
 from fijibridge.core.errors import SettingsError
 from fijibridge.features.grey_model import TERMS, GreyModel, Samples, gain_and_offset, identity, places, prior
+from fijibridge.features.source import grey_table
 
 if TYPE_CHECKING:
     from fijibridge.features.channels import DetectorImage
@@ -73,7 +74,8 @@ class GreyDrift:
             Trained, of whose training images the greys are the reference.
         training : sequence of int
             Places of the training images in this stack, the first being 0, where they are slices of it: what is found
-            there and in the neighbours is more certain than what the training images alone tell.
+            there and in the neighbours is more certain than what the training images alone tell. A single one is
+            recognised by its greys.
 
         Raises
         ------
@@ -109,6 +111,11 @@ class GreyDrift:
         centre = [0.0 if model is None else model.centre for model in models]
         unit = [1.0 if model is None else model.unit for model in models]
         found = np.stack(columns, axis=1)
+        training = training or [
+            z
+            for z, own in enumerate(seen)
+            if all(np.array_equal(grey_table(one.grey), table) for one, table in zip(own, known.greys, strict=True))
+        ]
         base = found[list(training)].mean(0) if len(training) else known.shading
         return cls(found, base, np.array(centre), np.array(unit), (first, *others))
 

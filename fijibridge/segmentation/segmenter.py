@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +163,12 @@ class PixelSegmenter(Estimator):
 
     # --- features ----------------------------------------------------------------------------------------------------
 
-    def extract(self, image: Image | np.ndarray, statistics: ImageStatistics | None = None) -> FeatureStack:
+    def extract(
+        self,
+        image: Image | np.ndarray,
+        statistics: ImageStatistics | None = None,
+        tokens: Mapping[str, np.ndarray] | None = None,
+    ) -> FeatureStack:
         """The image's features by this segmenter's extractor; the encoder is loaded once.
 
         Where principal components are kept (``channels`` of the ViT's settings), those of the first image seen serve
@@ -176,6 +181,9 @@ class PixelSegmenter(Estimator):
             By which the features are scaled, of :func:`fijibridge.segmentation.statistics.statistics_for`; the image's
             own otherwise.
 
+        tokens : mapping of str to ndarray, optional
+            See :meth:`fijibridge.features.extract.FeatureExtractor.transform`.
+
         Returns
         -------
         FeatureStack
@@ -186,15 +194,13 @@ class PixelSegmenter(Estimator):
         FeatureMismatchError
             An image by other detectors than the training's; statistics of other features.
         """
-        return self._extract(image, self.extractor_ or self._extractor, statistics)
+        return self._extract(image, self.extractor_ or self._extractor, statistics, tokens)
 
-    def _extract(
-        self, image: Image | np.ndarray, extractor: FeatureExtractor, statistics: ImageStatistics | None = None
-    ) -> FeatureStack:
+    def _extract(self, image: Image | np.ndarray, extractor: FeatureExtractor, *known: Any) -> FeatureStack:
         from fijibridge.core.threads import limited_threads
 
         with limited_threads(self.n_threads):
-            return extractor.transform(image, statistics)
+            return extractor.transform(image, *known)
 
     def _stack(self, image: Image | np.ndarray | FeatureStack, statistics: ImageStatistics | None) -> FeatureStack:
         from fijibridge.features.stack import FeatureStack
@@ -242,7 +248,7 @@ class PixelSegmenter(Estimator):
         from fijibridge.features.stack import FeatureStack
         from fijibridge.images.image import grey_range
         from fijibridge.images.palette import class_colors_or_default
-        from fijibridge.segmentation.statistics import own_statistics
+        from fijibridge.segmentation.training_statistics import own_statistics
 
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]

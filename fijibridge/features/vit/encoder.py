@@ -200,6 +200,7 @@ class ViTEncoder:
         return tuple(name for letter, _, blocks in self.settings.scales for name in self.names_of(letter, blocks))
 
     def names_of(self, letter: str, blocks: Sequence[int]) -> tuple[str, ...]:
+        """See :attr:`names`; of one scale."""
         return tuple(f"vit_{letter}{block:02d}_c{c:03d}" for block in blocks for c in range(self.width))
 
     def grid(self, shape: tuple[int, int], enlargement: float = 0) -> tuple[int, int]:

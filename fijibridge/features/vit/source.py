@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fijibridge.images.image import Image
 
 _BASIS, _WEIGHTS = "basis_", "upsampler_weights"
+_LIMITS = ("limits", "guide", "greys")
 
 
 class TokenFeatures(ImageFeatures):
@@ -148,7 +149,6 @@ class VitSource(FeatureSource[VitSettings]):
     ) -> list[ImageFeatures]:
         """See :meth:`fijibridge.features.source.FeatureSource.transform_with`."""
         method, settings = UPSAMPLERS[self.settings.upsampler], self.settings
-        encoder = self.encoder
         made: list[ImageFeatures] = []
         for number, (_, detector, image) in enumerate(images):
             own = _of_detector(statistics, number)
@@ -222,7 +222,7 @@ class VitSource(FeatureSource[VitSettings]):
     def _told(self, number: int, image: Image, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Statistics of a detector's image that its features were made with, the given ones among them."""
         given = {name: array for name, array in given.items() if not name.endswith(".tokens")}
-        limits = {name: given[name] for name in ("limits", "guide", "greys") if name in given}
+        limits: dict[str, np.ndarray] = {name: own for name, own in given.items() if name in _LIMITS}
         found = {**self._limits(image), **limits, **self.encoder.tile_statistics(image, limits), **given}
         if self.encoder.debiasing.uses_mean:
             for letter, tokens, _ in self.encoder.scales(image, given):
