@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,7 +54,7 @@ class ToySource(FeatureSource[ToySettings]):
 class NearestPatch(UpsamplingMethod):
     """Each pixel has what its patch has."""
 
-    def upsampler(self, grey: np.ndarray, percentiles: Sequence[float], weights: bytes) -> Upsampler:
+    def upsampler(self, grey: np.ndarray, weights: bytes) -> Upsampler:
         return _Nearest(grey.shape)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,14 @@ from fijibridge.core.records import made
 from fijibridge.features.channels import channels_of, check_same_detectors, detectors_of
 from fijibridge.features.linear_head.head import LinearHead
 from fijibridge.features.settings import FeatureSettings, feature_settings
-from fijibridge.features.source import SOURCES, FeatureSource, Provenance, SourceSettings
+from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource, Provenance, SourceSettings
 from fijibridge.features.stack import FeatureStack
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fijibridge.features.channels import DetectorImage
+    from fijibridge.features.image_statistics import ImageStatistics
     from fijibridge.features.source import ImageFeatures
     from fijibridge.images.image import Image
 
@@ -96,13 +98,24 @@ class FeatureExtractor:
         self.fitted = True
         return self
 
-    def transform(self, image: Image | np.ndarray) -> FeatureStack:
+    def transform(
+        self,
+        image: Image | np.ndarray,
+        statistics: ImageStatistics | None = None,
+        tokens: Mapping[str, np.ndarray] | None = None,
+    ) -> FeatureStack:
         """The features of an image; the first image seen is fitted on.
 
         Parameters
         ----------
         image : Image or ndarray
             (Y, X) or (Y, X, 3), 8-, 16- or 32-bit. The data bar is left out.
+        statistics : ImageStatistics, optional
+            Of the stack that the image is a slice of, or of the training, see :meth:`statistics`; the image's own
+            otherwise.
+        tokens : mapping of str to ndarray, optional
+            In place of those that the ViT would make of the image, see :meth:`tokens` and
+            :mod:`fijibridge.features.vit.along_z`.
 
         Returns
         -------
@@ -114,18 +127,93 @@ class FeatureExtractor:
         ImageError
             NaN, or an array that is no image.
         FeatureMismatchError
-            The image lacks a detector, or has others.
+            The image lacks a detector, or has others; statistics of other features.
         """
-        image = _image(image)
+        stack = self._made(_image(image), self._of_sources(statistics, tokens))
+        if statistics is not None:
+            statistics.check_fits(stack.names)
+            stack.statistics = statistics
+        return self.with_linear_head(stack) if self.head_ else stack
+
+    def tokens(self, image: Image | np.ndarray, statistics: ImageStatistics | None = None) -> dict[str, np.ndarray]:
+        """The ViT's tokens of an image, which are what costs; empty without a ViT.
+
+        Parameters
+        ----------
+        image, statistics
+            As of :meth:`transform`, which takes tokens back.
+
+        Returns
+        -------
+        dict
+            Name of detector and scale -> float32 (gy, gx, C).
+        """
+        seen, known = self._seen(_image(image)), self._of_sources(statistics, None)
+        return {
+            f"{source.kind}.{name}": array
+            for source in self.sources
+            for name, array in source.tokens(seen, known[source.kind]).items()
+        }
+
+    def _of_sources(
+        self, statistics: ImageStatistics | None, tokens: Mapping[str, np.ndarray] | None
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Statistics and tokens by kind of source."""
+        found = {}
+        for kind in (source.kind for source in self.sources):
+            found[kind] = {} if statistics is None else statistics.of_source(kind)
+            start = f"{kind}."
+            found[kind] |= {n.removeprefix(start): own for n, own in (tokens or {}).items() if n.startswith(start)}
+        return found
+
+    def _made(self, image: Image, of_sources: Mapping[str, Mapping[str, np.ndarray]]) -> FeatureStack:
+        """The features of an image without a linear head, with statistics by kind of source."""
+        seen = self._seen(image)
+        parts: list[ImageFeatures] = []
+        for source in self.sources:
+            parts += source.transform_with(seen, of_sources.get(source.kind, NO_STATISTICS))
+        return FeatureStack((image.field.stop, image.shape[1]), parts, self.without_head())
+
+    def _seen(self, image: Image) -> list[DetectorImage]:
+        """Each detector's own image; the first image seen is fitted on."""
         if not self.fitted:
             self.fit(image)
         check_same_detectors(self.detector, self.detectors_, detectors_of(image))
-        seen = channels_of(image, self.detector, self.detectors_)
-        parts: list[ImageFeatures] = []
-        for source in self.sources:
-            parts += source.transform(seen)
-        stack = FeatureStack((image.field.stop, image.shape[1]), parts, self.without_head())
-        return self.with_linear_head(stack) if self.head_ else stack
+        return channels_of(image, self.detector, self.detectors_)
+
+    def statistics(self, images: Iterable[Image | np.ndarray]) -> ImageStatistics:
+        """Statistics of several images together, as of slices of one stack: for :meth:`transform`.
+
+        Limits of the greys come first; then features are made with these. Mean and spread are those of features
+        without the positional pattern of each image's own tiles, while the pooled one is what is subtracted later.
+
+        Parameters
+        ----------
+        images : iterable of Image or ndarray
+            Gone through twice, so no generator: a list, or a sequence that reads them when asked.
+
+        Raises
+        ------
+        SettingsError
+            No images.
+        ImageError, FeatureMismatchError
+            See :meth:`transform`.
+        """
+        from fijibridge.features.image_statistics import pooled, statistics_of
+
+        limits: dict[str, list[Mapping[str, np.ndarray]]] = {source.kind: [] for source in self.sources}
+        for image in images:
+            seen = self._seen(_image(image))
+            for source in self.sources:
+                limits[source.kind].append(source.limits(seen))
+        given = {own.kind: own.pooled(limits[own.kind]) for own in self.sources if limits[own.kind]}
+        parts = []
+        for image in map(_image, images):
+            stack, detectors = self._made(image, given), (self.detector, *self.detectors_)
+            parts.append(statistics_of(stack, image, detectors, moments=any(stack.groups)))
+        found = pooled(parts, self.sources)
+        of_sources = {f"{kind}.{name}": array for kind, own in given.items() for name, array in own.items()}
+        return replace(found, of_sources={**found.of_sources, **of_sources})
 
     def n_features(self, detectors: int = 1) -> int | None:
         """How many features an image has, where that is known before they are made.

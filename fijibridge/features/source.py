@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fijibridge.core.errors import SettingsError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fijibridge.features.channels import DetectorImage
 
 Settings = TypeVar("Settings", bound="SourceSettings")
+NO_STATISTICS: Mapping[str, np.ndarray] = MappingProxyType({})
 
 SOURCES: Registry[type[FeatureSource[Any]]] = Registry(
     "feature source",
@@ -149,6 +151,10 @@ class ImageFeatures(ABC):
         """Features (m, n, C) whose mean and spread are the image's; None: those of sampled pixels."""
         return None
 
+    def statistics(self) -> Mapping[str, np.ndarray]:
+        """What was taken from the image as a whole to make them, by ``kind.name``; see :meth:`FeatureSource.pooled`."""
+        return NO_STATISTICS
+
     def grid_tokens(self) -> np.ndarray | None:
         """A ViT's tokens on the patch grid, float32 (gy, gx, C); None for other features."""
         return None
@@ -236,6 +242,52 @@ class FeatureSource(ABC, Generic[Settings]):
         images : sequence of DetectorImage
             The field as each detector saw it; features have its rows without the data bar.
         """
+
+    def transform_with(
+        self, images: Sequence[DetectorImage], statistics: Mapping[str, np.ndarray]
+    ) -> list[ImageFeatures]:
+        """As :meth:`transform`, with statistics of other images in place of the field's own; by default it has none.
+
+        Parameters
+        ----------
+        images : sequence of DetectorImage
+        statistics : mapping
+            Of :meth:`ImageFeatures.statistics` of all features of this source together, by ``name``, or :meth:`pooled`
+            ones. What is not there is the field's own.
+        """
+        return self.transform(images)
+
+    def tokens(
+        self, images: Sequence[DetectorImage], statistics: Mapping[str, np.ndarray] = NO_STATISTICS
+    ) -> Mapping[str, np.ndarray]:
+        """What is costly to make and may be interpolated between the slices of a stack; by default nothing.
+
+        Parameters
+        ----------
+        images : sequence of DetectorImage
+        statistics : mapping
+            As of :meth:`transform_with`, which takes these too, among the statistics.
+        """
+        return NO_STATISTICS
+
+    def limits(self, images: Sequence[DetectorImage]) -> Mapping[str, np.ndarray]:
+        """Those of a field's statistics that are needed, pooled, before the others can be found; by default none.
+
+        Parameters
+        ----------
+        images : sequence of DetectorImage
+        """
+        return NO_STATISTICS
+
+    def pooled(self, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Statistics of several fields in one; by default there are none.
+
+        Parameters
+        ----------
+        parts : sequence of mapping
+            Of each field.
+        """
+        return {}
 
     def n_features(self, detectors: int) -> int | None:
         """How many features an image has, where that is known before they are made.
@@ -332,6 +384,19 @@ class FeatureSource(ABC, Generic[Settings]):
     def with_weights(self, path: str) -> FeatureSource[Settings]:
         """This source with a file of an encoder's weights; itself where it has no encoder."""
         return self
+
+
+def grey_table(greys: np.ndarray) -> np.ndarray:
+    """Grey values at every tenth of a percent, from the least to the greatest; float64 (1001,).
+
+    Parameters
+    ----------
+    greys : ndarray
+        Of any shape. Of more than a quarter of a million pixels every n-th counts.
+    """
+    import numpy as np
+
+    return np.percentile(greys.ravel()[:: -(-greys.size // 2**18)], np.linspace(0, 100, 1001))
 
 
 def digest_of_array(array: np.ndarray) -> str:

@@ -24,6 +24,18 @@ class MadeBy(Protocol):
         """What makes another's features differ, in words; empty if nothing does."""
 
 
+class GivenStatistics(Protocol):
+    """A :class:`fijibridge.features.image_statistics.ImageStatistics`."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of each feature; empty where nobody asks for it."""
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation of each feature."""
+
+
 class ArrayFeatures(ImageFeatures):
     """Features that are already there.
 
@@ -63,6 +75,8 @@ class FeatureStack:
         Whose channels follow one another.
     extractor : FeatureExtractor or None
         What made the features; None for features from elsewhere.
+    statistics : fijibridge.features.image_statistics.ImageStatistics or None
+        Those of other images, which they were made with; None: with the image's own.
 
     Attributes
     ----------
@@ -72,12 +86,18 @@ class FeatureStack:
         One a channel, see :class:`fijibridge.features.source.ImageFeatures`.
     """
 
-    def __init__(self, shape: tuple[int, int], parts: Sequence[ImageFeatures], extractor: Any = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        parts: Sequence[ImageFeatures],
+        extractor: Any = None,
+        statistics: GivenStatistics | None = None,
+    ) -> None:
         self.parts = tuple(parts)
         self.names: tuple[str, ...] = tuple(name for part in self.parts for name in part.names)
         self.groups: tuple[str, ...] = tuple(group for part in self.parts for group in part.groups)
         self.shape = (int(shape[0]), int(shape[1]), len(self.names))
-        self.extractor = extractor
+        self.extractor, self.statistics = extractor, statistics
 
     @classmethod
     def from_array(cls, array: np.ndarray, names: Sequence[str] | None = None) -> FeatureStack:

@@ -17,8 +17,8 @@ from fijibridge.images.pixel_size import PixelSize
 from fijibridge.images.reading import Planes, open_planes
 
 __all__ = [
-    "Channel", "Image", "PixelSize", "count_frames", "count_slices", "find_databar", "image_from_array", "read_image",
-    "read_slices", "read_stored", "scale_percentiles",
+    "Channel", "Image", "PixelSize", "count_frames", "count_slices", "find_databar", "image_from_array",
+    "percentile_limits", "read_image", "read_slices", "read_stored", "scale_between", "scale_percentiles",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -436,14 +436,48 @@ def scale_percentiles(grey: np.ndarray, low: float = 0.5, high: float = 99.5, *,
     SettingsError
         Not 0 <= low < high <= 100.
     """
+    return scale_between(grey, *percentile_limits(grey[: grey.shape[0] - databar_rows], low, high))
+
+
+def percentile_limits(grey: np.ndarray, low: float = 0.5, high: float = 99.5) -> tuple[float, float]:
+    """Grey values at two percentiles; the least and the greatest where nearly all pixels are equal.
+
+    Parameters
+    ----------
+    grey : np.ndarray
+        Of any shape, any real dtype.
+    low, high : float
+        In percent.
+
+    Raises
+    ------
+    SettingsError
+        Not 0 <= low < high <= 100.
+    """
     if not 0 <= low < high <= 100:
         raise SettingsError(
             f"percentiles {low} and {high}", expected="0 <= low < high <= 100", remedy="for example 0.5 and 99.5"
         )
-    field = grey[: grey.shape[0] - databar_rows]
-    dark, bright = (float(value) for value in np.percentile(field, (low, high)))
+    dark, bright = (float(value) for value in np.percentile(grey, (low, high)))
     if bright <= dark:  # nearly all pixels are equal: the few others still count
-        dark, bright = float(field.min()), float(field.max())
+        dark, bright = float(grey.min()), float(grey.max())
+    return dark, bright
+
+
+def scale_between(grey: np.ndarray, dark: float, bright: float) -> np.ndarray:
+    """Scale an image so that two grey values become 0 and 1; what lies beyond is clipped.
+
+    Parameters
+    ----------
+    grey : np.ndarray
+        Of any shape, any real dtype.
+    dark, bright : float
+
+    Returns
+    -------
+    np.ndarray
+        float32, in [0, 1]; zeros where the two are equal.
+    """
     if bright <= dark:
         return np.zeros(grey.shape, np.float32)
     # In float64 inside, so that 32-bit values far from 0 keep their differences.

@@ -5,6 +5,7 @@
     classifier.json        choices, provenance, class names and colours, pixel size, versions, digests
     forest.safetensors     the forest's arrays
     features.safetensors   what the features learned: principal components, linear head, upsampler's weights
+    statistics.safetensors grey levels, means and spreads of the training images, for slices of their stack
     classifier.model       the same forest as TWS's two serialised Java objects
     network/               the trained network, where its probabilities are features
 
@@ -33,11 +34,13 @@ from fijibridge.segmentation.options import Engine
 if TYPE_CHECKING:
     import numpy as np
 
+    from fijibridge.features.image_statistics import ImageStatistics
     from fijibridge.images.pixel_size import PixelSize
 
 INDEX = "classifier.json"
 FOREST = "forest.safetensors"
 MODEL = "classifier.model"
+STATISTICS = "statistics.safetensors"
 _FORMAT = "fijibridge-classifier"
 _VERSION = 2
 
@@ -58,6 +61,9 @@ class SavedClassifier:
         Of the training image.
     oob_accuracy : float or None
     oob_confusion : ndarray of int64, shape (classes, classes), or None
+    grey_range : (float, float) or None
+    statistics : ImageStatistics or None
+        Of the training images; None of classifiers that were saved before they were kept.
     """
 
     forest: Forest
@@ -68,6 +74,7 @@ class SavedClassifier:
     oob_accuracy: float | None
     oob_confusion: np.ndarray | None
     grey_range: tuple[float, float] | None = None
+    statistics: ImageStatistics | None = None
 
 
 def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -107,13 +114,18 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
         "oob_confusion": None if saved.oob_confusion is None else saved.oob_confusion.tolist(),
         "forest_sha256": forest.sha256(),
         "features_sha256": arrays_digest(arrays),
+        "statistics": None,
         "versions": versions(),
     }
+    if (statistics := saved.statistics) is not None:
+        index["statistics"] = {"features_digest": statistics.features_digest, "sha256": statistics.digest}
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
         forest.save(folder / FOREST)
         if extractor:
             write_arrays(folder / ARRAYS, arrays)
             extractor.save_files(folder)
+        if statistics is not None:
+            write_arrays(folder / STATISTICS, statistics.arrays())
         write_model(folder / MODEL, forest)
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return Path(path)
@@ -181,6 +193,7 @@ def read_classifier(path: Path) -> SavedClassifier:
             oob_accuracy=None if accuracy is None else number(accuracy, "oob_accuracy", 0, 1),
             oob_confusion=matrix,
             grey_range=_checked_range(index.get("grey_range"), path),
+            statistics=_read_statistics(index.get("statistics"), path),
         )
     except ModelFileError:
         raise
@@ -198,6 +211,18 @@ def _checked_range(found: Any, path: Path) -> tuple[float, float] | None:
     if not -math.inf < low <= high < math.inf:
         raise _not_a_classifier(path, f"{INDEX}: grey_range {found!r}"[:200])
     return low, high
+
+
+def _read_statistics(about: Any, path: Path) -> ImageStatistics | None:
+    """None of a classifier that was saved before they were kept."""
+    from fijibridge.features.image_statistics import ImageStatistics
+
+    if about is None:
+        return None
+    found = ImageStatistics.restored(read_arrays(path / STATISTICS), str(about["features_digest"]))
+    if found.digest != about["sha256"]:
+        raise _not_a_classifier(path, f"{STATISTICS} is not what {INDEX} describes")
+    return found
 
 
 def _checked_engine(engine: Engine) -> Engine:

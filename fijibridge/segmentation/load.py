@@ -11,7 +11,8 @@ from fijibridge.core.errors import FeatureMismatchError, ImageNotFoundError, Mod
 from fijibridge.core.names import check_names
 from fijibridge.features.extract import FeatureExtractor
 from fijibridge.segmentation.classifier_file import INDEX, read_classifier
-from fijibridge.segmentation.segmenter import PixelSegmenter, few
+from fijibridge.segmentation.feature_checks import few
+from fijibridge.segmentation.segmenter import PixelSegmenter
 
 if TYPE_CHECKING:
     from fijibridge.forest import Forest
@@ -67,7 +68,7 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
     )
     segmenter.extractor_, segmenter.forest_ = extractor, saved.forest
     segmenter.class_colors_, segmenter.pixel_size_ = saved.class_colors, saved.pixel_size
-    segmenter.grey_range_ = saved.grey_range
+    segmenter.grey_range_, segmenter.statistics_ = saved.grey_range, saved.statistics
     segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
     return segmenter
 

@@ -12,6 +12,15 @@ Engine = Annotated[
 ]
 Trees = Annotated[int, Param("number of trees", low=1, high=10_000, group="Forest")]
 MaxFeatures = Annotated[str, Param("features tried at a split: sqrt, log2, or a number", group="Forest")]
+Statistics = Annotated[
+    Literal["stack", "training", "slice"],
+    Param(
+        "whose grey levels and means features are scaled by: stack: those of about 16 slices spread over the whole "
+        "stack, of a single image its own; training: those of the training images, so that a slice gets the same "
+        "labels alone and in its stack; slice: each slice its own",
+        group="Features",
+    ),
+]
 MaxDepth = Annotated[int, Param("greatest depth of a tree; 0: no limit", low=0, high=10_000, group="Forest")]
 Head = Annotated[
     Literal["linear", "none"],

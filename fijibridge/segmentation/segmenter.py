@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from fijibridge.features.settings import FeatureSettings
 from fijibridge.features.source import SourceSettings
 from fijibridge.labels.labels import check_labelled
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
+from fijibridge.segmentation.feature_checks import check_classes, check_same, few, other_names
 from fijibridge.segmentation.options import Engine, Head, MaxDepth, MaxFeatures, Trees
 from fijibridge.segmentation.training_labels import joined_names, label_data
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fijibridge.features.extract import FeatureExtractor
+    from fijibridge.features.image_statistics import ImageStatistics
     from fijibridge.features.stack import FeatureStack
     from fijibridge.forest import Forest
     from fijibridge.images.image import Image
@@ -91,6 +93,9 @@ class PixelSegmenter(Estimator):
         Of the first training image.
     grey_range_ : (float, float) or None
         Darkest and brightest grey of that image; None where features alone were given.
+    statistics_ : ImageStatistics or None
+        Of the training images together, for slices of their stack; None where the features came from elsewhere, or
+        the classifier was saved before they were kept.
 
     Raises
     ------
@@ -104,6 +109,7 @@ class PixelSegmenter(Estimator):
     head_importances_: dict[str, np.ndarray] | None = None
     pixel_size_: PixelSize | None = None
     grey_range_: tuple[float, float] | None = None
+    statistics_: ImageStatistics | None = None
 
     def __init__(
         self,
@@ -157,7 +163,12 @@ class PixelSegmenter(Estimator):
 
     # --- features ----------------------------------------------------------------------------------------------------
 
-    def extract(self, image: Image | np.ndarray) -> FeatureStack:
+    def extract(
+        self,
+        image: Image | np.ndarray,
+        statistics: ImageStatistics | None = None,
+        tokens: Mapping[str, np.ndarray] | None = None,
+    ) -> FeatureStack:
         """The image's features by this segmenter's extractor; the encoder is loaded once.
 
         Where principal components are kept (``channels`` of the ViT's settings), those of the first image seen serve
@@ -166,6 +177,12 @@ class PixelSegmenter(Estimator):
         Parameters
         ----------
         image : Image, or ndarray (Y, X) or (Y, X, 3)
+        statistics : ImageStatistics, optional
+            By which the features are scaled, of :func:`fijibridge.segmentation.statistics.statistics_for`; the image's
+            own otherwise.
+
+        tokens : mapping of str to ndarray, optional
+            See :meth:`fijibridge.features.extract.FeatureExtractor.transform`.
 
         Returns
         -------
@@ -175,20 +192,20 @@ class PixelSegmenter(Estimator):
         Raises
         ------
         FeatureMismatchError
-            An image by other detectors than the training's.
+            An image by other detectors than the training's; statistics of other features.
         """
-        return self._extract(image, self.extractor_ or self._extractor)
+        return self._extract(image, self.extractor_ or self._extractor, statistics, tokens)
 
-    def _extract(self, image: Image | np.ndarray, extractor: FeatureExtractor) -> FeatureStack:
+    def _extract(self, image: Image | np.ndarray, extractor: FeatureExtractor, *known: Any) -> FeatureStack:
         from fijibridge.core.threads import limited_threads
 
         with limited_threads(self.n_threads):
-            return extractor.transform(image)
+            return extractor.transform(image, *known)
 
-    def _stack(self, image: Image | np.ndarray | FeatureStack) -> FeatureStack:
+    def _stack(self, image: Image | np.ndarray | FeatureStack, statistics: ImageStatistics | None) -> FeatureStack:
         from fijibridge.features.stack import FeatureStack
 
-        return image if isinstance(image, FeatureStack) else self.extract(image)
+        return image if isinstance(image, FeatureStack) else self.extract(image, statistics)
 
     # --- training ----------------------------------------------------------------------------------------------------
 
@@ -196,6 +213,8 @@ class PixelSegmenter(Estimator):
         self,
         images: Image | np.ndarray | FeatureStack | Sequence[Any],
         labels: Labels | np.ndarray | Sequence[Any],
+        *,
+        statistics: ImageStatistics | None = None,
     ) -> PixelSegmenter:
         """Train the forest at the labelled pixels.
 
@@ -205,6 +224,9 @@ class PixelSegmenter(Estimator):
         labels : Labels, integer ndarray (Y, X) with 0 = unlabelled, or a list of them
             One for each image, of its size. All lists of class names must agree; arrays have none. Of several images
             each may lack classes, if another has them.
+        statistics : ImageStatistics, optional
+            Of the stack that the images are slices of, see
+            :func:`fijibridge.segmentation.statistics.stack_statistics`; each image's own otherwise.
 
         Returns
         -------
@@ -222,9 +244,11 @@ class PixelSegmenter(Estimator):
         import numpy as np
         from skimage.measure import label
 
+        from fijibridge.features.image_statistics import pooled
         from fijibridge.features.stack import FeatureStack
         from fijibridge.images.image import grey_range
         from fijibridge.images.palette import class_colors_or_default
+        from fijibridge.segmentation.training_statistics import own_statistics
 
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
@@ -238,10 +262,11 @@ class PixelSegmenter(Estimator):
         if base.fitted and not base.detectors_ and len(getattr(images[0], "others", ())):
             base = copy(base).fit(images[0])  # trained anew, with the detectors that joined
         stacks: list[FeatureStack] = []
+        seen: list[ImageStatistics] = []
         samples, classes, strokes, n_strokes = [], [], [], 0
         names: tuple[str, ...] = ()
         for image, drawn in zip(images, labels, strict=True):
-            stack = image if isinstance(image, FeatureStack) else self._extract(image, base)
+            stack = image if isinstance(image, FeatureStack) else self._extract(image, base, statistics)
             data, found = label_data(drawn, stack, image, of_several=len(labels) > 1)
             names = joined_names(names, found)
             mask = data > 0
@@ -253,13 +278,14 @@ class PixelSegmenter(Estimator):
             if not stacks:
                 base = stack.extractor or base  # what the first image's features were made with serves all
             else:
-                _check_same(stacks[0].extractor, stack.extractor, "first image against another")
+                check_same(stacks[0].extractor, stack.extractor, "first image against another")
                 if stacks[0].names != stack.names:
-                    raise _other_names(stacks[0].names, stack.names)
+                    raise other_names(stacks[0].names, stack.names)
             stacks.append(stack)
+            seen += [] if statistics else own_statistics(stack, image, moments=self.head == "linear")
         y, extractor = np.concatenate(classes), stacks[0].extractor
         check_labelled(np.bincount(y, minlength=len(names)).tolist(), names)
-        _check_classes(extractor, names)
+        check_classes(extractor, names)
         self.head_importances_ = None
         if self.head == "linear" and extractor is not None and any(stacks[0].groups):
             from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
@@ -276,6 +302,7 @@ class PixelSegmenter(Estimator):
         self.extractor_ = extractor
         self.pixel_size_ = getattr(images[0], "pixel_size", None)
         self.grey_range_ = None if isinstance(images[0], FeatureStack) else grey_range(images[0])
+        self.statistics_ = pooled(seen, extractor.sources) if seen and extractor else statistics
         log.info("%s: %s, out-of-bag accuracy %s", self.engine, self.forest_, self.oob_accuracy_)
         return self
 
@@ -331,7 +358,12 @@ class PixelSegmenter(Estimator):
         return self.forest_
 
     def predict_proba(
-        self, image: Image | np.ndarray | FeatureStack, rows: slice = slice(None), cols: slice = slice(None)
+        self,
+        image: Image | np.ndarray | FeatureStack,
+        rows: slice = slice(None),
+        cols: slice = slice(None),
+        *,
+        statistics: ImageStatistics | None = None,
     ) -> np.ndarray:
         """Class probabilities of every pixel.
 
@@ -340,6 +372,8 @@ class PixelSegmenter(Estimator):
         image : Image, ndarray (Y, X) or (Y, X, 3), or FeatureStack
         rows, cols : slice
             A field of it, with step 1: the same probabilities as there in the whole, in less time.
+        statistics : ImageStatistics, optional
+            See :meth:`extract`; a FeatureStack has been made with some already.
 
         Returns
         -------
@@ -364,12 +398,12 @@ class PixelSegmenter(Estimator):
                 expected=f"its features: {few(forest.feature_names)}",
                 remedy="make them as for the training and give FeatureStack.from_array(features, names)",
             )
-        stack = self._stack(image)
+        stack = self._stack(image, statistics)
         if self.extractor_ is not None:
             stack = self.extractor_.with_linear_head(stack)
-        _check_same(self.extractor_, stack.extractor, "classifier against features")
+        check_same(self.extractor_, stack.extractor, "classifier against features")
         if stack.names != forest.feature_names:
-            raise _other_names(forest.feature_names, stack.names)
+            raise other_names(forest.feature_names, stack.names)
         rows_in_all = getattr(image, "databar_rows", 0) + stack.shape[0]
         wanted = plain_slice(rows, rows_in_all), plain_slice(cols, stack.shape[1])
         top, left = (span.start for span in wanted)
@@ -388,15 +422,22 @@ class PixelSegmenter(Estimator):
                 steps.update()
         return result
 
-    def predict(self, image: Image | np.ndarray | FeatureStack) -> np.ndarray:
+    def predict(
+        self, image: Image | np.ndarray | FeatureStack, *, statistics: ImageStatistics | None = None
+    ) -> np.ndarray:
         """The most probable class of every pixel.
+
+        Parameters
+        ----------
+        image, statistics
+            As of :meth:`predict_proba`.
 
         Returns
         -------
         ndarray, uint8, shape (Y, X)
             k is ``class_names_[k - 1]``; 0 in the data bar. Of two equally probable classes the first.
         """
-        return labels_of(self.predict_proba(image))
+        return labels_of(self.predict_proba(image, statistics=statistics))
 
     # --- saving ------------------------------------------------------------------------------------------------------
 
@@ -429,6 +470,7 @@ class PixelSegmenter(Estimator):
             class_colors=self.class_colors_,
             pixel_size=self.pixel_size_,
             grey_range=self.grey_range_,
+            statistics=self.statistics_,
             oob_accuracy=self.oob_accuracy_,
             oob_confusion=self.oob_confusion_,
         )
@@ -452,39 +494,3 @@ def labels_of(probabilities: np.ndarray) -> np.ndarray:
     labels += 1
     labels[probabilities.max(axis=2) == 0] = 0
     return labels
-
-
-def _check_same(own: FeatureExtractor | None, other: FeatureExtractor | None, which: str) -> None:
-    from fijibridge.features.extract import other_features
-
-    if own is not None and other is not None and (differences := own.differences(other)):
-        raise other_features(differences, which)
-
-
-def _check_classes(extractor: FeatureExtractor | None, names: Sequence[str]) -> None:
-    """Refuse channels of a linear head of other classes."""
-    head = extractor.head_ if extractor else None
-    if head is not None and head.class_names != tuple(names):
-        raise FeatureMismatchError(
-            f"features with a linear head of {few(head.class_names)}, and labels of {few(names)}",
-            expected="labels of the head's own classes",
-            remedy="make the features without a classifier's head, or label those classes",
-        )
-
-
-def _other_names(own: Sequence[str], found: Sequence[str]) -> FeatureMismatchError:
-    missing = [name for name in own if name not in set(found)]
-    extra = [name for name in found if name not in set(own)]
-    parts = [f"{len(found)} features where the classifier has {len(own)}"] if len(found) != len(own) else []
-    parts += [f"missing: {few(missing)}"] if missing else []
-    parts += [f"not the classifier's: {few(extra)}"] if extra else []
-    return FeatureMismatchError(
-        "; ".join(parts) or "the same features in another order",
-        expected=f"the classifier's features: {few(own)}",
-        remedy="make the features as the classifier's own, or train anew",
-    )
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names of a list, for a message."""
-    return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")

@@ -87,15 +87,13 @@ class UpsamplingMethod(ABC):
     strided: bool = False
 
     @abstractmethod
-    def upsampler(self, grey: np.ndarray, percentiles: tuple[float, float], weights: bytes) -> Upsampler:
+    def upsampler(self, grey: np.ndarray, weights: bytes) -> Upsampler:
         """The upsampler of one image.
 
         Parameters
         ----------
-        grey : ndarray, shape (Y, X)
-            In its own units, without a data bar.
-        percentiles : (float, float)
-            Grey values at these become 0 and 1.
+        grey : ndarray, float32, shape (Y, X)
+            Without a data bar, scaled so that the darkest grey that counts is 0 and the brightest 1.
         weights : bytes
             Of :meth:`read_weights`.
         """

@@ -113,7 +113,7 @@ class BilinearUpsampler(Upsampler):
 class Bilinear(UpsamplingMethod):
     """Between the centres of the patches."""
 
-    def upsampler(self, grey: np.ndarray, percentiles: tuple[float, float], weights: bytes) -> Upsampler:
+    def upsampler(self, grey: np.ndarray, weights: bytes) -> Upsampler:
         """See :meth:`fijibridge.features.upsampling.base.UpsamplingMethod.upsampler`."""
         return BilinearUpsampler((grey.shape[0], grey.shape[1]))
 

@@ -42,31 +42,26 @@ def new_network() -> Any:
     return network
 
 
-def padded(grey: np.ndarray, percentiles: tuple[float, float]) -> Any:
+def padded(grey: np.ndarray) -> Any:
     """What the network sees of a grey image (Y, X): a tensor (1, 1, Y + 34, X + 34), the outermost pixels repeated.
 
     Parameters
     ----------
-    grey : ndarray, shape (Y, X)
-    percentiles : (float, float)
-        Grey values that become 0 and 1.
+    grey : ndarray, float32, shape (Y, X)
+        Scaled to 0 to 1.
     """
     import torch
 
-    from fijibridge.images.image import scale_percentiles
-
-    scaled = scale_percentiles(grey, *percentiles).astype(np.float32)
-    return torch.from_numpy(np.pad(scaled, _HALO, mode="edge"))[None, None]
+    return torch.from_numpy(np.pad(grey, _HALO, mode="edge"))[None, None]
 
 
-def learned_guide(grey: np.ndarray, percentiles: tuple[float, float], weights: bytes) -> np.ndarray:
+def learned_guide(grey: np.ndarray, weights: bytes) -> np.ndarray:
     """The guide of an image.
 
     Parameters
     ----------
-    grey : ndarray, shape (Y, X)
-    percentiles : (float, float)
-        Grey values that become 0 and 1.
+    grey : ndarray, float32, shape (Y, X)
+        Scaled to 0 to 1.
     weights : bytes
         See :func:`fijibridge.features.upsampling.weights_file.read_weights`.
 
@@ -80,7 +75,7 @@ def learned_guide(grey: np.ndarray, percentiles: tuple[float, float], weights: b
 
     network = new_network()
     network.load_state_dict(load(weights))
-    pixels = padded(grey, percentiles)
+    pixels = padded(grey)
     guide = np.empty((*grey.shape, DEPTH), np.float32)
     with torch.inference_mode():
         for top in range(0, grey.shape[0], _BAND):

@@ -17,11 +17,11 @@ CONTRAST = 0.1  # of the guide, where the image's darkest and brightest are 0 an
 class Guided(UpsamplingMethod):
     """See :mod:`fijibridge.features.upsampling.joint_bilateral`; the guide is the smoothed grey image."""
 
-    def upsampler(self, grey: np.ndarray, percentiles: tuple[float, float], weights: bytes) -> Upsampler:
+    def upsampler(self, grey: np.ndarray, weights: bytes) -> Upsampler:
         """See :meth:`fijibridge.features.upsampling.base.UpsamplingMethod.upsampler`."""
         from fijibridge.features.upsampling.joint_bilateral import JointBilateral, grey_guide
 
-        return JointBilateral(grey_guide(grey, percentiles, SMOOTHING, CONTRAST))
+        return JointBilateral(grey_guide(grey, SMOOTHING, CONTRAST))
 
 
 GUIDED = Guided()

@@ -133,14 +133,13 @@ def patch_means(plane: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return torch.nn.functional.adaptive_avg_pool2d(whole[None], grid)[0].numpy()
 
 
-def grey_guide(grey: np.ndarray, percentiles: tuple[float, float], sigma: float, contrast: float) -> np.ndarray:
+def grey_guide(grey: np.ndarray, sigma: float, contrast: float) -> np.ndarray:
     """A guide of the grey image itself, (Y, X, 1) float32.
 
     Parameters
     ----------
-    grey : ndarray, shape (Y, X)
-    percentiles : (float, float)
-        Grey values that become 0 and 1.
+    grey : ndarray, float32, shape (Y, X)
+        Scaled to 0 to 1.
     sigma : float
         Of the Gaussian that smooths the image, in pixels: noise is no edge.
     contrast : float
@@ -148,7 +147,5 @@ def grey_guide(grey: np.ndarray, percentiles: tuple[float, float], sigma: float,
     """
     from scipy.ndimage import gaussian_filter
 
-    from fijibridge.images.image import scale_percentiles
-
-    smooth = gaussian_filter(scale_percentiles(grey, *percentiles), sigma, mode="nearest")
+    smooth = gaussian_filter(grey, sigma, mode="nearest")
     return (smooth / np.float32(contrast)).astype(np.float32)[..., None]

@@ -16,23 +16,20 @@ class Learned(UpsamplingMethod):
     See :mod:`fijibridge.features.upsampling.guide_network` and :mod:`fijibridge.features.upsampling.convolutional`.
     """
 
-    def upsampler(self, grey: np.ndarray, percentiles: tuple[float, float], weights: bytes) -> Upsampler:
+    def upsampler(self, grey: np.ndarray, weights: bytes) -> Upsampler:
         """See :meth:`fijibridge.features.upsampling.base.UpsamplingMethod.upsampler`."""
-        import numpy as np
-
         from fijibridge.features.upsampling.weights_file import layout
 
         if layout(weights) is None:
             from fijibridge.features.upsampling.guide_network import learned_guide
             from fijibridge.features.upsampling.joint_bilateral import JointBilateral
 
-            return JointBilateral(learned_guide(grey, percentiles, weights))
+            return JointBilateral(learned_guide(grey, weights))
         from fijibridge.core.devices import torch_device
         from fijibridge.features.upsampling.convolutional import Convolutional, network_of
-        from fijibridge.images.image import scale_percentiles
 
         network = network_of(weights, torch_device("auto"))
-        return Convolutional(network, scale_percentiles(grey, *percentiles).astype(np.float32))
+        return Convolutional(network, grey)
 
     def read_weights(self, path: str) -> bytes:
         """See :func:`fijibridge.features.upsampling.weights_file.read_weights`."""

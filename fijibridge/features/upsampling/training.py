@@ -157,6 +157,7 @@ def _make_pair(image: Image, settings: VitSettings, target: Target) -> Pair:
     import torch
 
     from fijibridge.features.vit.encoder import ViTEncoder
+    from fijibridge.images.image import scale_percentiles
 
     if target == "enlarged":
         dense = replace(settings, enlargement=2 * settings.enlargement)
@@ -174,7 +175,7 @@ def _make_pair(image: Image, settings: VitSettings, target: Target) -> Pair:
         near, small = (torch.cat([part, torch.ones(1, *part.shape[1:])]) for part in (near, small))
         mapped = torch.linalg.solve(near @ near.T + torch.eye(len(near)), near @ large.flatten(1).T)
         small = torch.tensordot(mapped.T, small, dims=1)
-    return Pair(padded(image.grey, settings.percentiles), small, large)
+    return Pair(padded(scale_percentiles(image.grey, *settings.percentiles)), small, large)
 
 
 def joint(guide: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:

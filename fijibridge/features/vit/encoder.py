@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ import numpy as np
 from fijibridge.core.array_cache import ArrayCache
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.progress import bar
-from fijibridge.features.source import Provenance
+from fijibridge.features.source import NO_STATISTICS, Provenance, digest_of_array
 from fijibridge.features.upsampling.base import UPSAMPLERS
 from fijibridge.features.vit.debiasing.base import DEBIASING, Debiasing
 from fijibridge.features.vit.settings import VitSettings
 from fijibridge.features.vit.tiles import Tile, sample_outside, shift_of, tiles
-from fijibridge.images.image import Image, scale_percentiles
+from fijibridge.images.image import Image, percentile_limits, scale_between
 from fijibridge.weights.encoders import create_encoder
 from fijibridge.weights.weights import cache_file, load_weights
 
@@ -196,9 +197,10 @@ class ViTEncoder:
     def names(self) -> tuple[str, ...]:
         """The tokens' channels, of all scales: ``vit_b06_c000`` is channel 0 of block 6, ``vit_h06_c000`` the same at
         half the enlargement (no dots: TWS parses names with sigmas)."""
-        return tuple(name for letter, _, blocks in self.settings.scales for name in self._names(letter, blocks))
+        return tuple(name for letter, _, blocks in self.settings.scales for name in self.names_of(letter, blocks))
 
-    def _names(self, letter: str, blocks: Sequence[int]) -> tuple[str, ...]:
+    def names_of(self, letter: str, blocks: Sequence[int]) -> tuple[str, ...]:
+        """See :attr:`names`; of one scale."""
         return tuple(f"vit_{letter}{block:02d}_c{c:03d}" for block in blocks for c in range(self.width))
 
     def grid(self, shape: tuple[int, int], enlargement: float = 0) -> tuple[int, int]:
@@ -232,41 +234,105 @@ class ViTEncoder:
         _, enlargement, blocks = self.settings.scales[0]
         return self._tokens(image, enlargement, blocks)
 
-    def scales(self, image: Image) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
-        """Letter of each scale, tokens as of :meth:`tokens` and their names."""
-        for letter, enlargement, blocks in self.settings.scales:
-            yield letter, self._tokens(image, enlargement, blocks), self._names(letter, blocks)
+    def scales(
+        self, image: Image, statistics: Mapping[str, np.ndarray] = NO_STATISTICS
+    ) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
+        """Letter of each scale, tokens as of :meth:`tokens` and their names.
 
-    def _tokens(self, image: Image, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
+        Parameters
+        ----------
+        image : Image
+        statistics : mapping
+            Taken in place of the image's own where they are there: ``limits``, float64 (2,), greys that become 0 and
+            1; for each scale what :meth:`tile_statistics` gives, and ``b.mean``, float32 (C,), of the tokens.
+        """
+        for letter, enlargement, blocks in self.settings.scales:
+            yield letter, self._tokens(image, enlargement, blocks, statistics, letter), self.names_of(letter, blocks)
+
+    def tile_statistics(self, image: Image, statistics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What debiasing takes from an image's own tiles; of tokens made before it is known.
+
+        Parameters
+        ----------
+        image : Image
+        statistics : mapping
+            As of :meth:`scales`, without these.
+
+        Returns
+        -------
+        dict
+            ``b.21x22.strengths``, float32 (blocks, n, C / blocks), for the scale b and tiles of 21 x 22 patches, and
+            ``b.21x22.tiles``, float64 (1,), of how many; empty where debiasing takes nothing.
+        """
+        found = {}
+        for letter, enlargement, blocks in self.settings.scales:
+            pixels = self._input(image, statistics)
+            make = partial(self._of_tiles, pixels, image.name, enlargement, blocks)
+            made = token_cache.get((*self._key(pixels, enlargement, blocks), "tiles"), make)
+            if made.size:
+                rows, columns, count = (int(number) for number in made[:3])
+                place = f"{letter}.{rows}x{columns}"
+                found[f"{place}.strengths"] = made[3:].reshape(len(blocks), -1, self.width)
+                found[f"{place}.tiles"] = np.array([count], np.float64)
+        return found
+
+    def _of_tiles(self, pixels: Any, name: str, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
+        return self._made(pixels, name, enlargement, blocks, NO_STATISTICS)[1]
+
+    def _tokens(
+        self,
+        image: Image,
+        enlargement: float,
+        blocks: Sequence[int],
+        statistics: Mapping[str, np.ndarray] = NO_STATISTICS,
+        letter: str = "",
+    ) -> np.ndarray:
         """Made, or those of the same pixels from the cache."""
-        pixels, settings = self._input(image), self.settings
+        pixels = self._input(image, statistics)
+        known = {name[len(letter) + 1 :]: own for name, own in statistics.items() if name.startswith(f"{letter}.")}
+        key = self._key(pixels, enlargement, blocks)
+        if known:
+            used = tuple(digest_of_array(known[name]) for name in sorted(known))
+            return token_cache.get((*key, *used), lambda: self._made(pixels, image.name, enlargement, blocks, known)[0])
+
+        def made() -> np.ndarray:
+            tokens, of_tiles = self._made(pixels, image.name, enlargement, blocks, NO_STATISTICS)
+            token_cache.get((*key, "tiles"), lambda: of_tiles)
+            return tokens
+
+        return token_cache.get(key, made)
+
+    def _key(self, pixels: Any, enlargement: float, blocks: Sequence[int]) -> tuple[Any, ...]:
+        """What tokens depend on."""
         seen = hashlib.sha256(pixels.numpy()).digest(), tuple(pixels.shape)
-        how = self.provenance.sha256, settings.debiasing, settings.tile, self._strided, self.device
-        return token_cache.get(
-            (*seen, *how, enlargement, tuple(blocks)), lambda: self._made(pixels, image.name, enlargement, blocks)
-        )
+        how = self.provenance.sha256, self.settings.debiasing, self.settings.tile, self._strided, self.device
+        return (*seen, *how, enlargement, tuple(blocks))
 
     @property
     def _strided(self) -> bool:
         return UPSAMPLERS[self.settings.upsampler].strided
 
-    def _made(self, pixels: Any, name: str, enlargement: float, blocks: Sequence[int]) -> np.ndarray:
+    def _made(
+        self, pixels: Any, name: str, enlargement: float, blocks: Sequence[int], known: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens; and size, number and strengths of the image's own tiles in a row, nothing where there are none."""
         import torch
 
+        seen = _SeenTiles(known)
         grid = self.grid(pixels.shape[-2:], enlargement)
         size = (grid[0] * self.patch, grid[1] * self.patch)
         pixels = torch.nn.functional.interpolate(
             pixels[None], size=size, mode="bicubic", align_corners=False, antialias=enlargement < 1
         )[0]
         if not self._strided:
-            return self._view(pixels, name, blocks)
+            return self._view(pixels, name, blocks, seen), seen.joined()
         out = np.empty((2 * grid[0], 2 * grid[1], self.width * len(blocks)), np.float32)
         for down, right in product((0, 1), repeat=2):
             moved = shifted(pixels, (down - 0.5) * self.patch / 2, (right - 0.5) * self.patch / 2)
-            out[down::2, right::2] = self._view(moved, name, blocks)
-        return out
+            out[down::2, right::2] = self._view(moved, name, blocks, seen)
+        return out, seen.joined()
 
-    def _view(self, pixels: Any, name: str, blocks: Sequence[int]) -> np.ndarray:
+    def _view(self, pixels: Any, name: str, blocks: Sequence[int], seen: _SeenTiles) -> np.ndarray:
         """Tokens of an enlarged image of whole patches."""
         import torch
 
@@ -274,14 +340,15 @@ class ViTEncoder:
         overlap, tilings = self.debiasing.overlap_of(self._side), self.debiasing.tilings
         work = list(tiles(grid, self._side, overlap))
         with bar(f"ViT features of {name}", len(work) * tilings) as steps, torch.inference_mode():
-            total = self._tiled(pixels, work, blocks, steps)
+            total = self._tiled(pixels, work, blocks, steps, seen)
             for number in range(1, tilings):
                 down, right = shift_of(number, self._side - overlap)
                 moved = pixels.roll((down * self.patch, right * self.patch), (1, 2))
-                total += self._tiled(moved, work, blocks, steps).roll((-down, -right), (0, 1))
+                total += self._tiled(moved, work, blocks, steps, seen).roll((-down, -right), (0, 1))
             total /= tilings
         found = total.numpy()
-        self.debiasing.finish(_Tiles(self, tuple(blocks)), found)
+        around = [seen.known["mean"]] if "mean" in seen.known else []
+        self.debiasing.finish(_Tiles(self, tuple(blocks)), found, *around)
         return found
 
     @property
@@ -289,7 +356,7 @@ class ViTEncoder:
         """Patches a side of a tile, about."""
         return max(8, round(self.settings.tile / self.patch))
 
-    def _tiled(self, pixels: Any, work: Sequence[Tile], blocks: Sequence[int], steps: Any) -> Any:
+    def _tiled(self, pixels: Any, work: Sequence[Tile], blocks: Sequence[int], steps: Any, seen: _SeenTiles) -> Any:
         """The tokens of one tiling, tiles joined by their weights: (gy, gx, C)."""
         import torch
 
@@ -306,7 +373,9 @@ class ViTEncoder:
                 mean += found / len(work)
             steps.update(len(batch))
         shape = (work[0].weight.shape[0], work[0].weight.shape[1])
-        pattern = self.debiasing.tile_pattern(_Tiles(self, tuple(blocks)), shape, mean.numpy(), len(work))
+        runner = _Tiles(self, tuple(blocks))
+        own = self.debiasing.strengths(runner, shape, mean.numpy())
+        pattern = self.debiasing.tile_pattern(runner, shape, *seen.used(shape, own, len(work)))
         if pattern is not None:
             for tile in work:
                 total[tile.rows, tile.cols] -= torch.from_numpy(pattern * tile.weight[..., None])
@@ -332,11 +401,13 @@ class ViTEncoder:
 
         return run
 
-    def _input(self, image: Image) -> Any:
+    def _input(self, image: Image, statistics: Mapping[str, np.ndarray] = NO_STATISTICS) -> Any:
         """The image as a (1 or 3, Y, X) tensor in [0, 1], data bar cut off."""
         import torch
 
-        scaled = scale_percentiles(image.data[image.field], *self.settings.percentiles)
+        field, known = image.data[image.field], statistics.get("limits")
+        limits = percentile_limits(field, *self.settings.percentiles) if known is None else known
+        scaled = scale_between(field, float(limits[0]), float(limits[1]))
         # grey enters once and is spread over the three channels by the normalisation
         return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)) if scaled.ndim == 3 else scaled[None])
 
@@ -392,6 +463,30 @@ class ViTEncoder:
             found = found.reshape(channels, further * self.patch, cols * self.patch)
             longer.append(torch.cat([pixels_of_tile, found], dim=1))
         return longer, bias.to(self.device)
+
+
+class _SeenTiles:
+    """What the tiles of an image tell debiasing, over its views and tilings, and what is known in their place."""
+
+    def __init__(self, known: Mapping[str, np.ndarray]) -> None:
+        self.known, self._found = known, []  # type: ignore[var-annotated]
+        self._shape = (0, 0)
+
+    def used(self, shape: tuple[int, int], own: np.ndarray | None, count: int) -> tuple[np.ndarray | None, int]:
+        """Strengths to use and of how many tiles they are, for tiles of ``shape`` patches with their own strengths."""
+        if own is not None:
+            self._shape = shape
+            self._found.append((own, count))
+        known = self.known.get(f"{shape[0]}x{shape[1]}.strengths")
+        return (own, count) if known is None else (known, int(self.known[f"{shape[0]}x{shape[1]}.tiles"][0]))
+
+    def joined(self) -> np.ndarray:
+        """Rows, columns, number of tiles, then their strengths, float32; empty where there are none."""
+        if not self._found:
+            return np.empty(0, np.float32)
+        total = sum(count for _, count in self._found)
+        mean = sum(own * np.float32(count / total) for own, count in self._found)
+        return np.concatenate([[*self._shape, total], np.ravel(mean)]).astype(np.float32)
 
 
 class _Tiles:

@@ -256,11 +256,12 @@ def test_a_checkpoint_comes_back_equal(tmp_path, kind):
     for name, value in state.items():
         assert kept[name].dtype == value.numpy().dtype
         assert np.array_equal(kept[name], value.numpy())
-    grey, tokens = np.random.default_rng(0).random((56, 70)), np.random.default_rng(1).normal(size=(8, 10, 8))
+    grey, tokens = (
+        np.random.default_rng(0).random((56, 70), np.float32),
+        np.random.default_rng(1).normal(size=(8, 10, 8)),
+    )
     theirs, found = (
-        UPSAMPLERS["learned"]
-        .upsampler(grey, (0.5, 99.5), own_weights)
-        .at(tokens.astype(np.float32), np.arange(56), np.arange(56))
+        UPSAMPLERS["learned"].upsampler(grey, own_weights).at(tokens.astype(np.float32), np.arange(56), np.arange(56))
         for own_weights in (read_weights(path), data)
     )
     assert np.array_equal(found, theirs)

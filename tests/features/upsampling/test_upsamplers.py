@@ -25,7 +25,7 @@ from fijibridge.features.upsampling.training import UpsamplerSettings, joint, tr
 from fijibridge.features.upsampling.weights_file import DEPTH, PACKAGED, read_weights
 from fijibridge.features.vit.encoder import ViTEncoder, shifted
 from fijibridge.images.detectors import join_detectors
-from fijibridge.images.image import image_from_array
+from fijibridge.images.image import image_from_array, scale_percentiles
 from fijibridge.operations.train_upsampler import train_upsampler as operation
 from fijibridge.segmentation import PixelSegmenter, load_segmenter
 from fijibridge.synthesis.demo import demo_image
@@ -42,7 +42,7 @@ def tiny(weights, **changes) -> tuple:
 
 def made(name: str, grey: np.ndarray):
     method = UPSAMPLERS[name]
-    return method.upsampler(grey, (0.5, 99.5), method.read_weights(""))
+    return method.upsampler(scale_percentiles(grey), method.read_weights(""))
 
 
 def whole(upsampler, tokens: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -136,7 +136,7 @@ def test_strided_tokens_are_where_they_say(tiny_vit, monkeypatch):
     encoder = ViTEncoder(replace(TINY, upsampler="strided", weights=str(tiny_vit)), device="cpu")
     side = encoder.patch
 
-    def means(pixels, name, blocks):
+    def means(pixels, name, blocks, seen):
         grid = (pixels.shape[1] // side, pixels.shape[2] // side)
         return patch_means(pixels[0].numpy(), grid)[..., None].repeat(encoder.width, axis=2)
 
@@ -238,16 +238,16 @@ def test_a_file_comes_back_equal(trained, tmp_path, grey):
     extractor.sources[0].upsampler_weights_ = read_weights(path)
     again = FeatureExtractor.restored(json.loads(json.dumps(extractor.to_json())), extractor.arrays())
     assert again.differences(extractor) == []
-    kept, percentiles = again.sources[0].upsampler_weights_, again.sources[0].settings.percentiles
+    kept, grey = again.sources[0].upsampler_weights_, scale_percentiles(grey)
     assert kept == trained[0]
     network = new_network()
     network.load_state_dict({name: torch.from_numpy(value) for name, value in load(trained[0]).items()})
-    guide = learned_guide(grey, percentiles, kept)
+    guide = learned_guide(grey, kept)
     assert guide.shape == (*grey.shape, DEPTH)
     from fijibridge.features.upsampling.guide_network import padded
 
     with torch.inference_mode():
-        theirs = network(padded(grey, percentiles))[0].permute(1, 2, 0).numpy()
+        theirs = network(padded(grey))[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(guide, theirs, atol=1e-5)
 
 
@@ -316,7 +316,7 @@ def test_the_operation(tiny_vit, tmp_path):
 
 
 def test_the_grey_guide_is_in_units_of_its_contrast(grey):
-    found = grey_guide(grey, (0, 100), 0, 0.25)
+    found = grey_guide(scale_percentiles(grey, 0, 100), 0, 0.25)
     np.testing.assert_allclose([found.min(), found.max()], [0, 4], atol=1e-5)
     assert BilinearUpsampler(grey.shape).shape == grey.shape
 

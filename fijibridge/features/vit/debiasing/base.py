@@ -87,6 +87,8 @@ class Debiasing:
     accurate : bool
         It segments tuning images as ``"template"`` does or better, with labels of one third of an image within 0.01
         (``benchmarks/debiasing.py``).
+    uses_mean : bool
+        :meth:`finish` works around the mean of the tokens.
     """
 
     tile: int = 280
@@ -98,6 +100,7 @@ class Debiasing:
     flips: int = 1
     tilings: int = 1
     accurate: bool = True
+    uses_mean: bool = False
 
     @property
     def passes(self) -> int:
@@ -136,8 +139,23 @@ class Debiasing:
         """
         return None
 
+    def strengths(self, tiles: TileRunner, shape: tuple[int, int], mean: np.ndarray) -> np.ndarray | None:
+        """What the tiles themselves tell of the pattern in them, float32 (blocks, n, C / blocks); None: nothing.
+
+        It is linear in ``mean``, so that the strengths of several images' tiles are the mean of theirs.
+
+        Parameters
+        ----------
+        tiles : TileRunner
+        shape : (int, int)
+            Rows and columns of patches of a tile.
+        mean : ndarray, float32, shape (h, w, C)
+            Of the tokens at each place, over the tiles.
+        """
+        return None
+
     def tile_pattern(
-        self, tiles: TileRunner, shape: tuple[int, int], mean: np.ndarray, count: int
+        self, tiles: TileRunner, shape: tuple[int, int], strengths: np.ndarray | None, count: int
     ) -> np.ndarray | None:
         """What is subtracted from the tokens of every tile, float32 (h, w, C); None: nothing.
 
@@ -146,18 +164,20 @@ class Debiasing:
         tiles : TileRunner
         shape : (int, int)
             Rows and columns of patches of a tile.
-        mean : ndarray, float32, shape (h, w, C)
-            Of the image's own tiles.
+        strengths : ndarray or None
+            Of :meth:`strengths`, of the image's own tiles or of more.
         count : int
-            How many tiles the image has.
+            How many tiles they are of.
         """
         return None
 
-    def finish(self, tiles: TileRunner, tokens: np.ndarray) -> None:
+    def finish(self, tiles: TileRunner, tokens: np.ndarray, mean: np.ndarray | None = None) -> None:
         """Change the tokens of the whole image, float32 (gy, gx, C), in place.
 
         Parameters
         ----------
         tiles : TileRunner
         tokens : ndarray
+        mean : ndarray, float32, shape (C,), optional
+            Around which it works; that of these tokens.
         """

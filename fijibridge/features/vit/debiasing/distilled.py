@@ -15,14 +15,15 @@ class Distilled(Template):
     """See :mod:`fijibridge.features.vit.debiasing.erasure`."""
 
     accurate = False
+    uses_mean = True
 
-    def finish(self, tiles: TileRunner, tokens: np.ndarray) -> None:
+    def finish(self, tiles: TileRunner, tokens: np.ndarray, mean: np.ndarray | None = None) -> None:
         """See :meth:`fijibridge.features.vit.debiasing.base.Debiasing.finish`."""
         from fijibridge.features.vit.debiasing.erasure import noise_erasure
         from fijibridge.features.vit.debiasing.pattern import noise_pattern
 
         shape = (tiles.side, tiles.side)  # of tiles of one size, so that all images lose the same
-        noise_erasure(tiles, shape, noise_pattern(tiles, shape, self.flips)).apply(tokens)
+        noise_erasure(tiles, shape, noise_pattern(tiles, shape, self.flips)).apply(tokens, mean)
 
 
 DISTILLED = Distilled()

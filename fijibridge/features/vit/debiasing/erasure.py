@@ -38,12 +38,20 @@ class Erasure:
     reading: np.ndarray
     writing: np.ndarray
 
-    def apply(self, tokens: np.ndarray) -> None:
-        """Take the directions out of tokens, float32 (gy, gx, blocks * C), in place; their mean stays."""
+    def apply(self, tokens: np.ndarray, mean: np.ndarray | None = None) -> None:
+        """Take the directions out of tokens, float32 (gy, gx, blocks * C), in place.
+
+        Parameters
+        ----------
+        tokens : ndarray
+        mean : ndarray, float32, shape (blocks * C,), optional
+            What stays as it is; the tokens' own mean.
+        """
         width = self.reading.shape[2]
         for block, (reading, writing) in enumerate(zip(self.reading, self.writing, strict=True)):
-            own = tokens[..., block * width : (block + 1) * width]
-            own -= ((own - own.mean((0, 1))) @ reading.T) @ writing
+            columns = slice(block * width, (block + 1) * width)
+            own = tokens[..., columns]
+            own -= ((own - (own.mean((0, 1)) if mean is None else mean[columns])) @ reading.T) @ writing
 
 
 def places(shape: tuple[int, int]) -> np.ndarray:

@@ -52,12 +52,35 @@ class PositionalPattern:
         -------
         ndarray, float32, shape (h, w, C)
         """
-        places = self.modes.shape[1]
-        values = self.values.reshape(places, len(self.modes), -1)
+        return self.with_strengths(self.strengths(mean))
+
+    def strengths(self, mean: np.ndarray) -> np.ndarray:
+        """How much more of `modes` than noise the tiles have, float32 (blocks, MODES, C / blocks).
+
+        Parameters
+        ----------
+        mean : ndarray, float32, shape (h, w, C)
+            Mean over the tiles of the tokens at each place.
+        """
+        values = self._by_block
         other = mean.reshape(values.shape)
         rest = other - other.mean(0) - values
-        own = np.stack([modes @ (modes.T @ rest[:, i]) for i, modes in enumerate(self.modes)], axis=1)
-        return (values + own).reshape(mean.shape)
+        return np.stack([modes.T @ rest[:, i] for i, modes in enumerate(self.modes)])
+
+    def with_strengths(self, strengths: np.ndarray) -> np.ndarray:
+        """The pattern with such strengths, float32 (h, w, C).
+
+        Parameters
+        ----------
+        strengths : ndarray, float32, shape (blocks, MODES, C / blocks)
+        """
+        values = self._by_block
+        own = np.stack([modes @ strength for modes, strength in zip(self.modes, strengths, strict=True)], axis=1)
+        return (values + own).reshape(self.values.shape)
+
+    @property
+    def _by_block(self) -> np.ndarray:
+        return self.values.reshape(self.modes.shape[1], len(self.modes), -1)
 
 
 def pattern_of(mean: np.ndarray, n_blocks: int) -> PositionalPattern:

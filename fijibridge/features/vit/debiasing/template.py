@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 class Template(Debiasing):
     """See :mod:`fijibridge.features.vit.debiasing.pattern`."""
 
+    def strengths(self, tiles: TileRunner, shape: tuple[int, int], mean: np.ndarray) -> np.ndarray | None:
+        """See :meth:`fijibridge.features.vit.debiasing.base.Debiasing.strengths`."""
+        from fijibridge.features.vit.debiasing.pattern import noise_pattern
+
+        return noise_pattern(tiles, shape, self.flips).strengths(mean)
+
     def tile_pattern(
-        self, tiles: TileRunner, shape: tuple[int, int], mean: np.ndarray, count: int
+        self, tiles: TileRunner, shape: tuple[int, int], strengths: np.ndarray | None, count: int
     ) -> np.ndarray | None:
         """See :meth:`fijibridge.features.vit.debiasing.base.Debiasing.tile_pattern`."""
         from fijibridge.features.vit.debiasing.pattern import FEW_TILES, noise_pattern
 
         noise = noise_pattern(tiles, shape, self.flips)
-        return noise.fitted(mean) if count >= FEW_TILES else noise.values
+        return noise.values if strengths is None or count < FEW_TILES else noise.with_strengths(strengths)
 
 
 class TemplateFlips(Template):
