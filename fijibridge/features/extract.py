@@ -172,7 +172,9 @@ class FeatureExtractor:
         parts: list[ImageFeatures] = []
         for source in self.sources:
             parts += source.transform_with(seen, of_sources.get(source.kind, NO_STATISTICS))
-        return FeatureStack((image.field.stop, image.shape[1]), parts, self.without_head())
+        stack = FeatureStack((image.field.stop, image.shape[1]), parts, self.without_head())
+        stack.image = image
+        return stack
 
     def _seen(self, image: Image) -> list[DetectorImage]:
         """Each detector's own image; the first image seen is fitted on."""

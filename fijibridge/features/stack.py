@@ -98,6 +98,7 @@ class FeatureStack:
         self.groups: tuple[str, ...] = tuple(group for part in self.parts for group in part.groups)
         self.shape = (int(shape[0]), int(shape[1]), len(self.names))
         self.extractor, self.statistics = extractor, statistics
+        self.image: Any = None  # of which they are, where that is known
 
     @classmethod
     def from_array(cls, array: np.ndarray, names: Sequence[str] | None = None) -> FeatureStack:

@@ -82,7 +82,7 @@ def label_names(place: Place) -> dict[int, str]:
     found: dict[int, str] = {}
     with suppress(Exception), warnings.catch_warnings():  # what cannot be read is told where the labels are
         warnings.simplefilter("ignore")
-        node = zarr.open(str(place.path), mode="r")
+        node: Any = zarr.open(str(place.path), mode="r")
         for name in ("", *place.inner):
             node = node[name] if name else node
             properties = _ome(node).get("image-label", {}).get("properties", [])

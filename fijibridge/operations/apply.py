@@ -33,6 +33,7 @@ from fijibridge.operations.stack_segmentation import (
     write_stack,
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
+from fijibridge.segmentation.options import Statistics
 from fijibridge.segmentation.slices.options import Merge, OmeZarr, Part, ProbabilityType, SmoothZ, part_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def apply(
     probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
+    statistics: Statistics = "stack",
     smooth_z: SmoothZ = False,
     minimum_size: MinimumSize = 0,
     fill_holes: FillHoles = 0,
@@ -110,6 +112,7 @@ def apply(
     from fijibridge.segmentation.slices.results import StackResult
     from fijibridge.segmentation.slices.run import check_readable, do_units
     from fijibridge.segmentation.slices.unit import prediction
+    from fijibridge.segmentation.slices.whole_stack import learn_stacks
 
     check(apply, locals())
     if not images:
@@ -163,6 +166,7 @@ def apply(
                 page=page,
                 probabilities=stored_as(probabilities, probability_type, target.kind),
                 uncertainty=uncertainty,
+                statistics=statistics,
                 smooth_z=smooth_z,
                 cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
                 zarr=ome_zarr if target.kind == "zarr" else "",
@@ -176,10 +180,12 @@ def apply(
                 check_all_done(job, done)
             if job.zarr:
                 make_store(job, segmenter, firsts[0])
+            with stages("statistics of the stack"):
+                learn_stacks(job, segmenter)
             left = sum(unit.size for number, unit in enumerate(job.units()) if number not in done)
             expected = tell(job, segmenter, firsts[0], left=left, workers=workers, needed=needed)
             failed = do_units(
-                job, done, stages=stages, predict_of=lambda stack: prediction(segmenter, stack, stages),
+                job, done, stages=stages, predict_of=lambda stack: prediction(segmenter, job, stack, stages),
                 workers=workers, dask=dask, part=share,
             )  # fmt: skip
             if share:

@@ -61,7 +61,7 @@ from fijibridge.operations.stack_segmentation import (
     write_stack,
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
-from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Trees
+from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Statistics, Trees
 from fijibridge.segmentation.segmenter import PixelSegmenter
 from fijibridge.segmentation.slices.options import OmeZarr, ProbabilityType, SmoothZ
 from fijibridge.segmentation.suggestions import Place, write_places
@@ -112,6 +112,7 @@ def segment(
     probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
+    statistics: Statistics = "stack",
     smooth_z: SmoothZ = False,
     suggest: Suggest = 0,
     importance: Importance = False,
@@ -158,6 +159,7 @@ def segment(
     from fijibridge.segmentation.slices.results import StackResult
     from fijibridge.segmentation.slices.run import check_readable, do_units
     from fijibridge.segmentation.slices.unit import prediction
+    from fijibridge.segmentation.slices.whole_stack import learn_stacks
 
     check(segment, locals())
     settings = chosen_features(
@@ -229,6 +231,7 @@ def segment(
             page=page,
             probabilities=stored_as(probabilities, probability_type, target.kind),
             uncertainty=uncertainty,
+            statistics=statistics,
             smooth_z=smooth_z,
             cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             suggest=suggest,
@@ -244,14 +247,18 @@ def segment(
             if workers != 1 and not (state / CLASSIFIER).exists():
                 note_files(state, [CLASSIFIER])
                 segmenter.save(state / CLASSIFIER)
-            given = {index + 1: one for index, one in stacks.items()}
+            with stages("statistics of the stack"):
+                learn_stacks(job, segmenter, labelled=list(labelled))
+            # features of the labelled slices serve again where these are scaled as they were in training
+            alone = count == 1 or statistics == "slice"
+            given = {index + 1: one for index, one in stacks.items()} if alone and statistics != "training" else {}
             left = sum(unit.size for number, unit in enumerate(job.units()) if number not in done)
             expected = tell(job, segmenter, shown, left=left, workers=workers, needed=needed)
             do_units(
                 job,
                 done,
                 stages=stages,
-                predict_of=lambda one: prediction(segmenter, one, stages, given),
+                predict_of=lambda one: prediction(segmenter, job, one, stages, given),
                 labelled=labelled,
                 workers=workers,
             )

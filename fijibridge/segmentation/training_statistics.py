@@ -29,7 +29,7 @@ def own_statistics(stack: FeatureStack, image: Any, *, moments: bool) -> list[Im
     made_by = stack.extractor
     if not isinstance(made_by, FeatureExtractor) or made_by.head_ is not None:
         return []
-    whole = None
+    whole = stack.image
     if not isinstance(image, FeatureStack):
         whole = image if isinstance(image, Image) else image_from_array(image)
     detectors = (made_by.detector, *made_by.detectors_)

@@ -116,7 +116,8 @@ def tell(
         databar_rows=0,
         others=tuple(replace(one, data=np.ascontiguousarray(one.data[:_PIECE, :_PIECE])) for one in image.others),
     )
-    predict = prediction(segmenter, replace(job.stacks[0], field=None), Stages())
+    whole = replace(job, stacks=(replace(job.stacks[0], field=None),))
+    predict = prediction(segmenter, whole, 0, Stages())
     times = []
     with token_cache.off():
         for _ in range(2):  # the first loads weights and compiles

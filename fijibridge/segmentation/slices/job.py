@@ -80,6 +80,8 @@ class Job:
         What is written of them; of uint8, 255 is 1.
     uncertainty : bool
         Write the entropy of the probabilities, 0 to 1.
+    statistics : {"stack", "training", "slice"}
+        By whose statistics features are scaled, see :data:`fijibridge.segmentation.options.Statistics`.
     smooth_z : bool
         Probabilities are means over a slice and its two neighbours, weighted 1 : 2 : 1.
     cleaning : CleanUp
@@ -101,6 +103,7 @@ class Job:
     page: int = 0
     probabilities: str = "float32"
     uncertainty: bool = False
+    statistics: str = "stack"
     smooth_z: bool = False
     cleaning: CleanUp = field(default_factory=CleanUp)
     suggest: int = 0

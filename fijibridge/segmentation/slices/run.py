@@ -12,7 +12,7 @@ from fijibridge.core.ending import cleaned_up
 from fijibridge.core.errors import BridgeError, ImageError, OutputError
 from fijibridge.core.progress import bar
 from fijibridge.core.task_pool import done_tasks
-from fijibridge.segmentation.slices.job import Job, StackFiles
+from fijibridge.segmentation.slices.job import Job
 from fijibridge.segmentation.slices.journal import missing_of
 from fijibridge.segmentation.slices.results import StackResult
 from fijibridge.segmentation.slices.unit import Predict, segment_unit
@@ -30,7 +30,7 @@ def do_units(
     done: set[int],
     *,
     stages: Stages,
-    predict_of: Callable[[StackFiles], Predict] | None = None,
+    predict_of: Callable[[int], Predict] | None = None,
     labelled: Mapping[int, np.ndarray] | None = None,
     workers: int = 1,
     dask: str = "",
@@ -46,7 +46,7 @@ def do_units(
     stages : Stages
         Where the time of this process is counted.
     predict_of : callable, optional
-        Of a stack: what predicts in this process.
+        Number of a stack -> what predicts in this process.
     labelled : mapping, optional
         See `segment_unit`; in this process alone.
     workers, dask
@@ -82,8 +82,8 @@ def do_units(
         steps.update(sum(units[number].size for number in share if number in done))
         if workers == 1 and not dask:
             for number in missing:
-                stack = job.stacks[units[number].stack]
-                if units[number].stack in failed:
+                stack = units[number].stack
+                if stack in failed:
                     continue
                 try:
                     segment_unit(job, number, predict_of(stack) if predict_of else None, stages, labelled, steps.update)

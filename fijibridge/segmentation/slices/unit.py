@@ -70,7 +70,7 @@ def segment_unit(
     stages = stages or Stages()
     stack = job.stacks[unit.stack]
     with limited_threads(job.threads) if predict is None else nullcontext():
-        predict = predict or _of_classifier(job, stack, stages)
+        predict = predict or _of_classifier(job, unit.stack, stages)
         made = _Results(job, stack, unit)
         for place, image, probabilities in _probabilities(job, stack, unit, predict, stages):
             with stages("writing"):
@@ -268,7 +268,7 @@ class _Results:
 _loaded: dict[tuple[str, str, int], PixelSegmenter] = {}
 
 
-def _of_classifier(job: Job, stack: StackFiles, stages: Stages) -> Predict:
+def _of_classifier(job: Job, number: int, stages: Stages) -> Predict:
     """What predicts by the job's classifier, which a process loads once."""
     from fijibridge.segmentation.load import load_segmenter
 
@@ -276,17 +276,20 @@ def _of_classifier(job: Job, stack: StackFiles, stages: Stages) -> Predict:
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = load_segmenter(job.classifier, weights=job.weights or None, n_threads=job.threads)
-    return prediction(_loaded[key], stack, stages)
+    return prediction(_loaded[key], job, number, stages)
 
 
-def prediction(segmenter: PixelSegmenter, stack: StackFiles, stages: Stages, given: Mapping[int, Any] = {}) -> Predict:
+def prediction(
+    segmenter: PixelSegmenter, job: Job, number: int, stages: Stages, given: Mapping[int, Any] = {}
+) -> Predict:
     """What predicts by a trained segmenter.
 
     Parameters
     ----------
     segmenter : PixelSegmenter
-    stack : StackFiles
-        Whose field is shown: the features are those of the whole.
+    job : Job
+    number : int
+        Of the stack. Of its field the features are those of the whole.
     stages : Stages
         Where the time is counted.
     given : mapping
@@ -297,14 +300,19 @@ def prediction(segmenter: PixelSegmenter, stack: StackFiles, stages: Stages, giv
     callable
         See :func:`segment_unit`.
     """
-    field = stack.field
-    place = (field.rows, field.cols) if field else ()
+    from fijibridge.segmentation.slices.whole_stack import whole_of
+
+    stack, stack_wide = job.stacks[number], whole_of(job, number)
+    place = (stack.field.rows, stack.field.cols) if stack.field else ()
+    places = {one: at for at, one in enumerate(stack.slices)}
 
     def predict(shown: Image, whole: Image | None, number: int) -> np.ndarray:
         found = given.get(number)
         if found is None:
             with stages("features"):
-                found = segmenter.extract(shown if whole is None else whole)
+                image = shown if whole is None else whole
+                image = stack_wide.without_drift(image, places[number]) if number in places else image
+                found = segmenter.extract(image, stack_wide.statistics)
         with stages("prediction"):
             return segmenter.predict_proba(found, *place)
 
