@@ -20,7 +20,7 @@ VIT = VitSettings(encoder="test_vit", blocks=(2,), coarse_blocks=(4,), tile=112)
 
 @pytest.fixture(scope="module")
 def images():
-    return [demo_image(160, seed)[0] for seed in (0, 1, 2)]
+    return [demo_image(96, seed)[0] for seed in (0, 1, 2)]
 
 
 @pytest.fixture(scope="module", params=["template", "distilled", "none"])
@@ -112,7 +112,7 @@ def test_damaged_ones_are_refused(extractor, images, changes):
 
 
 def test_several_detectors_each_have_their_own(tiny_vit):
-    bse, se = demo_image(128)[0], demo_image(128, detector="SE")[0]
+    bse, se = demo_image(96)[0], demo_image(96, detector="SE")[0]
     joined = [join_detectors({"BSE": bse, "SE": se}), join_detectors({"BSE": bse, "SE": se})]
     extractor = FeatureExtractor((TwsSettings(), replace(VIT, weights=str(tiny_vit))))
     found = extractor.statistics(joined)
@@ -120,7 +120,7 @@ def test_several_detectors_each_have_their_own(tiny_vit):
     limits = found.of_source("vit")
     np.testing.assert_allclose(limits["1.limits"], np.percentile(se.data, (0.5, 99.5)), rtol=0.02)
     np.testing.assert_allclose(limits["0.limits"], np.percentile(bse.data, (0.5, 99.5)), rtol=0.02)
-    assert extractor.transform(joined[0], found).shape == (128, 128, 2 * (76 + 128))
+    assert extractor.transform(joined[0], found).shape == (96, 96, 2 * (76 + 128))
 
 
 def test_tokens_made_before_give_the_same_features(extractor, images):
@@ -133,7 +133,7 @@ def test_tokens_made_before_give_the_same_features(extractor, images):
     other = {name: array + 1 for name, array in tokens.items()}
     assert not np.array_equal(extractor.transform(images[0], found, other).tokens(), tokens["vit.0.b.tokens"])
     with pytest.raises(FeatureMismatchError, match="tokens"):
-        extractor.transform(images[0].data[:100], found, tokens)
+        extractor.transform(images[0].data[:70], found, tokens)
     with pytest.raises(FeatureMismatchError, match="tokens h"):
         extractor.transform(images[0], found, {"vit.0.b.tokens": tokens["vit.0.b.tokens"]})
 
