@@ -24,6 +24,7 @@ from fijibridge.operations.segmentation_target import target_of
 from fijibridge.operations.stack_segmentation import (
     about_part,
     check_all_done,
+    chosen_every,
     finished_volume,
     make_store,
     open_stack,
@@ -34,7 +35,7 @@ from fijibridge.operations.stack_segmentation import (
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.options import Statistics
-from fijibridge.segmentation.slices.options import Merge, OmeZarr, Part, ProbabilityType, SmoothZ, part_of
+from fijibridge.segmentation.slices.options import Merge, OmeZarr, Part, ProbabilityType, SmoothZ, VitEvery, part_of
 
 if TYPE_CHECKING:
     from fijibridge.images.image import Image, PixelSize
@@ -69,6 +70,7 @@ def apply(
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
     statistics: Statistics = "stack",
+    vit_every: VitEvery = 0,
     smooth_z: SmoothZ = False,
     minimum_size: MinimumSize = 0,
     fill_holes: FillHoles = 0,
@@ -167,6 +169,7 @@ def apply(
                 probabilities=stored_as(probabilities, probability_type, target.kind),
                 uncertainty=uncertainty,
                 statistics=statistics,
+                vit_every=chosen_every(vit_every, firsts[0]),
                 smooth_z=smooth_z,
                 cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
                 zarr=ome_zarr if target.kind == "zarr" else "",

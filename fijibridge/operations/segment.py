@@ -51,6 +51,7 @@ from fijibridge.operations.report import REPORT, fraction_lines, oob_lines, writ
 from fijibridge.operations.segmentation_files import CLASSIFIER, CONFUSION, about_classifier, write_confusion
 from fijibridge.operations.segmentation_target import target_of
 from fijibridge.operations.stack_segmentation import (
+    chosen_every,
     finished_volume,
     first_slice,
     make_store,
@@ -63,7 +64,7 @@ from fijibridge.operations.stack_segmentation import (
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Statistics, Trees
 from fijibridge.segmentation.segmenter import PixelSegmenter
-from fijibridge.segmentation.slices.options import OmeZarr, ProbabilityType, SmoothZ
+from fijibridge.segmentation.slices.options import OmeZarr, ProbabilityType, SmoothZ, VitEvery
 from fijibridge.segmentation.suggestions import Place, write_places
 from fijibridge.weights.encoders import DEFAULT_ENCODER
 
@@ -113,6 +114,7 @@ def segment(
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
     statistics: Statistics = "stack",
+    vit_every: VitEvery = 0,
     smooth_z: SmoothZ = False,
     suggest: Suggest = 0,
     importance: Importance = False,
@@ -232,6 +234,7 @@ def segment(
             probabilities=stored_as(probabilities, probability_type, target.kind),
             uncertainty=uncertainty,
             statistics=statistics,
+            vit_every=chosen_every(vit_every, shown),
             smooth_z=smooth_z,
             cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             suggest=suggest,

@@ -188,6 +188,14 @@ def write_stack(
     return about, failed
 
 
+def chosen_every(asked: int, first: Image) -> int:
+    """Of how many slices one is seen by the ViT, by the option and the voxels of the first stack."""
+    from fijibridge.segmentation.slices.along_z import every_of
+
+    size = first.pixel_size
+    return every_of(asked, size.z if size else None, size.x if size else 1.0)
+
+
 def threads_each(threads: int, workers: int, dask: str) -> int:
     """CPU threads of each process: all together as many as were asked for, or as there are cores."""
     import os

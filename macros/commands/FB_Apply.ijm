@@ -35,6 +35,9 @@ if (asks) {
             fbAddCheckbox("Uncertainty", last, "uncertainty", "false");
             fbAddChoice("Ome_zarr", last, "ome_zarr", newArray("0.5", "0.4"), "0.5");
             Dialog.addToSameRow();
+            fbAddChoice("Statistics", last, "statistics", newArray("stack", "training", "slice"), "stack");
+            fbAddString("Vit_every", last, "vit_every", "0", 7);
+            Dialog.addToSameRow();
             fbAddCheckbox("Smooth_z", last, "smooth_z", "false");
             fbAddString("Minimum_size (px)", last, "minimum_size", "0", 7);
             Dialog.addToSameRow();
@@ -56,7 +59,7 @@ if (asks) {
             Dialog.addToSameRow();
             fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>dask</b>: address of a Dask scheduler, such as tcp://host:8786; default: this machine<br><b>part</b>: do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge<br><b>merge</b>: put together what the parts did (--part), and write the result<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>statistics</b>: whose grey levels and means features are scaled by: stack: those of about 16 slices spread over the whole stack, of a single image its own; training: those of the training images, so that a slice gets the same labels alone and in its stack; slice: each slice its own<br><b>vit every</b>: the ViT sees every n-th slice of a stack, its tokens are interpolated between; 0: as many slices as lie within four pixels, each where their distance is not known; 1: each slice (0 to 100)<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>dask</b>: address of a Dask scheduler, such as tcp://host:8786; default: this machine<br><b>part</b>: do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge<br><b>merge</b>: put together what the parts did (--part), and write the result<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_align = Dialog.getCheckbox();
             v_databar = Dialog.getString();
@@ -65,6 +68,8 @@ if (asks) {
             v_probability_type = Dialog.getChoice();
             v_uncertainty = Dialog.getCheckbox();
             v_ome_zarr = Dialog.getChoice();
+            v_statistics = Dialog.getChoice();
+            v_vit_every = Dialog.getString();
             v_smooth_z = Dialog.getCheckbox();
             v_minimum_size = Dialog.getString();
             v_fill_holes = Dialog.getString();
@@ -98,6 +103,8 @@ if (asks) {
         chosen = fbChosen(chosen, "probability_type", v_probability_type, "auto");
         chosen = fbChosen(chosen, "uncertainty", fbTruth(v_uncertainty), "false");
         chosen = fbChosen(chosen, "ome_zarr", v_ome_zarr, "0.5");
+        chosen = fbChosen(chosen, "statistics", v_statistics, "stack");
+        chosen = fbChosen(chosen, "vit_every", v_vit_every, "0");
         chosen = fbChosen(chosen, "smooth_z", fbTruth(v_smooth_z), "false");
         chosen = fbChosen(chosen, "minimum_size", v_minimum_size, "0");
         chosen = fbChosen(chosen, "fill_holes", v_fill_holes, "0");
@@ -141,6 +148,8 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("probability_type", v_probability_type));
         arguments = fbJoined(arguments, fbPair("uncertainty", v_uncertainty));
         arguments = fbJoined(arguments, fbPair("ome_zarr", v_ome_zarr));
+        arguments = fbJoined(arguments, fbPair("statistics", v_statistics));
+        arguments = fbJoined(arguments, fbPair("vit_every", v_vit_every));
         arguments = fbJoined(arguments, fbPair("smooth_z", v_smooth_z));
         arguments = fbJoined(arguments, fbPair("minimum_size", v_minimum_size));
         arguments = fbJoined(arguments, fbPair("fill_holes", v_fill_holes));

@@ -82,6 +82,8 @@ class Job:
         Write the entropy of the probabilities, 0 to 1.
     statistics : {"stack", "training", "slice"}
         By whose statistics features are scaled, see :data:`fijibridge.segmentation.options.Statistics`.
+    vit_every : int
+        The ViT sees every n-th slice; tokens of those between are interpolated.
     smooth_z : bool
         Probabilities are means over a slice and its two neighbours, weighted 1 : 2 : 1.
     cleaning : CleanUp
@@ -104,6 +106,7 @@ class Job:
     probabilities: str = "float32"
     uncertainty: bool = False
     statistics: str = "stack"
+    vit_every: int = 1
     smooth_z: bool = False
     cleaning: CleanUp = field(default_factory=CleanUp)
     suggest: int = 0

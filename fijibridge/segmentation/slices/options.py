@@ -15,6 +15,16 @@ Part = Annotated[
     ),
 ]
 Merge = Annotated[bool, Param("put together what the parts did (--part), and write the result", group="Computation")]
+VitEvery = Annotated[
+    int,
+    Param(
+        "the ViT sees every n-th slice of a stack, its tokens are interpolated between; 0: as many slices as lie "
+        "within four pixels, each where their distance is not known; 1: each slice",
+        low=0,
+        high=100,
+        group="Features",
+    ),
+]
 SmoothZ = Annotated[
     bool,
     Param("probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1", group="Clean-up"),

@@ -300,19 +300,17 @@ def prediction(
     callable
         See :func:`segment_unit`.
     """
-    from fijibridge.segmentation.slices.whole_stack import whole_of
+    from fijibridge.segmentation.slices.along_z import SliceFeatures
 
-    stack, stack_wide = job.stacks[number], whole_of(job, number)
+    stack = job.stacks[number]
+    features = SliceFeatures(job, number, segmenter)
     place = (stack.field.rows, stack.field.cols) if stack.field else ()
-    places = {one: at for at, one in enumerate(stack.slices)}
 
     def predict(shown: Image, whole: Image | None, number: int) -> np.ndarray:
         found = given.get(number)
         if found is None:
             with stages("features"):
-                image = shown if whole is None else whole
-                image = stack_wide.without_drift(image, places[number]) if number in places else image
-                found = segmenter.extract(image, stack_wide.statistics)
+                found = features.of(shown if whole is None else whole, number)
         with stages("prediction"):
             return segmenter.predict_proba(found, *place)
 

@@ -1,0 +1,104 @@
+"""Features of the slices of a stack: by its statistics, without drift, the ViT's tokens of every n-th slice alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fijibridge.core.errors import ImageError
+from fijibridge.segmentation.slices.job import Job
+from fijibridge.segmentation.slices.whole_stack import whole_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fijibridge.features.stack import FeatureStack
+    from fijibridge.images.image import Image
+    from fijibridge.segmentation.segmenter import PixelSegmenter
+
+
+class SliceFeatures:
+    """Makes the features of a stack's slices; best asked for in order.
+
+    Parameters
+    ----------
+    job : Job
+    number : int
+        Of the stack.
+    segmenter : PixelSegmenter
+        Trained.
+    """
+
+    def __init__(self, job: Job, number: int, segmenter: PixelSegmenter) -> None:
+        from fijibridge.features.vit.along_z import TokensAlongZ
+
+        self.job, self.stack, self.segmenter = job, job.stacks[number], segmenter
+        self.whole = whole_of(job, number)
+        self.places = {one: at for at, one in enumerate(self.stack.slices)}
+        extractor = segmenter.extractor_
+        # tokens of slices that are scaled differently cannot be interpolated
+        kinds = [source.kind for source in extractor.sources] if extractor else []
+        between = job.vit_every > 1 and self.whole.statistics is not None and "vit" in kinds
+        self._between = TokensAlongZ(self._encoded, len(self.stack.slices), job.vit_every) if between else None
+
+    def of(self, image: Image, number: int) -> FeatureStack:
+        """The features of a slice.
+
+        Parameters
+        ----------
+        image : Image
+            The whole slice.
+        number : int
+            Of the slice, from 1; of one that is no slice of the stack, its own features.
+
+        Returns
+        -------
+        FeatureStack
+        """
+        if number not in self.places:
+            return self.segmenter.extract(image, self.whole.statistics)
+        place = self.places[number]
+        tokens = None
+        if self._between is not None:
+            try:
+                tokens = self._between.tokens(place)
+            except ImageError:  # a neighbour that cannot be read
+                tokens = None
+        return self.segmenter.extract(self.whole.without_drift(image, place), self.whole.statistics, tokens)
+
+    def _encoded(self, place: int) -> Mapping[str, np.ndarray]:
+        """Tokens of a slice, by its place in the stack."""
+        from fijibridge.core.threads import limited_threads
+        from fijibridge.segmentation.slices.unit import slices_of
+
+        image = next(slices_of(self.job, self.stack, [self.stack.slices[place]]))
+        if isinstance(image, ImageError):
+            raise image
+        assert self.segmenter.extractor_ is not None
+        with limited_threads(self.segmenter.n_threads):
+            return self.segmenter.extractor_.tokens(self.whole.without_drift(image, place), self.whole.statistics)
+
+
+def every_of(asked: int, depth: float | None, width: float) -> int:
+    """Of how many slices one is seen by the ViT.
+
+    Parameters
+    ----------
+    asked : int
+        0: by the voxel's depth.
+    depth : float or None
+        Distance of slices; None where it is not known.
+    width : float
+        Of a pixel, in the same unit.
+
+    Returns
+    -------
+    int
+        0 asked: as many as lie within four pixels, the ViT's patches being seven wide; 1 where the depth is not known.
+    """
+    if asked:
+        return asked
+    return 1 if depth is None else max(1, min(MOST, round(MOST * width / depth)))
+
+
+MOST = 4  # slices of cubic voxels; more were not tried
