@@ -234,7 +234,7 @@ def segment(
             probabilities=stored_as(probabilities, probability_type, target.kind),
             uncertainty=uncertainty,
             statistics=statistics,
-            vit_every=chosen_every(vit_every, shown),
+            vit_every=chosen_every(vit_every, shown, segmenter),
             smooth_z=smooth_z,
             cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
             suggest=suggest,

@@ -188,11 +188,13 @@ def write_stack(
     return about, failed
 
 
-def chosen_every(asked: int, first: Image) -> int:
+def chosen_every(asked: int, first: Image, segmenter: PixelSegmenter) -> int:
     """Of how many slices one is seen by the ViT, by the option and the voxels of the first stack."""
     from fijibridge.segmentation.slices.along_z import every_of
 
-    size = first.pixel_size
+    extractor, size = segmenter.extractor_, first.pixel_size
+    if extractor is None or all(source.kind != "vit" for source in extractor.sources):
+        return 1
     return every_of(asked, size.z if size else None, size.x if size else 1.0)
 
 

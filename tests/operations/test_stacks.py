@@ -338,6 +338,13 @@ def test_a_segmenter_in_memory_segments_a_volume(made, tmp_path):
     assert report["failed"] == []
 
 
+def test_paths_may_be_text(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    apply(str(made / "out" / "classifier"), [str(made / "stack.tif")], out="out", slices="2", **QUICK)
+    segment(str(made / "stack.tif"), labels=str(made / "strokes.tif"), out="seg.tif", features="tws", trees=2, **QUICK)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "seg.tif", "seg_report"}
+
+
 def test_measure_knows_the_phases_of_a_volume(made, tmp_path):
     from fijibridge.operations.measure import measure
 

@@ -114,11 +114,12 @@ class Job:
     threads: int = 0
 
     def unit_height(self, stack: StackFiles) -> int:
-        """Slices of a unit of a stack: a 32nd of it, 16 at most, and what memory may hold. It hangs on nothing else, so
-        that any number of workers makes the same files."""
+        """Slices of a unit of a stack: a 32nd of it, 16 at most, and what memory may hold; not fewer than from one that
+        the ViT sees to the next. It hangs on nothing else, so that any number of workers makes the same files."""
         a_pixel = 1 + self.classes * {"none": 0, "uint8": 1, "float32": 4}[self.probabilities] + 4 * self.uncertainty
         fitting = max(1, _UNIT_BYTES // (stack.shape[0] * stack.shape[1] * a_pixel))
-        return max(1, min(-(-len(stack.slices) // _UNITS), _TALLEST, fitting))
+        height = min(-(-len(stack.slices) // _UNITS), _TALLEST, fitting)
+        return max(1, -(-height // self.vit_every) * self.vit_every)
 
     def units(self) -> list[Unit]:
         """All units, in order."""

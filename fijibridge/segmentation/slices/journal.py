@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def state_of(out: Path) -> Path:
     """The folder of what is done, beside a result."""
-    place = out.absolute()
+    place = Path(out).absolute()
     return place.with_name(f"{place.name}.resume")
 
 

@@ -73,6 +73,7 @@ def do_units(
             raise error
         failed.setdefault(units[number].stack, error)
 
+    predictors: dict[int, Predict] = {}  # one a stack, which keeps what neighbouring units have in common
     left = Path(job.state) / "*"  # by workers that were killed
     with (
         bar("slices", sum(units[number].size for number in share)) as steps,
@@ -86,7 +87,9 @@ def do_units(
                 if stack in failed:
                     continue
                 try:
-                    segment_unit(job, number, predict_of(stack) if predict_of else None, stages, labelled, steps.update)
+                    if predict_of and stack not in predictors:
+                        predictors = {stack: predict_of(stack)}
+                    segment_unit(job, number, predictors.get(stack), stages, labelled, steps.update)
                 except BridgeError as error:
                     fails(number, error)
         else:

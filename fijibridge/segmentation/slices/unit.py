@@ -266,6 +266,7 @@ class _Results:
 
 
 _loaded: dict[tuple[str, str, int], PixelSegmenter] = {}
+_predicting: dict[str, Any] = {}  # for which stack of which job, and by what
 
 
 def _of_classifier(job: Job, number: int, stages: Stages) -> Predict:
@@ -276,7 +277,9 @@ def _of_classifier(job: Job, number: int, stages: Stages) -> Predict:
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = load_segmenter(job.classifier, weights=job.weights or None, n_threads=job.threads)
-    return prediction(_loaded[key], job, number, stages)
+    if [job, number] != [*_predicting.get("for", ())]:
+        _predicting["for"], _predicting["by"] = (job, number), prediction(_loaded[key], job, number, stages)
+    return _predicting["by"]
 
 
 def prediction(
