@@ -69,7 +69,7 @@ def apply(
     probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
-    statistics: Statistics = "stack",
+    statistics: Statistics = "auto",
     vit_every: VitEvery = 0,
     smooth_z: SmoothZ = False,
     minimum_size: MinimumSize = 0,

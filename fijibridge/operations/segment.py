@@ -113,7 +113,7 @@ def segment(
     probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
-    statistics: Statistics = "stack",
+    statistics: Statistics = "auto",
     vit_every: VitEvery = 0,
     smooth_z: SmoothZ = False,
     suggest: Suggest = 0,
@@ -252,9 +252,9 @@ def segment(
                 segmenter.save(state / CLASSIFIER)
             with stages("statistics of the stack"):
                 learn_stacks(job, segmenter, labelled=list(labelled))
-            # features of the labelled slices serve again where these are scaled as they were in training
-            alone = count == 1 or statistics == "slice"
-            given = {index + 1: one for index, one in stacks.items()} if alone and statistics != "training" else {}
+            # features of the labelled slices serve again where they were made as those of the others
+            alone = statistics == "slice" or (count == 1 and statistics != "training")
+            given = {index + 1: one for index, one in stacks.items()} if alone else {}
             left = sum(unit.size for number, unit in enumerate(job.units()) if number not in done)
             expected = tell(job, segmenter, shown, left=left, workers=workers, needed=needed)
             do_units(

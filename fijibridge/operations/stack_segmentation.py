@@ -62,6 +62,7 @@ def open_stack(
         databar=first.databar_rows if count > 1 else databar,
         field=field,
         frames=frames_among(file, chosen, page=page),
+        total=count,
     ), first
 
 

@@ -13,11 +13,11 @@ Engine = Annotated[
 Trees = Annotated[int, Param("number of trees", low=1, high=10_000, group="Forest")]
 MaxFeatures = Annotated[str, Param("features tried at a split: sqrt, log2, or a number", group="Forest")]
 Statistics = Annotated[
-    Literal["stack", "training", "slice"],
+    Literal["auto", "training", "stack", "slice"],
     Param(
-        "whose grey levels and means features are scaled by: stack: those of about 16 slices spread over the whole "
-        "stack, of a single image its own; training: those of the training images, so that a slice gets the same "
-        "labels alone and in its stack; slice: each slice its own",
+        "whose grey levels and means features are scaled by: training: those of the training images, with the drift of "
+        "greys along a stack undone; stack: those of about 16 slices of the stack, likewise; slice: each image and "
+        "slice its own; auto: training for slices of a stack, slice for images",
         group="Features",
     ),
 ]

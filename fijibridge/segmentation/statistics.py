@@ -101,8 +101,9 @@ def statistics_for(
         Trained.
     images : sequence of Image or ndarray
         All slices, as of :func:`stack_statistics`.
-    statistics : {"stack", "training", "slice"}
-        See :data:`fijibridge.segmentation.options.Statistics`.
+    statistics : {"auto", "training", "stack", "slice"}
+        See :data:`fijibridge.segmentation.options.Statistics`. ``"auto"`` of a classifier that does not know its
+        training's: each slice its own.
 
     Returns
     -------
@@ -115,6 +116,8 @@ def statistics_for(
         ``"training"`` of a classifier without them, or another word.
     """
     check(_Choice, {"statistics": statistics})
+    if statistics == "auto":
+        return segmenter.statistics_ if len(images) > 1 else None
     if statistics == "training":
         if segmenter.statistics_ is None:
             raise SettingsError(

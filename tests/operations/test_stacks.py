@@ -386,3 +386,54 @@ def test_every_format_gives_the_same_labels(made, tmp_path, kind):
     assert np.array_equal(tifffile.imread(tmp_path / "seg.tif"), tifffile.imread(made / "out" / "labels.tif"))
     if kind == "ome.tif":
         assert report["files"][0]["pixel_size"]["z"] == 20.0
+
+
+@pytest.fixture
+def by_vit(made, tmp_path, tiny_vit) -> Path:
+    """A classifier of a ViT, trained on the stack."""
+    segment(
+        made / "stack.tif", labels=made / "strokes.tif", out=tmp_path / "vit", encoder="test_vit", weights=tiny_vit,
+        channels=4, blocks="1", coarse_blocks="1", trees=8, vit_every=1, **QUICK,
+    )  # fmt: skip
+    return tmp_path / "vit" / "classifier"
+
+
+def test_a_slice_alone_by_the_trainings_statistics(made, tmp_path, tiny_vit, by_vit):
+    image = tifffile.imread(made / "stack.tif")
+    tifffile.imwrite(tmp_path / "alone.tif", image[4])
+    more = {"weights": tiny_vit, **QUICK}
+    apply(by_vit, [tmp_path / "alone.tif"], out=tmp_path / "one", statistics="training", **more)
+    whole = tifffile.imread(tmp_path / "vit" / "probabilities.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "one" / "alone_probabilities.tif"), whole[4])
+    apply(by_vit, [made / "stack.tif"], out=tmp_path / "two", slices="5", vit_every=1, **more)
+    assert np.array_equal(tifffile.imread(tmp_path / "two" / "stack_probabilities.tif").squeeze(), whole[4])
+    apply(by_vit, [made / "stack.tif"], out=tmp_path / "own", slices="5", statistics="slice", **more)
+    assert not np.array_equal(tifffile.imread(tmp_path / "own" / "stack_probabilities.tif").squeeze(), whole[4])
+
+
+def test_slices_between_those_that_the_vit_sees(made, tmp_path, tiny_vit, by_vit):
+    """Whichever slices are asked for, and in whichever units: the same."""
+    more = {"weights": tiny_vit, "vit_every": 2, **QUICK}
+    apply(by_vit, [made / "stack.tif"], out=tmp_path / "all", **more)
+    apply(by_vit, [made / "stack.tif"], out=tmp_path / "some", slices="2,4-5", **more)
+    every, some = (tifffile.imread(tmp_path / name / "stack_probabilities.tif") for name in ("all", "some"))
+    assert np.array_equal(some, every[[1, 3, 4]])
+    each = tifffile.imread(tmp_path / "vit" / "probabilities.tif")
+    assert np.array_equal(every[[0, 2, 4, 6]], each[[0, 2, 4, 6]])
+    assert not np.array_equal(every[1], each[1])
+
+
+def test_drift_of_greys_is_undone(made, tmp_path):
+    image = tifffile.imread(made / "stack.tif")
+    gain = np.linspace(0.6, 1.4, DEPTH)[:, None, None]
+    tifffile.imwrite(tmp_path / "drift.tif", np.rint(image * gain * 100).astype(np.uint16), **STACK)
+    good = tifffile.imread(made / "out" / "labels.tif")
+    right = {}
+    for statistics in ("auto", "slice"):
+        segment(
+            tmp_path / "drift.tif", labels=made / "strokes.tif", out=tmp_path / statistics, features="tws", trees=8,
+            statistics=statistics, **QUICK,
+        )  # fmt: skip
+        right[statistics] = (tifffile.imread(tmp_path / statistics / "labels.tif") == good).mean()
+    assert right["auto"] > 0.95
+    assert right["slice"] < right["auto"] - 0.05

@@ -405,7 +405,7 @@ def in_tws(case, *, detectors=(), weights=None, **options):
     labels, folder = demo_image(96)[1], f"{case}.classifier"
     fb.PixelSegmenter(n_trees=20, n_threads=2, **options).fit(slices[0], labels).save(folder)
     others = ",".join(f"{name}={name}.tif" for name in detectors)
-    apply(folder, ["BSE.tif"], out=f"{case}.applied", detectors=others, weights=weights)
+    apply(folder, ["BSE.tif"], out=f"{case}.applied", detectors=others, weights=weights, statistics="slice")
     expected = tifffile.imread(f"{case}.applied/BSE_labels.tif")
     loaded, model = fb.load_segmenter(folder, weights=weights), f"{case}.model"
     extractor = loaded.extractor_

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fijibridge.core.errors import ImageError
@@ -34,12 +35,11 @@ class SliceFeatures:
 
         self.job, self.stack, self.segmenter = job, job.stacks[number], segmenter
         self.whole = whole_of(job, number)
-        self.places = {one: at for at, one in enumerate(self.stack.slices)}
         extractor = segmenter.extractor_
         # tokens of slices that are scaled differently cannot be interpolated
         kinds = [source.kind for source in extractor.sources] if extractor else []
         between = job.vit_every > 1 and self.whole.statistics is not None and "vit" in kinds
-        self._between = TokensAlongZ(self._encoded, len(self.stack.slices), job.vit_every) if between else None
+        self._between = TokensAlongZ(self._encoded, self.stack.total, job.vit_every) if between else None
 
     def of(self, image: Image, number: int) -> FeatureStack:
         """The features of a slice.
@@ -49,34 +49,31 @@ class SliceFeatures:
         image : Image
             The whole slice.
         number : int
-            Of the slice, from 1; of one that is no slice of the stack, its own features.
+            Of the slice, from 1; 0: a piece, for a trial.
 
         Returns
         -------
         FeatureStack
         """
-        if number not in self.places:
+        if not number:
             return self.segmenter.extract(image, self.whole.statistics)
-        place = self.places[number]
         tokens = None
         if self._between is not None:
-            try:
-                tokens = self._between.tokens(place)
-            except ImageError:  # a neighbour that cannot be read
-                tokens = None
-        return self.segmenter.extract(self.whole.without_drift(image, place), self.whole.statistics, tokens)
+            with suppress(ImageError):  # a neighbour that cannot be read
+                tokens = self._between.tokens(number - 1)
+        return self.segmenter.extract(self.whole.without_drift(image, number), self.whole.statistics, tokens)
 
     def _encoded(self, place: int) -> Mapping[str, np.ndarray]:
-        """Tokens of a slice, by its place in the stack."""
+        """Tokens of a slice, the first being 0."""
         from fijibridge.core.threads import limited_threads
         from fijibridge.segmentation.slices.unit import slices_of
 
-        image = next(slices_of(self.job, self.stack, [self.stack.slices[place]]))
+        image = next(slices_of(self.job, self.stack, [place + 1]))
         if isinstance(image, ImageError):
             raise image
         assert self.segmenter.extractor_ is not None
         with limited_threads(self.segmenter.n_threads):
-            return self.segmenter.extractor_.tokens(self.whole.without_drift(image, place), self.whole.statistics)
+            return self.segmenter.extractor_.tokens(self.whole.without_drift(image, place + 1), self.whole.statistics)
 
 
 def every_of(asked: int, depth: float | None, width: float) -> int:

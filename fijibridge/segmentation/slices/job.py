@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fijibridge.labels.region import Field
 from fijibridge.segmentation.clean_up import CleanUp
@@ -43,6 +43,8 @@ class StackFiles:
         The part of each slice that is segmented.
     frames : int
         Points in time among the slices.
+    total : int
+        Slices that the files have.
     """
 
     name: str
@@ -52,6 +54,7 @@ class StackFiles:
     databar: str | int = "auto"
     field: Field | None = None
     frames: int = 1
+    total: int = 1
 
     @property
     def files(self) -> dict[str, Path]:
@@ -80,7 +83,7 @@ class Job:
         What is written of them; of uint8, 255 is 1.
     uncertainty : bool
         Write the entropy of the probabilities, 0 to 1.
-    statistics : {"stack", "training", "slice"}
+    statistics : {"auto", "training", "stack", "slice"}
         By whose statistics features are scaled, see :data:`fijibridge.segmentation.options.Statistics`.
     vit_every : int
         The ViT sees every n-th slice; tokens of those between are interpolated.
@@ -105,7 +108,7 @@ class Job:
     page: int = 0
     probabilities: str = "float32"
     uncertainty: bool = False
-    statistics: str = "stack"
+    statistics: Literal["auto", "training", "stack", "slice"] = "auto"
     vit_every: int = 1
     smooth_z: bool = False
     cleaning: CleanUp = field(default_factory=CleanUp)

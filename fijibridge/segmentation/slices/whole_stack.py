@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fijibridge.segmentation.grey_drift import GreyDrift
     from fijibridge.segmentation.segmenter import PixelSegmenter
 
+LOOKED_AT = 64  # slices by which drift is known, which is slow
 _OF_DRIFT = ("coefficients", "training", "centre", "unit")
 
 
@@ -36,16 +38,16 @@ class WholeStack:
     statistics: ImageStatistics | None = None
     drift: GreyDrift | None = None
 
-    def without_drift(self, image: Image, place: int) -> Image:
+    def without_drift(self, image: Image, number: int) -> Image:
         """A slice as if it had been taken as the training images were.
 
         Parameters
         ----------
         image : Image
-        place : int
-            Among the slices that are segmented, from 0.
+        number : int
+            Of the slice, from 1.
         """
-        return self.drift.corrected(image, place) if self.drift else image
+        return self.drift.corrected(image, number - 1) if self.drift else image
 
     def write(self, path: Path) -> None:
         """Write it; a folder's unit reads the same everywhere.
@@ -92,7 +94,7 @@ class WholeStack:
 
 
 def learned(job: Job, number: int, segmenter: PixelSegmenter, *, labelled: Sequence[int] = ()) -> WholeStack:
-    """Learn from a stack what its slices take from it; of an image alone nothing.
+    """Learn from a stack what its slices take from it, whichever of them are segmented; of an image alone nothing.
 
     Parameters
     ----------
@@ -113,73 +115,83 @@ def learned(job: Job, number: int, segmenter: PixelSegmenter, *, labelled: Seque
     SettingsError
         ``"training"`` of a classifier without statistics of its training images.
     """
-    from fijibridge.core.progress import bar
-    from fijibridge.segmentation.grey_drift import GreyDrift
-    from fijibridge.segmentation.slices.unit import slices_of
     from fijibridge.segmentation.statistics import statistics_for
 
     stack = job.stacks[number]
     if job.statistics == "slice" or segmenter.extractor_ is None:
         return WholeStack()
-    if job.statistics == "training":
-        return WholeStack(statistics_for(segmenter, [], "training"))
-    if len(stack.slices) == 1:
-        return WholeStack()
-    good: list[int] = []
-
-    def all_slices() -> Iterator[Image]:
-        """In place of one that cannot be read the one before, or the first that can."""
-        last: Image | None = None
-        bad = 0
-        with bar("looking through the stack", len(stack.slices)) as steps:
-            for place, image in enumerate(slices_of(job, stack, list(stack.slices))):
-                steps.update()
-                if isinstance(image, ImageError):
-                    if last is None:
-                        bad += 1
-                    else:
-                        yield last
-                    continue
-                good.append(place)
-                for _ in range(bad):
-                    yield image
-                bad, last = 0, image
-                yield image
-
+    if stack.total == 1:
+        return WholeStack(statistics_for(segmenter, [], "training") if job.statistics == "training" else None)
+    looked = _Slices(job, stack, labelled)
     known = segmenter.statistics_
     drift = None
     if known is not None and len(known.greys) and stack.frames == 1:
-        places = [stack.slices.index(one) for one in labelled if one in stack.slices]
-        drift = GreyDrift.of(all_slices(), segmenter, training=places)
-    else:
-        for _ in all_slices():
-            pass
-    if not good:
-        return WholeStack()
-    found = WholeStack(None, drift)
-    with bar("statistics of the stack", 1) as steps:
-        statistics = statistics_for(segmenter, _Slices(job, stack, good, found), "stack")
-        steps.update()
-    return WholeStack(statistics, drift)
+        drift = _drift(looked, segmenter, labelled)
+    if job.statistics != "stack":
+        return WholeStack(statistics_for(segmenter, looked, job.statistics), drift)
+    looked.drift = drift
+    return WholeStack(statistics_for(segmenter, looked.readable(), "stack"), drift)
+
+
+def _drift(looked: _Slices, segmenter: PixelSegmenter, labelled: Sequence[int]) -> GreyDrift | None:
+    """The drift by some slices, at those between interpolated; None where no slice can be read."""
+    from dataclasses import replace
+
+    from fijibridge.core.progress import bar
+    from fijibridge.segmentation.grey_drift import GreyDrift
+
+    readable = looked.readable()
+    if not len(readable):
+        return None
+    places = [readable.numbers.index(one) for one in labelled if one in readable.numbers]
+    with bar("looking through the stack", len(readable)) as steps:
+
+        def stepped() -> Iterator[Image]:
+            for image in readable:
+                yield image
+                steps.update()
+
+        found = GreyDrift.of(stepped(), segmenter, training=places)
+    every = np.arange(1, looked.stack.total + 1)
+    own = found.coefficients.reshape(len(readable), -1)
+    between = np.stack([np.interp(every, readable.numbers, column) for column in own.T], axis=1)
+    return replace(found, coefficients=between.reshape(len(every), *found.coefficients.shape[1:]))
 
 
 class _Slices(Sequence[Any]):
-    """Slices that can be read, read one at a time when they are asked for, without drift."""
+    """Slices spread over a stack, and those that trained, read one at a time when they are asked for."""
 
-    def __init__(self, job: Job, stack: StackFiles, places: Sequence[int], whole: WholeStack) -> None:
-        self.job, self.stack, self.places, self.whole = job, stack, places, whole
+    def __init__(self, job: Job, stack: StackFiles, labelled: Sequence[int], numbers: Sequence[int] = ()) -> None:
+        self.job, self.stack, self.labelled = job, stack, labelled
+        spread = np.linspace(1, stack.total, min(LOOKED_AT, stack.total)).round().astype(int).tolist()
+        self.numbers = list(numbers) or sorted({*spread, *labelled})
+        self.drift: GreyDrift | None = None
+
+    def readable(self) -> _Slices:
+        """Those of them that can be read."""
+        good = []
+        for number in self.numbers:
+            with suppress(ImageError):
+                self._read(number)
+                good.append(number)
+        found = _Slices(self.job, self.stack, self.labelled, good)
+        found.numbers, found.drift = good, self.drift
+        return found
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.numbers)
 
     def __getitem__(self, index: Any) -> Any:
+        number = self.numbers[index]
+        return WholeStack(None, self.drift).without_drift(self._read(number), number)
+
+    def _read(self, number: int) -> Image:
         from fijibridge.segmentation.slices.unit import slices_of
 
-        place = self.places[index]
-        image = next(slices_of(self.job, self.stack, [self.stack.slices[place]]))
+        image = next(slices_of(self.job, self.stack, [number]))
         if isinstance(image, ImageError):
             raise image
-        return self.whole.without_drift(image, place)
+        return image
 
 
 def whole_file(state: Path, number: int) -> Path:
