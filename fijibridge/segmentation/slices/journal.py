@@ -161,7 +161,7 @@ def journal(
     try:
         yield done_units(job)
     except BaseException:
-        if not parts and not done_units(job):
+        if not parts and (units == 1 or not done_units(job)):
             discard_state(state)
         elif not parts:
             log.warning("what is done is kept in %s: --resume (resume=True) goes on with it", state)
@@ -178,7 +178,7 @@ def _begin(state: Path, found: dict[str, Any], parts: int, units: int) -> None:
     names = [unit_name(number) for number in range(units)]
     note_files(state, names)
     if not (state / JOB).is_file():  # another part may have begun in this moment, with the same
-        add_file(state, JOB, (json.dumps({"parts": parts, **found}, indent=1) + "\n").encode())
+        add_file(state, JOB, (json.dumps({"parts": parts, "units": units, **found}, indent=1) + "\n").encode())
 
 
 def check_same(state: Path, found: dict[str, Any], parts: int = 0) -> None:
@@ -198,7 +198,7 @@ def check_same(state: Path, found: dict[str, Any], parts: int = 0) -> None:
         It does not; the message says what differs.
     """
     before = read_json(state / JOB, error=OutputError)
-    was = before.pop("parts", 0)
+    was, _ = before.pop("parts", 0), before.pop("units", 0)
     if parts and was and was != parts:
         raise SettingsError(
             f"part of {parts}, and {state} is done in {was} parts",
@@ -243,9 +243,12 @@ def clear_unbegun(state: Path, *, keep: bool) -> None:
         (state / MANIFEST).unlink(missing_ok=True)
         state.rmdir()
     elif JOB in names:
+        about = read_json(state / JOB, error=OutputError)
         units = any(name.startswith("unit-") for name in names)
-        was_zarr = read_json(state / JOB, error=OutputError).get("settings", {}).get("zarr")
-        if (not units and not keep) or (units and was_zarr and STORE not in names):  # that is in its place already
+        placed = units and about.get("settings", {}).get("zarr") and STORE not in names
+        if placed or (
+            not keep and (not units or about.get("units") == 1)
+        ):  # of one image there is nothing to go on with
             discard_state(state)
 
 
