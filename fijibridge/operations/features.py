@@ -38,6 +38,7 @@ from fijibridge.operations.feature_options import (
 )
 from fijibridge.operations.options import FEATURE_FILE, Databar, Page
 from fijibridge.operations.report import REPORT, peak_memory_mib, write_report
+from fijibridge.operations.stack_segmentation import chosen_every, open_stack
 from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from fijibridge.features.extract import FeatureExtractor
     from fijibridge.features.stack import FeatureStack
     from fijibridge.images.image import Image
+    from fijibridge.segmentation.slices.along_z import SliceFeatures
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,7 @@ def features(
     from fijibridge.features.channels import check_same_detectors, detectors_of
     from fijibridge.features.extract import FeatureExtractor
     from fijibridge.features.extractor_file import write_extractor
+    from fijibridge.segmentation.classifier_file import INDEX
     from fijibridge.segmentation.load import read_features
 
     check(_OPERATION, locals())
@@ -151,6 +154,9 @@ def features(
                 check_same_detectors(extractor.detector, extractor.detectors_, detectors_of(first))
         with stages("features"):
             _check_size(extractor, first.shape, len(paths))
+            by_classifier = None
+            if feature_file is not None and (Path(feature_file) / INDEX).is_file() and count > 1:
+                by_classifier = _as_applied(feature_file, weights, paths, align, databar, page)
         shifts: list[dict[str, Any]] = []
         names, kept = [], []
         batch = Batch(len(wanted))
@@ -163,7 +169,10 @@ def features(
                             paths, align=align, databar=first.databar_rows, index=number - 1, page=page
                         )
                     with stages("features"):
-                        stack = extractor.transform(micrograph)
+                        if by_classifier is None:
+                            stack = extractor.transform(micrograph)
+                        else:
+                            stack = by_classifier.of(micrograph, number)
                     with stages("writing"):
                         _write(folder / name, stack, micrograph, stages)
                     shifts.append(shifts_of(micrograph))
@@ -195,6 +204,22 @@ def features(
 
 
 _OPERATION = features  # its option of this name hides it inside
+
+
+def _as_applied(
+    classifier: Path, weights: Path | None, paths: dict[str, Path], align: bool, databar: str, page: int
+) -> SliceFeatures:
+    """Features of a stack's slices as apply makes them with a classifier."""
+    from fijibridge.segmentation.load import load_segmenter
+    from fijibridge.segmentation.slices.along_z import SliceFeatures
+    from fijibridge.segmentation.slices.job import Job
+    from fijibridge.segmentation.slices.whole_stack import learned
+
+    segmenter = load_segmenter(classifier, weights=weights)
+    stack, first = open_stack(paths, "", slices="", roi="", databar=databar, page=page)
+    every = chosen_every(0, first, segmenter)
+    job = Job((stack,), "", len(segmenter.class_names_), align=align, page=page, vit_every=every)
+    return SliceFeatures(job, 0, segmenter, learned(job, 0, segmenter))
 
 
 def _first(paths: Mapping[str, Path], align: bool, databar: str, page: int, wanted: Iterable[int]) -> Image:

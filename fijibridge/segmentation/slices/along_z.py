@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fijibridge.core.errors import ImageError
 from fijibridge.segmentation.slices.job import Job
-from fijibridge.segmentation.slices.whole_stack import whole_of
+from fijibridge.segmentation.slices.whole_stack import WholeStack, whole_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,13 +28,15 @@ class SliceFeatures:
         Of the stack.
     segmenter : PixelSegmenter
         Trained.
+    whole : WholeStack, optional
+        What was learned from the stack; by default what the job's folder holds of it.
     """
 
-    def __init__(self, job: Job, number: int, segmenter: PixelSegmenter) -> None:
+    def __init__(self, job: Job, number: int, segmenter: PixelSegmenter, whole: WholeStack | None = None) -> None:
         from fijibridge.features.vit.along_z import TokensAlongZ
 
         self.job, self.stack, self.segmenter = job, job.stacks[number], segmenter
-        self.whole = whole_of(job, number)
+        self.whole = whole_of(job, number) if whole is None else whole
         extractor = segmenter.extractor_
         # tokens of slices that are scaled differently cannot be interpolated
         kinds = [source.kind for source in extractor.sources] if extractor else []
