@@ -488,7 +488,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi); of a stack: a label image for each slice, or ROIs that say theirs
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, head, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, page, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, resume, overwrite
+//   options: engine, classes, preset, head, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, page, probabilities, uncertainty, ome_zarr, statistics, vit_every, smooth_z, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, resume, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -501,7 +501,7 @@ function fbSegment(image, labels, out, options) {
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: detectors, align, databar, page, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, dask, part, merge, resume, overwrite
+//   options: detectors, align, databar, page, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, dask, part, merge_parts, resume, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "

@@ -147,7 +147,7 @@ class GreyModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             made = [
-                GaussianMixture(count, random_state=0, reg_covar=1e-3).fit(values)
+                GaussianMixture(count, random_state=0, reg_covar=1e-3, init_params="k-means++").fit(values)
                 for count in range(1, _MOST_COMPONENTS + 1)
                 if count < len(np.unique(values))
             ]

@@ -92,7 +92,11 @@ def _command(name: str) -> Callable[..., None]:
         inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=verbose),
     ]
 
-    kept = "--resume continues from what was kept" if "resume" in hints else "nothing was written"
+    kept = "nothing was written"
+    if name in ("segment", "apply"):
+        kept = "nothing was written but what --resume goes on from, of a stack"
+    elif "resume" in hints:
+        kept = "--resume continues from what was kept"
     interrupted = f"fijibridge {shown}: interrupted; {kept}"
 
     def command(**values: Any) -> None:

@@ -161,12 +161,35 @@ def transform_sizes(
 
 
 def largest_side(source: PhaseSource, reach: tuple[int, int, int], memory: int) -> int:
-    """Voxels along a side of the transforms for which so many bytes suffice; 0 where they do for none."""
+    """Voxels along a side of the transforms for which so many bytes suffice; 0 where they do for none.
+
+    Parameters
+    ----------
+    source : PhaseSource
+    reach : (int, int, int)
+        Largest lag along each axis, in voxels.
+    memory : int
+        Bytes.
+    """
     return next((side for side in _TRANSFORMS if near_bytes(source, reach, side) <= memory), 0)
 
 
 def near_bytes(source: PhaseSource, reach: tuple[int, int, int], side: int) -> int:
-    """Memory that `NearCorrelations` of all phases take, with what is made of them."""
+    """Memory that `NearCorrelations` of all phases take, with what is made of them.
+
+    Parameters
+    ----------
+    source : PhaseSource
+    reach : (int, int, int)
+        Largest lag along each axis, in voxels.
+    side : int
+        Voxels along a side of the transforms.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     block, size = transform_sizes(source.shape, reach, side)
     fields = len(source) + (0 if source.filled else 1)
     number = math.prod(size)

@@ -10,7 +10,8 @@ import numpy as np
 from fijibridge.core.parallel import Workers, compiled
 from fijibridge.metrology import plots
 from fijibridge.metrology.metric import Context, Measurement, Metric
-from fijibridge.phases.phases import as_phases, check_mask, check_spacing
+from fijibridge.phases.checks import check_mask, check_spacing
+from fijibridge.phases.phases import as_phases
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,8 @@ from fijibridge.core.errors import SettingsError
 from fijibridge.metrology import plots
 from fijibridge.metrology.components import percolating
 from fijibridge.metrology.metric import Context, Measurement, Metric
-from fijibridge.phases.phases import PhaseSource, as_phases, check_mask, check_spacing
+from fijibridge.phases.checks import check_mask, check_spacing
+from fijibridge.phases.phases import PhaseSource, as_phases
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -35,7 +35,15 @@ from fijibridge.operations.stack_segmentation import (
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.options import Statistics
-from fijibridge.segmentation.slices.options import Merge, OmeZarr, Part, ProbabilityType, SmoothZ, VitEvery, part_of
+from fijibridge.segmentation.slices.options import (
+    MergeParts,
+    OmeZarr,
+    Part,
+    ProbabilityType,
+    SmoothZ,
+    VitEvery,
+    part_of,
+)
 
 if TYPE_CHECKING:
     from fijibridge.images.image import Image, PixelSize
@@ -83,7 +91,7 @@ def apply(
     workers: Workers = 1,
     dask: Dask = "",
     part: Part = "",
-    merge: Merge = False,
+    merge_parts: MergeParts = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def apply(
             expected="a folder with a file for each image, named as it",
             remedy="give NAME=FOLDER, or apply the classifier to one image at a time",
         )
-    state, go_on = state_of(out), resume or merge
+    state, go_on = state_of(out), resume or merge_parts
     inputs = (classifier, *images, weights, *further.values())
     overwrite = overwrite or (go_on and (state / JOB).is_file())  # what was to be replaced when that was begun
     if not share:
@@ -179,7 +187,7 @@ def apply(
             found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
             needed = check_disk(job, state)
         with journal(job, found, parts=share[1] if share else 0, resume=go_on, overwrite=overwrite) as done:
-            if merge:
+            if merge_parts:
                 check_all_done(job, done)
             if job.zarr:
                 make_store(job, segmenter, firsts[0])
@@ -234,7 +242,7 @@ def apply(
 def summary(report: dict[str, Any]) -> list[str]:
     """Lines for a person."""
     if "part" in report:
-        done = f"{report['units_done']} of all {report['units']} units are done; at the end: --merge"
+        done = f"{report['units_done']} of all {report['units']} units are done; at the end: --merge-parts"
         return [f"part {report['part']}: {report['slices_of_part']} slices; {done}"]
     return [*fraction_lines(report), *failed_lines(report)]
 

@@ -64,7 +64,7 @@ from fijibridge.operations.stack_segmentation import (
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Statistics, Trees
 from fijibridge.segmentation.segmenter import PixelSegmenter
-from fijibridge.segmentation.slices.options import OmeZarr, ProbabilityType, SmoothZ, VitEvery
+from fijibridge.segmentation.slices.options import OmeZarr, SmoothZ, VitEvery
 from fijibridge.segmentation.suggestions import Place, write_places
 from fijibridge.weights.encoders import DEFAULT_ENCODER
 
@@ -110,7 +110,6 @@ def segment(
     databar: Databar = "auto",
     page: Page = 0,
     probabilities: Probabilities = True,
-    probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
     ome_zarr: OmeZarr = "0.5",
     statistics: Statistics = "auto",
@@ -199,6 +198,7 @@ def segment(
     with limited_threads(threads), one_run(state):
         with stages("reading"):
             count = count_joined(paths, page=page)
+            stack, shown = open_stack(paths, "", slices=slices, roi=roi, databar=databar, page=page)
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
             how = {"align": align, "databar": databar, "page": page}
             if count == 1:
@@ -211,7 +211,6 @@ def segment(
                 micrographs = dict(_read(paths, list(strokes), **how))
             first = next(iter(micrographs.values()))
             strokes = {index: _in_the_field(one, micrographs[index]) for index, one in strokes.items()}
-            stack, shown = open_stack(paths, "", slices=slices, roi=roi, databar=databar, page=page)
         if engine == "weka" or heap:
             from fijibridge.jvm import start
 
@@ -231,7 +230,7 @@ def segment(
             classifier=str(state / CLASSIFIER),
             align=align,
             page=page,
-            probabilities=stored_as(probabilities, probability_type, target.kind),
+            probabilities=stored_as(probabilities, "auto", target.kind),
             uncertainty=uncertainty,
             statistics=statistics,
             vit_every=chosen_every(vit_every, shown, segmenter),
@@ -251,7 +250,7 @@ def segment(
                 note_files(state, [CLASSIFIER])
                 segmenter.save(state / CLASSIFIER)
             with stages("statistics of the stack"):
-                learn_stacks(job, segmenter, labelled=list(labelled))
+                learn_stacks(job, segmenter)
             # features of the labelled slices serve again where they were made as those of the others
             alone = statistics == "slice" or (count == 1 and statistics != "training")
             given = {index + 1: one for index, one in stacks.items()} if alone else {}

@@ -180,13 +180,18 @@ def write_stack(
         "frames": stack.frames,
         "clean_up": {**asdict(job.cleaning), "changed_pixels": changed} if job.cleaning else None,
         "outputs": sorted(outputs),
-        **about_detectors(stack.files, [one["shifts"] for one in slices if "shifts" in one]),
+        **about_detectors(stack.files, [_shifts(one["shifts"]) for one in slices if "shifts" in one]),
         "slices": list(stack.slices),
         "roi": asdict(stack.field) if stack.field else None,
         "failed_slices": [one["number"] for one in slices if "error" in one],
         "least_certain_slices": least_certain(slices),
     }
     return about, failed
+
+
+def _shifts(read: Mapping[str, Any]) -> dict[str, Any]:
+    """Displacements as they were before JSON made lists of them."""
+    return {name: None if shift is None else tuple(shift) for name, shift in read.items()}
 
 
 def chosen_every(asked: int, first: Image, segmenter: PixelSegmenter) -> int:
@@ -226,7 +231,7 @@ def check_all_done(job: Job, done: set[int]) -> None:
             f"{len(missing)} of {len(job.units())} units are not done yet, of part(s) "
             f"{', '.join(map(str, which[:12]))} of {parts}",
             expected="all parts done",
-            remedy="run these parts (--part), or --resume in place of --merge to do here what is missing",
+            remedy="run these parts (--part), or --resume in place of --merge-parts to do here what is missing",
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fijibridge.core.errors import ImageError, LabelsError, SettingsError
 from fijibridge.core.names import check_names
+from fijibridge.phases.checks import check_spacing
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,7 +71,13 @@ class PhaseSource:
         return min(max(1, _SLAB // (self.shape[1] * self.shape[2])), self.shape[0])
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """(N, Y, X) uint8: these slices, as in `Phases.index`."""
+        """(N, Y, X) uint8: these slices, as in `Phases.index`.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first slice, from 0, and the one behind the last.
+        """
         raise NotImplementedError
 
     def load(self) -> Phases:
@@ -217,7 +224,13 @@ class Phases(PhaseSource):
         return self.index == phase
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """(N, Y, X) uint8: these slices, not copied."""
+        """(N, Y, X) uint8: these slices, not copied.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first slice, from 0, and the one behind the last.
+        """
         return self.index[start:stop]
 
     def load(self) -> Phases:
@@ -377,7 +390,19 @@ def index_table(present: Sequence[int], values: Sequence[int]) -> Callable[[np.n
 
 
 def whole_numbers(array: np.ndarray, what: str = "an image") -> np.ndarray:
-    """The array as integers; an error (ImageError) calls it `what`."""
+    """The array as integers.
+
+    Parameters
+    ----------
+    array : ndarray
+    what : str
+        It, for the message.
+
+    Raises
+    ------
+    ImageError
+        Other numbers.
+    """
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype.kind in "ui":
@@ -408,7 +433,13 @@ def _values(array: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def too_many(what: str) -> LabelsError:
-    """The error for an image of more than `MOST` values."""
+    """The error for an image of more than `MOST` values.
+
+    Parameters
+    ----------
+    what : str
+        What was found.
+    """
     return LabelsError(
         f"{what}: this looks like a grey image",
         expected=f"a label image of at most {MOST} phases",
@@ -419,9 +450,21 @@ def too_many(what: str) -> LabelsError:
 def named_phases(
     values: Sequence[int], given: Sequence[str] | None, first: Mapping[int, int] | None = None
 ) -> tuple[str, ...]:
-    """The names given, checked (LabelsError: not one a phase, or not different); else ``"phase VALUE"``.
+    """The names given, checked; else ``"phase VALUE"``.
 
-    `first` has the slice, from 0, where each value is found first, for the error.
+    Parameters
+    ----------
+    values : sequence of int
+        Of the phases.
+    given : sequence of str or None
+        Their names.
+    first : mapping, optional
+        Value -> the slice, from 0, where it is found first, for the error.
+
+    Raises
+    ------
+    LabelsError
+        Not one name a phase, or not different ones.
     """
     if not given:
         return tuple(f"phase {value}" for value in values)
@@ -440,55 +483,3 @@ def named_phases(
             f"names {', '.join(names)}", expected="names that differ from each other", remedy="rename one of them"
         )
     return names
-
-
-def check_mask(mask: Any) -> np.ndarray:
-    """Check a mask: (Y, X) or (Z, Y, X), true where it is not 0.
-
-    Raises
-    ------
-    ImageError
-        Another number of dimensions, or empty.
-    """
-    mask = np.asarray(mask)
-    if mask.ndim not in (2, 3) or mask.size == 0:
-        raise ImageError(
-            f"a mask of shape {mask.shape}", expected="(Y, X) or (Z, Y, X)", remedy="give one phase of an image"
-        )
-    return mask != 0
-
-
-def check_spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[float, float, float]:
-    """Check the size of a voxel.
-
-    Parameters
-    ----------
-    spacing : float or sequence of float, optional
-        One number, (y, x), or (z, y, x); 1 by default.
-    ndim : int
-        2 or 3, the dimensions of the image.
-
-    Returns
-    -------
-    tuple of float
-        (z, y, x); z is 1 in 2D.
-
-    Raises
-    ------
-    SettingsError
-        Not one, two or three positive numbers; two for a volume.
-    """
-    try:
-        steps = [1.0] if spacing is None else [float(step) for step in np.atleast_1d(np.asarray(spacing, float))]
-    except (TypeError, ValueError):
-        steps = []
-    if len(steps) == 1:
-        steps = steps * ndim
-    good = len(steps) in ({2, 3} if ndim == 2 else {3}) and all(math.isfinite(step) and step > 0 for step in steps)
-    if not good:
-        raise SettingsError(
-            f"voxel size {spacing!r}",
-            expected="one positive number, or one an axis: z,y,x",
-            remedy='for example "50,10,10 nm"; "10,10 nm" for an image in 2D',
-        )
-    return (1.0 if ndim == 2 else steps[0], steps[-2], steps[-1])

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fijibridge.core.errors import ImageError, LabelsError
+from fijibridge.phases.checks import check_spacing
 from fijibridge.phases.phases import (
     MOST,
     UNKNOWN,
     Phases,
     PhaseSource,
-    check_spacing,
     index_table,
     named_phases,
     too_many,

@@ -52,14 +52,14 @@ if (asks) {
             fbAddString("Workers", last, "workers", "1", 7);
             Dialog.addToSameRow();
             fbAddString("Dask", last, "dask", "", 16);
-            fbAddCheckbox("Merge", last, "merge", "false");
+            fbAddCheckbox("Merge_parts", last, "merge_parts", "false");
             Dialog.addToSameRow();
             fbAddString("Part", last, "part", "", 16);
             fbAddCheckbox("Resume", last, "resume", "false");
             Dialog.addToSameRow();
             fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>statistics</b>: whose grey levels and means features are scaled by: training: those of the training images, with the drift of greys along a stack undone; stack: those of about 16 slices of the stack, likewise; slice: each image and slice its own; auto: training for slices of a stack, slice for images<br><b>vit every</b>: the ViT sees every n-th slice of a stack, its tokens are interpolated between; 0: as many slices as lie within four pixels, each where their distance is not known; 1: each slice (0 to 100)<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>dask</b>: address of a Dask scheduler, such as tcp://host:8786; default: this machine<br><b>part</b>: do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge<br><b>merge</b>: put together what the parts did (--part), and write the result<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>statistics</b>: whose grey levels and means features are scaled by: training: those of the training images, with the drift of greys along a stack undone; stack: those of about 16 slices of the stack, likewise; slice: each image and slice its own; auto: training for slices of a stack, slice for images<br><b>vit every</b>: the ViT sees every n-th slice of a stack, its tokens are interpolated between; 0: as many slices as lie within four pixels, each where their distance is not known; 1: each slice (0 to 100)<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>dask</b>: address of a Dask scheduler, such as tcp://host:8786; default: this machine<br><b>part</b>: do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge-parts<br><b>merge parts</b>: put together what the parts did (--part), and write the result<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_align = Dialog.getCheckbox();
             v_databar = Dialog.getString();
@@ -80,7 +80,7 @@ if (asks) {
             v_heap = Dialog.getString();
             v_workers = Dialog.getString();
             v_dask = Dialog.getString();
-            v_merge = Dialog.getCheckbox();
+            v_merge_parts = Dialog.getCheckbox();
             v_part = Dialog.getString();
             v_resume = Dialog.getCheckbox();
             v_overwrite = Dialog.getCheckbox();
@@ -116,7 +116,7 @@ if (asks) {
         chosen = fbChosen(chosen, "workers", v_workers, "1");
         chosen = fbChosen(chosen, "dask", v_dask, "");
         chosen = fbChosen(chosen, "part", v_part, "");
-        chosen = fbChosen(chosen, "merge", fbTruth(v_merge), "false");
+        chosen = fbChosen(chosen, "merge_parts", fbTruth(v_merge_parts), "false");
         chosen = fbChosen(chosen, "resume", fbTruth(v_resume), "false");
         once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
     }
@@ -161,7 +161,7 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("workers", v_workers));
         arguments = fbJoined(arguments, fbPair("dask", v_dask));
         arguments = fbJoined(arguments, fbPair("part", v_part));
-        arguments = fbJoined(arguments, fbPair("merge", v_merge));
+        arguments = fbJoined(arguments, fbPair("merge_parts", v_merge_parts));
         arguments = fbJoined(arguments, fbPair("resume", v_resume));
         arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));
     }

@@ -71,6 +71,7 @@ def test_segment_writes_all(done):
     files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     wanted = {"labels.tif", "probabilities.tif", "overlay.png", "confusion.csv", "report.json"}
     wanted |= {"classifier/classifier.json", "classifier/forest.safetensors", "classifier/classifier.model"}
+    wanted |= {"classifier/statistics.safetensors"}
     assert files == wanted
 
 
@@ -220,7 +221,7 @@ def test_a_stack_is_its_slices(done, tmp_path):
     slices = [demo_image(96, seed)[0].data // scale for seed, scale in ((1, 1), (2, 3))]
     stack = write_image(tmp_path / "stack.tif", np.stack(slices))
     single = [write_image(tmp_path / f"s{z}.tif", data) for z, data in enumerate(slices)]
-    report = apply(out / "classifier", [stack, *single], out=tmp_path / "r")
+    report = apply(out / "classifier", [stack, *single], out=tmp_path / "r", statistics="slice")
     assert [file["shape"] for file in report["files"]] == [[2, 96, 96], [96, 96], [96, 96]]
     for kind in ("labels", "probabilities"):
         whole = tifffile.imread(tmp_path / "r" / f"stack_{kind}.tif")

@@ -123,11 +123,11 @@ def test_every_way_gives_the_same_bytes(made, tmp_path):
         report = _apply(made, tmp_path / "parts.zarr", part=part)
     assert (report["units"], report["units_done"]) == (DEPTH, 5)
     with pytest.raises(OutputError, match=r"2 of 7 units are not done yet, of part\(s\) 3 of 3"):
-        _apply(made, tmp_path / "parts.zarr", merge=True)
+        _apply(made, tmp_path / "parts.zarr", merge_parts=True)
     with pytest.raises(SettingsError, match="is done in 3 parts"):
         _apply(made, tmp_path / "parts.zarr", part="1/2")
     _apply(made, tmp_path / "parts.zarr", part="3/3")
-    _apply(made, tmp_path / "parts.zarr", merge=True)
+    _apply(made, tmp_path / "parts.zarr", merge_parts=True)
     assert _files(tmp_path / "parts.zarr") == wanted
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp"

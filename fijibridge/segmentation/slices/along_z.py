@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fijibridge.core.errors import ImageError
 from fijibridge.segmentation.slices.job import Job
+from fijibridge.segmentation.slices.reading import slices_of
 from fijibridge.segmentation.slices.whole_stack import WholeStack, whole_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ class SliceFeatures:
     def _encoded(self, place: int) -> Mapping[str, np.ndarray]:
         """Tokens of a slice, the first being 0."""
         from fijibridge.core.threads import limited_threads
-        from fijibridge.segmentation.slices.unit import slices_of
 
         image = next(slices_of(self.job, self.stack, [place + 1]))
         if isinstance(image, ImageError):

@@ -261,6 +261,16 @@ def discard_state(state: Path) -> None:
 
 
 def missing_of(units: Iterable[int], done: set[int], part: tuple[int, int] | None) -> list[int]:
-    """Units to do: of a part (i, n) each n-th, from the i-th on."""
+    """Units to do.
+
+    Parameters
+    ----------
+    units : iterable of int
+        Numbers of all.
+    done : set of int
+        Those that are done.
+    part : (int, int) or None
+        Of a part (i, n) each n-th, from the i-th on.
+    """
     numbers = [number for number in units if number not in done]
     return [number for number in numbers if number % part[1] == part[0] - 1] if part else numbers

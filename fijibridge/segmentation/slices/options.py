@@ -10,11 +10,13 @@ from fijibridge.core.params import Param
 Part = Annotated[
     str,
     Param(
-        "do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge",
+        "do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge-parts",
         group="Computation",
     ),
 ]
-Merge = Annotated[bool, Param("put together what the parts did (--part), and write the result", group="Computation")]
+MergeParts = Annotated[
+    bool, Param("put together what the parts did (--part), and write the result", group="Computation")
+]
 VitEvery = Annotated[
     int,
     Param(

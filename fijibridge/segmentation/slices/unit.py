@@ -13,7 +13,9 @@ import numpy as np
 
 from fijibridge.core.atomic_output import output_folder
 from fijibridge.core.errors import ImageError
+from fijibridge.segmentation.slices.along_z import SliceFeatures
 from fijibridge.segmentation.slices.job import Job, StackFiles, Unit, store_of, unit_name
+from fijibridge.segmentation.slices.reading import slices_of
 
 if TYPE_CHECKING:
     from fijibridge.core.timing import Stages
@@ -85,48 +87,6 @@ def segment_unit(
     with stages("writing"):
         made.write(Path(job.state), number, record)
     return record
-
-
-def slices_of(job: Job, stack: StackFiles, numbers: list[int]) -> Iterator[Image | ImageError]:
-    """Slices of a stack, whole; in place of one that cannot be read, or is of another size, the error.
-
-    Parameters
-    ----------
-    job, stack
-    numbers : list of int
-        From 1.
-
-    Raises
-    ------
-    ImageError
-        Of a single image.
-    """
-    from fijibridge.images.joined import joined_slices
-
-    done = 0
-    while done < len(numbers):
-        rest = [number - 1 for number in numbers[done:]]
-        try:
-            for image in joined_slices(stack.files, align=job.align, databar=stack.databar, pages=rest, page=job.page):
-                shape = (stack.field.height, stack.field.width) if stack.field else image.shape
-                inside = stack.field is None or (
-                    stack.field.rows.stop <= image.shape[0] and stack.field.cols.stop <= image.shape[1]
-                )
-                done += 1
-                if inside and shape == stack.shape:
-                    yield image
-                    continue
-                yield ImageError(
-                    f"slice {numbers[done - 1]} is {image.shape[1]} x {image.shape[0]} pixels, others "
-                    f"{stack.shape[1]} x {stack.shape[0]}",
-                    expected="slices of one size",
-                    remedy="cut them to one size",
-                )
-        except ImageError as error:
-            if len(stack.slices) == 1:
-                raise
-            done += 1
-            yield error
 
 
 def _probabilities(
@@ -303,8 +263,6 @@ def prediction(
     callable
         See :func:`segment_unit`.
     """
-    from fijibridge.segmentation.slices.along_z import SliceFeatures
-
     stack = job.stacks[number]
     features = SliceFeatures(job, number, segmenter)
     place = (stack.field.rows, stack.field.cols) if stack.field else ()

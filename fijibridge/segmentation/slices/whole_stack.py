@@ -12,6 +12,7 @@ import numpy as np
 
 from fijibridge.core.errors import ImageError
 from fijibridge.segmentation.slices.job import Job, StackFiles
+from fijibridge.segmentation.slices.reading import slices_of
 
 if TYPE_CHECKING:
     from fijibridge.features.image_statistics import ImageStatistics
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fijibridge.segmentation.grey_drift import GreyDrift
     from fijibridge.segmentation.segmenter import PixelSegmenter
 
+FEWEST = 5  # slices of a stack along which greys can be said to drift
 LOOKED_AT = 64  # slices by which drift is known, which is slow
 _OF_DRIFT = ("coefficients", "training", "centre", "unit")
 
@@ -93,7 +95,7 @@ class WholeStack:
         return cls(statistics, drift)
 
 
-def learned(job: Job, number: int, segmenter: PixelSegmenter, *, labelled: Sequence[int] = ()) -> WholeStack:
+def learned(job: Job, number: int, segmenter: PixelSegmenter) -> WholeStack:
     """Learn from a stack what its slices take from it, whichever of them are segmented; of an image alone nothing.
 
     Parameters
@@ -103,8 +105,6 @@ def learned(job: Job, number: int, segmenter: PixelSegmenter, *, labelled: Seque
         Of the stack.
     segmenter : PixelSegmenter
         Trained.
-    labelled : sequence of int
-        Slices of this stack that trained, from 1.
 
     Returns
     -------
@@ -122,18 +122,18 @@ def learned(job: Job, number: int, segmenter: PixelSegmenter, *, labelled: Seque
         return WholeStack()
     if stack.total == 1:
         return WholeStack(statistics_for(segmenter, [], "training") if job.statistics == "training" else None)
-    looked = _Slices(job, stack, labelled)
+    looked = _Slices(job, stack)
     known = segmenter.statistics_
     drift = None
-    if known is not None and len(known.greys) and stack.frames == 1:
-        drift = _drift(looked, segmenter, labelled)
+    if known is not None and len(known.greys) and stack.frames == 1 and stack.total >= FEWEST:
+        drift = _drift(looked, segmenter)
     if job.statistics != "stack":
         return WholeStack(statistics_for(segmenter, looked, job.statistics), drift)
     looked.drift = drift
     return WholeStack(statistics_for(segmenter, looked.readable(), "stack"), drift)
 
 
-def _drift(looked: _Slices, segmenter: PixelSegmenter, labelled: Sequence[int]) -> GreyDrift | None:
+def _drift(looked: _Slices, segmenter: PixelSegmenter) -> GreyDrift | None:
     """The drift by some slices, at those between interpolated; None where no slice can be read."""
     from dataclasses import replace
 
@@ -143,7 +143,6 @@ def _drift(looked: _Slices, segmenter: PixelSegmenter, labelled: Sequence[int]) 
     readable = looked.readable()
     if not len(readable):
         return None
-    places = [readable.numbers.index(one) for one in labelled if one in readable.numbers]
     with bar("looking through the stack", len(readable)) as steps:
 
         def stepped() -> Iterator[Image]:
@@ -151,7 +150,7 @@ def _drift(looked: _Slices, segmenter: PixelSegmenter, labelled: Sequence[int]) 
                 yield image
                 steps.update()
 
-        found = GreyDrift.of(stepped(), segmenter, training=places)
+        found = GreyDrift.of(stepped(), segmenter)
     every = np.arange(1, looked.stack.total + 1)
     own = found.coefficients.reshape(len(readable), -1)
     between = np.stack([np.interp(every, readable.numbers, column) for column in own.T], axis=1)
@@ -159,12 +158,11 @@ def _drift(looked: _Slices, segmenter: PixelSegmenter, labelled: Sequence[int]) 
 
 
 class _Slices(Sequence[Any]):
-    """Slices spread over a stack, and those that trained, read one at a time when they are asked for."""
+    """Slices spread over a stack, read one at a time when they are asked for."""
 
-    def __init__(self, job: Job, stack: StackFiles, labelled: Sequence[int], numbers: Sequence[int] = ()) -> None:
-        self.job, self.stack, self.labelled = job, stack, labelled
-        spread = np.linspace(1, stack.total, min(LOOKED_AT, stack.total)).round().astype(int).tolist()
-        self.numbers = list(numbers) or sorted({*spread, *labelled})
+    def __init__(self, job: Job, stack: StackFiles) -> None:
+        self.job, self.stack = job, stack
+        self.numbers: list[int] = np.linspace(1, stack.total, min(LOOKED_AT, stack.total)).round().astype(int).tolist()
         self.drift: GreyDrift | None = None
 
     def readable(self) -> _Slices:
@@ -174,7 +172,7 @@ class _Slices(Sequence[Any]):
             with suppress(ImageError):
                 self._read(number)
                 good.append(number)
-        found = _Slices(self.job, self.stack, self.labelled, good)
+        found = _Slices(self.job, self.stack)
         found.numbers, found.drift = good, self.drift
         return found
 
@@ -186,8 +184,6 @@ class _Slices(Sequence[Any]):
         return WholeStack(None, self.drift).without_drift(self._read(number), number)
 
     def _read(self, number: int) -> Image:
-        from fijibridge.segmentation.slices.unit import slices_of
-
         image = next(slices_of(self.job, self.stack, [number]))
         if isinstance(image, ImageError):
             raise image
@@ -195,28 +191,43 @@ class _Slices(Sequence[Any]):
 
 
 def whole_file(state: Path, number: int) -> Path:
-    """Where what was learned from a stack is kept."""
+    """Where what was learned from a stack is kept.
+
+    Parameters
+    ----------
+    state : Path
+        Folder of what is done.
+    number : int
+        Of the stack.
+    """
     return state / f"stack-{number:05d}.safetensors"
 
 
 def whole_of(job: Job, number: int) -> WholeStack:
-    """What was learned from a stack of a job; nothing where there is no file of it."""
+    """What was learned from a stack of a job; nothing where there is no file of it.
+
+    Parameters
+    ----------
+    job : Job
+    number : int
+        Of the stack.
+    """
     path = whole_file(Path(job.state), number)
     return WholeStack.read(path) if path.is_file() else WholeStack()
 
 
-def learn_stacks(job: Job, segmenter: PixelSegmenter, *, labelled: Sequence[int] = ()) -> None:
+def learn_stacks(job: Job, segmenter: PixelSegmenter) -> None:
     """Learn from each stack of a job what its slices take from it, unless that was done before.
 
     Parameters
     ----------
-    job, segmenter, labelled
+    job, segmenter
         As of `learned`.
     """
     from fijibridge.core.atomic_output import note_files
 
     for number in range(len(job.stacks)):
         path = whole_file(Path(job.state), number)
-        if not path.is_file() and (found := learned(job, number, segmenter, labelled=labelled)) != WholeStack():
+        if not path.is_file() and (found := learned(job, number, segmenter)) != WholeStack():
             note_files(path.parent, [path.name])
             found.write(path)

@@ -72,12 +72,19 @@ void change(GenericDialog dialog) {
     (dialog.checkboxes ?: []).findAll { !(it.label in OWN) }.each { it.state = !it.state }
 }
 
-/** A command ends by saying that the Python is not there: in the Log, since a dialog would wait; then its thread ends. */
+/** A command ends by saying that the Python is not there, in the Log or in a dialog; then its thread ends. */
 def whenDone(String name) {
     def end = System.currentTimeMillis() + 60000
+    def told = false
     // at the end of a command ImageJ shows messages in dialogs again, also those of the next one
-    def running = { Thread.allStackTraces.keySet().any { it.name.startsWith(name) } }
-    while (!(IJ.log ?: "").contains("Python is not where") || running()) {
+    def running = { Thread.allStackTraces.keySet().any { it.name.contains(name) } }
+    while (!told || running()) {
+        def dialog = java.awt.Window.windows.find { it instanceof ij.gui.MessageDialog && it.showing }
+        if (dialog && waits()) {
+            told |= texts(dialog).join(" ").contains("Python is not where")
+            java.awt.EventQueue.invokeAndWait { dialog.dispose() }
+        }
+        told |= (IJ.log ?: "").contains("Python is not where")
         if (System.currentTimeMillis() > end) {
             println "${name} did not end: ${IJ.log}"
             Thread.allStackTraces.each { thread, frames -> println "${thread.name}: ${frames.take(8)}" }
