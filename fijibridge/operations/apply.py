@@ -142,7 +142,7 @@ def apply(
         target.check(inputs, overwrite)
     with (
         limited_threads(threads),
-        one_run(state.with_name(f"{state.name}-part-{share[0]}") if share else state),
+        one_run(state.with_name(f"{state.name}-part-{share[0]}") if share else out),
     ):
         if heap:
             from fijibridge.jvm import start

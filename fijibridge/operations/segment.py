@@ -195,7 +195,7 @@ def segment(
     state = state_of(out)
     overwrite = overwrite or (resume and (state / JOB).is_file())  # what was to be replaced when that was begun
     target.check(inputs, overwrite)
-    with limited_threads(threads), one_run(state):
+    with limited_threads(threads), one_run(out):
         with stages("reading"):
             count = count_joined(paths, page=page)
             stack, shown = open_stack(paths, "", slices=slices, roi=roi, databar=databar, page=page)

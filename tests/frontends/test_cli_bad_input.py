@@ -53,6 +53,11 @@ def _outside():
     return _two_boxes(a=(5, 5, 9, 9), b=(130, 20, 140, 30))
 
 
+def _a_file():
+    Path("taken").write_text("mine", encoding="utf-8")
+    return (*APPLY[:4], "taken", "--overwrite")
+
+
 def _result_for_classifier():
     Path("result").mkdir()
     shutil.move("classifier", "result")
@@ -142,7 +147,8 @@ BAD = {
     "feature file missing": (None, (*IMPORT, "gone.json", "--out", "out"), ["gone.json"]),
     "feature file an image": (None, (*IMPORT, "image.tif", "--out", "out"), ["image.tif", "features.json"]),
     "output under a file": (None, (*APPLY[:4], "image.tif/out"), ["image.tif/out cannot be written"]),
-    "output a file": (None, (*APPLY[:4], "labels.tif", "--overwrite"), ["labels.tif exists already: it is a file"]),
+    "output a file": (_a_file, None, ["taken exists already: it is a file"]),
+    "output a TIFF of another's": (None, (*APPLY[:4], "labels.tif", "--overwrite"), ["labels.tif is not known as a"]),
     "output of an input": (None, (*APPLY[:4], "classifier", "--overwrite"), ["is an input of this work"]),
     "output name too long": (None, (*APPLY[:4], "n" * 300), ["cannot be written"]),
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fijibridge.core.atomic_output import add_file, discard_folder, note_files, sweep
+from fijibridge.core.ending import cleaned_up
 from fijibridge.core.errors import OutputError, SettingsError
 from fijibridge.core.manifest import MANIFEST
 from fijibridge.core.records import read_json
@@ -158,14 +159,20 @@ def journal(
         sweep(state / "*")
     else:
         _begin(state, found, parts, units)
-    try:
-        yield done_units(job)
-    except BaseException:
+
+    def ended() -> None:
         if not parts and (units == 1 or not done_units(job)):
+            sweep(state / "*")
             discard_state(state)
-        elif not parts:
-            log.warning("what is done is kept in %s: --resume (resume=True) goes on with it", state)
-        raise
+
+    with cleaned_up(ended):
+        try:
+            yield done_units(job)
+        except BaseException:
+            ended()
+            if state.is_dir() and not parts:
+                log.warning("what is done is kept in %s: --resume (resume=True) goes on with it", state)
+            raise
 
 
 def _begin(state: Path, found: dict[str, Any], parts: int, units: int) -> None:
