@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
+from fijibridge.core.ending import wait_if_ending
 from fijibridge.core.errors import BridgeError, ServiceError
 from fijibridge.core.params import Param
 from fijibridge.core.processes import worker_processes
@@ -80,6 +81,7 @@ def _done_by_processes(
                     del left[futures[future]]
                     yield futures[future], result
         except BrokenProcessPool as error:
+            wait_if_ending()  # its signal ends the workers, too
             in_vain = in_vain + 1 if len(left) == before else 0
             if in_vain == _IN_VAIN:
                 raise ServiceError(
