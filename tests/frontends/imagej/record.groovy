@@ -72,19 +72,13 @@ void change(GenericDialog dialog) {
     (dialog.checkboxes ?: []).findAll { !(it.label in OWN) }.each { it.state = !it.state }
 }
 
-/** A command ends by saying that the Python is not there, in the Log or in a dialog; then its thread ends. */
+/** A command ends with its thread, behind a message that the Python is not there. */
 def whenDone(String name) {
     def end = System.currentTimeMillis() + 60000
-    def told = false
-    // at the end of a command ImageJ shows messages in dialogs again, also those of the next one
-    def running = { Thread.allStackTraces.keySet().any { it.name.contains(name) } }
-    while (!told || running()) {
+    while (Thread.allStackTraces.keySet().any { it.name.contains(name) }) {
         def dialog = java.awt.Window.windows.find { it instanceof ij.gui.MessageDialog && it.showing }
-        if (dialog && waits()) {
-            told |= texts(dialog).join(" ").contains("Python is not where")
+        if (dialog && waits())
             java.awt.EventQueue.invokeAndWait { dialog.dispose() }
-        }
-        told |= (IJ.log ?: "").contains("Python is not where")
         if (System.currentTimeMillis() > end) {
             println "${name} did not end: ${IJ.log}"
             Thread.allStackTraces.each { thread, frames -> println "${thread.name}: ${frames.take(8)}" }
@@ -93,7 +87,6 @@ def whenDone(String name) {
         }
         Thread.sleep(10)
     }
-    IJ.log("\\Clear")
 }
 
 /** Fills in what is asked for by name, on the page that has it; ImageJ knows the fields by their labels. */
@@ -130,7 +123,6 @@ if (System.getProperty("values")) {
     Runtime.runtime.halt(0)
 }
 System.getProperty("commands").split(",").each { name ->
-    IJ.redirectErrorMessages() // of the Python that is not there
     def (dialog, more) = opened(name)
     say(name, "first page", dialog)
     if (more) {
@@ -145,7 +137,6 @@ System.getProperty("commands").split(",").each { name ->
     whenDone(name)
     println "RECORDED ${name}\t${recorded().replace('\n', '\t')}"
 
-    IJ.redirectErrorMessages()
     (dialog, more) = opened(name)
     if (more) {
         assert more.state
