@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +119,7 @@ def apply(
     from fijibridge.segmentation import load_segmenter
     from fijibridge.segmentation.slices.estimate import check_disk, tell
     from fijibridge.segmentation.slices.job import Job, StackFiles
-    from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, journal, state_of
+    from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, identity_of, journal, state_of
     from fijibridge.segmentation.slices.results import StackResult
     from fijibridge.segmentation.slices.run import check_readable, do_units
     from fijibridge.segmentation.slices.unit import prediction
@@ -185,6 +186,7 @@ def apply(
             )
             about = about_classifier(segmenter)
             found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
+            job = replace(job, identity=identity_of(found))
             needed = check_disk(job, state)
         with journal(job, found, parts=share[1] if share else 0, resume=go_on, overwrite=overwrite) as done:
             if merge_parts:

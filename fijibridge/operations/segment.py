@@ -156,7 +156,7 @@ def segment(
     from fijibridge.labels.stack_labels import read_stack_labels
     from fijibridge.segmentation.slices.estimate import check_disk, tell
     from fijibridge.segmentation.slices.job import Job
-    from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, journal, state_of
+    from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, identity_of, journal, state_of
     from fijibridge.segmentation.slices.results import StackResult
     from fijibridge.segmentation.slices.run import check_readable, do_units
     from fijibridge.segmentation.slices.unit import prediction
@@ -241,6 +241,7 @@ def segment(
             threads=threads_each(threads, workers, ""),
         )
         found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
+        job = replace(job, identity=identity_of(found))
         needed = check_disk(job, state)
         labelled = {index + 1: one.data > 0 for index, one in strokes.items()}
         with journal(job, found, resume=resume, overwrite=overwrite) as done:

@@ -437,3 +437,20 @@ def test_drift_of_greys_is_undone(made, tmp_path):
         right[statistics] = (tifffile.imread(tmp_path / statistics / "labels.tif") == good).mean()
     assert right["auto"] > 0.95
     assert right["slice"] < right["auto"] - 0.05
+
+
+def test_a_worker_that_lives_on_takes_no_older_classifier(made, tmp_path):
+    """As on a Dask cluster: another classifier in the folder of the first."""
+    from dataclasses import replace
+
+    from fijibridge.segmentation.slices import unit
+    from fijibridge.segmentation.slices.job import Job, StackFiles
+
+    stack = StackFiles("a_", {"BSE": str(made / "stack.tif")}, (1,), (60, 72), 0, total=DEPTH)
+    first = Job((stack,), str(tmp_path), 3, classifier=str(made / "out" / "classifier"), identity="one", threads=1)
+    unit.segment_unit(first, 0)
+    before = next(iter(unit._loaded.values()))
+    unit.segment_unit(first, 0)
+    assert next(iter(unit._loaded.values())) is before
+    unit.segment_unit(replace(first, identity="two"), 0)
+    assert next(iter(unit._loaded.values())) is not before

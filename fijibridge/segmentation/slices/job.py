@@ -97,6 +97,9 @@ class Job:
         Version of OME-Zarr that the only stack is written in; empty: TIFF.
     threads : int
         Of each process; 0: all cores.
+    identity : str
+        Digest of classifier, settings and inputs: a worker that lives on must not take an older classifier of the same
+        path for this one.
     """
 
     stacks: tuple[StackFiles, ...]
@@ -115,6 +118,7 @@ class Job:
     suggest: int = 0
     zarr: str = ""
     threads: int = 0
+    identity: str = ""
 
     def unit_height(self, stack: StackFiles) -> int:
         """Slices of a unit of a stack: a 32nd of it, 16 at most, and what memory may hold; not fewer than from one that
@@ -135,7 +139,7 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """What the result depends on, besides files and classifier; of JSON's types."""
         own = asdict(self)
-        for name in ("state", "classifier", "weights", "threads", "classes"):
+        for name in ("state", "classifier", "weights", "threads", "classes", "identity"):
             del own[name]
         for stack in own["stacks"]:
             del stack["paths"]

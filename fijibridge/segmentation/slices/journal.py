@@ -69,6 +69,16 @@ def fingerprint(job: Job, about_classifier: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def identity_of(found: dict[str, Any]) -> str:
+    """SHA-256 of a `fingerprint`.
+
+    Parameters
+    ----------
+    found : dict
+    """
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
 def about_file(path: Path) -> dict[str, Any]:
     """Name, size, time and a digest of a sample of a file, or of all files of a folder (a zarr store, slices).
 

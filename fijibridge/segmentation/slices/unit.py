@@ -233,7 +233,7 @@ def _of_classifier(job: Job, number: int, stages: Stages) -> Predict:
     """What predicts by the job's classifier, which a process loads once."""
     from fijibridge.segmentation.load import load_segmenter
 
-    key = (job.classifier, job.weights, job.threads)
+    key = (job.classifier, job.identity, job.threads)
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = load_segmenter(job.classifier, weights=job.weights or None, n_threads=job.threads)
