@@ -72,16 +72,15 @@ void change(GenericDialog dialog) {
     (dialog.checkboxes ?: []).findAll { !(it.label in OWN) }.each { it.state = !it.state }
 }
 
-/** A command ends with its thread, behind a message that the Python is not there. */
+/** A command ends with its thread; it is one that fails, since there is no Python. */
 def whenDone(String name) {
     def end = System.currentTimeMillis() + 60000
     while (Thread.allStackTraces.keySet().any { it.name.contains(name) }) {
-        def dialog = java.awt.Window.windows.find { it instanceof ij.gui.MessageDialog && it.showing }
-        if (dialog && waits())
-            java.awt.EventQueue.invokeAndWait { dialog.dispose() }
         if (System.currentTimeMillis() > end) {
             println "${name} did not end: ${IJ.log}"
-            Thread.allStackTraces.each { thread, frames -> println "${thread.name}: ${frames.take(8)}" }
+            Thread.allStackTraces.findAll { thread, _ -> thread.name.contains(name) || thread.name.contains("AWT-Event") }
+                .each { thread, frames -> println "${thread.name}: ${frames.take(30)}" }
+            java.awt.Window.windows.findAll { it.showing }.each { println "showing: ${it}" }
             System.out.flush()
             Runtime.runtime.halt(5)
         }
