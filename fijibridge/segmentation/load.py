@@ -176,12 +176,13 @@ def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
 
 def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
-    from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+    from fijibridge.features.tws.bank import feature_names
+    from fijibridge.features.tws.settings import TwsSettings
     from fijibridge.forest import read_model
 
-    forest = read_model(path)
-    if forest.feature_names != CLASSICAL_NAMES:
-        unknown = [name for name in forest.feature_names if name not in CLASSICAL_NAMES]
+    forest, default = read_model(path), feature_names(TwsSettings())
+    if forest.feature_names != default:
+        unknown = [name for name in forest.feature_names if name not in default]
         remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
         if any(name.startswith(_OURS) for name in unknown):
             remedy = (
@@ -192,7 +193,7 @@ def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
         raise FeatureMismatchError(
             f"{path} was trained on {len(forest.feature_names)} features"
             + (f", among them {', '.join(unknown[:4])}" if unknown else ", not TWS's default set in its order"),
-            expected=f"TWS's {len(CLASSICAL_NAMES)} default features",
+            expected=f"TWS's {len(default)} default features",
             remedy=remedy,
         )
     return _of_forest(forest, FeatureExtractor("tws"), n_threads)

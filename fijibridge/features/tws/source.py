@@ -1,4 +1,4 @@
-"""TWS's default filters as a feature source."""
+"""TWS's filters as a feature source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from fijibridge.core.array_cache import ArrayCache
 from fijibridge.features.source import FeatureSource, ImageFeatures, detector_name
-from fijibridge.features.tws.default_features import CLASSICAL_NAMES, classical_features
+from fijibridge.features.tws.bank import feature_names
+from fijibridge.features.tws.block import WholePlanes, tws_features
 from fijibridge.features.tws.settings import TwsSettings
 
 if TYPE_CHECKING:
@@ -29,22 +30,27 @@ class TwsFeatures(ImageFeatures):
     ----------
     grey : ndarray, float32, shape (Y, X)
         In the image's own units.
+    settings : TwsSettings
     detector : str
         In the features' names; empty: none.
     """
 
-    def __init__(self, grey: np.ndarray, detector: str = "") -> None:
-        self.grey = grey
-        self.names = tuple(detector_name(detector, name) for name in CLASSICAL_NAMES)
+    def __init__(self, grey: np.ndarray, settings: TwsSettings, detector: str = "") -> None:
+        self.grey, self.settings = grey, settings
+        self.names = tuple(detector_name(detector, name) for name in feature_names(settings))
+        self._whole = WholePlanes()
         self.groups = ("",) * len(self.names)
 
     def block(self, rows: slice, cols: slice, out: np.ndarray) -> None:
         """See :class:`fijibridge.features.source.ImageFeatures`."""
         if not block_cache.most_bytes:
-            classical_features(self.grey, rows, cols, out=out)
+            self._made(rows, cols, out)
             return
-        key = (self._digest, rows.start, rows.stop, cols.start, cols.stop)
-        out[:] = block_cache.get(key, lambda: classical_features(self.grey, rows, cols))
+        key = (self._digest, self.settings, rows.start, rows.stop, cols.start, cols.stop)
+        out[:] = block_cache.get(key, lambda: self._made(rows, cols))
+
+    def _made(self, rows: slice, cols: slice, out: np.ndarray | None = None) -> np.ndarray:
+        return tws_features(self.grey, rows, cols, settings=self.settings, out=out, whole=self._whole)
 
     @cached_property
     def _digest(self) -> bytes:
@@ -52,14 +58,17 @@ class TwsFeatures(ImageFeatures):
 
 
 class TwsSource(FeatureSource[TwsSettings]):
-    """TWS 4.0's 76 default features of each detector's image (Arganda-Carreras et al. 2017)."""
+    """TWS 4.0's features of each detector's image (Arganda-Carreras et al. 2017)."""
 
     settings_class = TwsSettings
 
     def n_features(self, detectors: int) -> int | None:
         """See :meth:`fijibridge.features.source.FeatureSource.n_features`."""
-        return detectors * len(CLASSICAL_NAMES)
+        return detectors * len(feature_names(self.settings))
 
     def transform(self, images: Sequence[DetectorImage]) -> list[ImageFeatures]:
         """See :meth:`fijibridge.features.source.FeatureSource.transform`."""
-        return [TwsFeatures(np.ascontiguousarray(one.image.grey[one.image.field]), one.label) for one in images]
+        return [
+            TwsFeatures(np.ascontiguousarray(one.image.grey[one.image.field]), self.settings, one.label)
+            for one in images
+        ]

@@ -1,0 +1,124 @@
+"""A block of an image with its surroundings, and what several filters need of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fijibridge.features.tws.filters.gaussian_blur import blur
+from fijibridge.features.tws.filters.sobel_filter import gradient
+
+if TYPE_CHECKING:
+    from fijibridge.features.tws.settings import TwsSettings
+
+Box = tuple[int, int, int, int]
+
+_AROUND = 2  # pixels around the block that a Sobel of a Sobel looks at
+
+
+class Window:
+    """A block of an image and the pixels around it.
+
+    Parameters
+    ----------
+    grey : ndarray, float32, shape (h, w)
+        The block with its surroundings, C-contiguous, not changed by filters.
+    origin : (int, int)
+        Row and column of the image at which ``grey`` begins.
+    shape : (int, int)
+        Of the image, in pixels.
+    box : (int, int, int, int)
+        y0, y1, x0, x1 of the block, in the image.
+    settings : TwsSettings
+
+    Attributes
+    ----------
+    of_bytes : bool
+        Whether ``grey`` is one colour of an RGB image, 8-bit numbers: some of ImageJ's filters treat these in their
+        own way.
+    """
+
+    def __init__(
+        self,
+        grey: np.ndarray,
+        origin: tuple[int, int],
+        shape: tuple[int, int],
+        box: Box,
+        settings: TwsSettings,
+        *,
+        of_bytes: bool = False,
+    ) -> None:
+        self.grey, self.origin, self.shape, self.box, self.settings = grey, origin, shape, box, settings
+        self.of_bytes = of_bytes
+        y0, y1, x0, x1 = box
+        self._wide = (
+            max(0, y0 - _AROUND),
+            min(shape[0], y1 + _AROUND),
+            max(0, x0 - _AROUND),
+            min(shape[1], x1 + _AROUND),
+        )
+        self._blurred: dict[float, np.ndarray] = {}
+        self._gradients: dict[float, tuple[np.ndarray, np.ndarray, Box]] = {}
+
+    @property
+    def inner(self) -> np.ndarray:
+        """The block itself, a view of ``grey``."""
+        return self.cut(self.grey, (*self.origin,))
+
+    def cut(self, plane: np.ndarray, origin: tuple[int, int]) -> np.ndarray:
+        """The block out of a plane that begins at ``origin`` of the image.
+
+        Parameters
+        ----------
+        plane : ndarray, shape (h, w)
+        origin : (int, int)
+        """
+        y0, y1, x0, x1 = self.box
+        return plane[y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]]
+
+    def blurred(self, sigma: float) -> np.ndarray:
+        """The block and up to two pixels around it, as the Gaussian blur of TWS's sigma has them; sigma 0: unblurred.
+
+        Parameters
+        ----------
+        sigma : float
+
+        Returns
+        -------
+        ndarray, float32
+            Of the rows and columns of :attr:`wide`.
+        """
+        if sigma not in self._blurred:
+            if sigma == 0:
+                y0, y1, x0, x1 = self._wide
+                top, left = self.origin
+                self._blurred[sigma] = np.ascontiguousarray(self.grey[y0 - top : y1 - top, x0 - left : x1 - left])
+            else:
+                self._blurred[sigma] = blur(self.grey, self.origin, self.shape, sigma, self._wide)
+        return self._blurred[sigma]
+
+    @property
+    def wide(self) -> Box:
+        """y0, y1, x0, x1 of :meth:`blurred`, in the image."""
+        return self._wide
+
+    def gradient(self, sigma: float) -> tuple[np.ndarray, np.ndarray, Box]:
+        """Sobel responses of :meth:`blurred`, down and across, for the block and a pixel around it.
+
+        Parameters
+        ----------
+        sigma : float
+
+        Returns
+        -------
+        down, across : ndarray, float32
+        box : (int, int, int, int)
+            Their rows and columns in the image.
+        """
+        if sigma not in self._gradients:
+            (y0, y1, x0, x1), (height, width) = self.box, self.shape
+            # a pixel wider for the second Sobel, but never past the image: there the gradient's own edge is repeated
+            box = (max(y0 - 1, 0), min(y1 + 1, height), max(x0 - 1, 0), min(x1 + 1, width))
+            self._gradients[sigma] = (*gradient(self.blurred(sigma), self._wide, height, width, box), box)
+        return self._gradients[sigma]
