@@ -15,9 +15,7 @@ MinSigma = Annotated[
     float, Param("smallest sigma of TWS's features; they double up to the largest", unit="px", low=0.01, high=256)
 ]
 MaxSigma = Annotated[float, Param("largest sigma of TWS's features", unit="px", low=0.01, high=256)]
-MembranePatch = Annotated[
-    int, Param("side of the patch of membrane projections, Kuwahara", unit="px", low=3, high=255)
-]
+MembranePatch = Annotated[int, Param("side of the patch of membrane projections, Kuwahara", unit="px", low=3, high=255)]
 MembraneThickness = Annotated[int, Param("expected thickness of membranes", unit="px", low=1, high=64)]
 
 

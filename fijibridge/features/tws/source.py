@@ -68,7 +68,5 @@ class TwsSource(FeatureSource[TwsSettings]):
 
     def transform(self, images: Sequence[DetectorImage]) -> list[ImageFeatures]:
         """See :meth:`fijibridge.features.source.FeatureSource.transform`."""
-        return [
-            TwsFeatures(np.ascontiguousarray(one.image.grey[one.image.field]), self.settings, one.label)
-            for one in images
-        ]
+        greys = [np.ascontiguousarray(one.image.grey[one.image.field]) for one in images]
+        return [TwsFeatures(grey, self.settings, one.label) for grey, one in zip(greys, images, strict=True)]
