@@ -42,6 +42,28 @@ class Filter(ABC):
             TWS's; 0 for a filter that is not made at sigmas.
         """
 
+    def chosen(self, name: str) -> tuple[tuple[float, ...], dict[str, int]]:
+        """What one of its attribute names says of the settings.
+
+        Parameters
+        ----------
+        name : str
+            Begins with :attr:`name`.
+
+        Returns
+        -------
+        sigmas : tuple of float
+            That the name holds: by default all numbers with a point, as TWS reads them.
+        further : dict
+            Other fields of TwsSettings.
+
+        Raises
+        ------
+        ValueError, IndexError
+            Not a name of this filter.
+        """
+        return tuple(float(part) for part in name.split("_") if "." in part), {}
+
     @abstractmethod
     def reach(self, settings: TwsSettings, sigma: float) -> int | None:
         """How many pixels around a pixel its features depend on; None: on the whole image.

@@ -33,6 +33,8 @@ class TwsSettings(SourceSettings):
         Pixels.
     colour : bool
         Whether features are made of red, green and blue, as TWS makes them of an RGB image.
+    old_hessian : bool
+        Whether the eigenvalues of the Hessian are those of TWS before 3.2.25.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class TwsSettings(SourceSettings):
     membrane_patch: MembranePatch = 19
     membrane_thickness: MembraneThickness = 1
     colour: bool = False
+    old_hessian: bool = False
 
     def __post_init__(self) -> None:
         from fijibridge.features.tws.bank import FILTERS

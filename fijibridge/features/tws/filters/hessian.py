@@ -29,7 +29,7 @@ _PARTS = (
 
 
 @compiled
-def _put_hessian(out, xx, xy, yy):
+def _put_hessian(out, xx, xy, yy, old):
     """Sobel applied twice -> the eight planes. Gamma is 1, as in TWS."""
     two, four = np.float32(2), np.float32(4)
     for y in range(xx.shape[0]):
@@ -39,12 +39,18 @@ def _put_hessian(out, xx, xy, yy):
             diff = a - d
             square = diff * diff
             gap = four * b * b + square
-            root = math.sqrt(np.float64(gap))
             out[0, y, x] = math.sqrt(np.float64(a * a + b * b + d * d))
             out[1, y, x] = trace
             out[2, y, x] = a * d - b * b
-            out[3, y, x] = np.float32(np.float64(trace) + root) / two
-            out[4, y, x] = np.float32(np.float64(trace) - root) / two
+            if old:
+                half = np.float64(trace) / 2.0
+                root = math.sqrt(np.float64(gap) / 2.0)
+                out[3, y, x] = half + root
+                out[4, y, x] = half - root
+            else:
+                root = math.sqrt(np.float64(gap))
+                out[3, y, x] = np.float32(np.float64(trace) + root) / two
+                out[4, y, x] = np.float32(np.float64(trace) - root) / two
             # Rounding may push the cosine past 1: TWS's acos is NaN there and becomes 0, so it must here.
             norm = math.sqrt(4.0 * np.float64(b) * np.float64(b) + np.float64(square))
             angle = 0.0
@@ -63,6 +69,7 @@ class Hessian(Filter):
     ``Hessian_s = sqrt(a^2 + b^2 + d^2)``, trace ``a + d``, determinant ``a d - b^2``, eigenvalues
     ``(a + d +- sqrt((a - d)^2 + 4 b^2)) / 2``, orientation ``+-acos((a - d) / sqrt((a - d)^2 + 4 b^2)) / 2`` (the
     sign is b's, radians), ``(a + d)^2 ((a - d)^2 + 4 b^2)`` and ``(a - d)^2 + 4 b^2``.
+    Before version 3.2.25 TWS's eigenvalues were ``(a + d) / 2 +- sqrt(((a - d)^2 + 4 b^2) / 2)``.
     """
 
     name = "Hessian"
@@ -81,4 +88,4 @@ class Hessian(Filter):
         down, across, box = window.gradient(sigma)
         xx, xy = gradient(down, box, *window.shape, window.box)
         yy = gradient(across, box, *window.shape, window.box)[1]
-        _put_hessian(planes, xx, xy, yy)
+        _put_hessian(planes, xx, xy, yy, window.settings.old_hessian)

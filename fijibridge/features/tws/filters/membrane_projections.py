@@ -127,6 +127,11 @@ class MembraneProjections(Filter):
         of = f"{settings.membrane_patch}_{settings.membrane_thickness}"
         return tuple(f"Membrane_projections_{number}_{of}" for number in range(6))
 
+    def chosen(self, name: str) -> tuple[tuple[float, ...], dict[str, int]]:
+        """See :meth:`fijibridge.features.tws.filter.Filter.chosen`."""
+        patch, thickness = name.split("_")[-2:]
+        return (), {"membrane_patch": int(patch), "membrane_thickness": int(thickness)}
+
     def reach(self, settings: TwsSettings, sigma: float) -> int:
         """See :meth:`fijibridge.features.tws.filter.Filter.reach`."""
         return settings.membrane_patch // 2
