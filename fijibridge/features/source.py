@@ -81,6 +81,21 @@ class SourceSettings:
             )
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
+    @classmethod
+    def parts(cls) -> Mapping[str, str]:
+        """What may follow the kind and a colon where features are chosen by name, each with a few words of help."""
+        return {}
+
+    @classmethod
+    def of_parts(cls: type[Settings], parts: Sequence[str]) -> Settings:
+        """The settings with some of :meth:`parts` in place of the default ones; none: the defaults.
+
+        Parameters
+        ----------
+        parts : sequence of str
+        """
+        return cls()
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -99,11 +114,22 @@ class Provenance:
     licence: str = ""
 
 
+def offered_features() -> dict[str, str]:
+    """What features can be chosen by name, each with a few words: kinds, parts of kinds, and TWS's filters alone."""
+    kinds = {kind: SOURCES[kind].settings_class for kind in SOURCES}
+    found = SOURCES.descriptions()
+    for kind, settings in kinds.items():
+        found |= {f"{kind}:{part}": words for part, words in settings.parts().items() if words}
+    return found | {part: "" for part, words in kinds["tws"].parts().items() if not words}
+
+
 FEATURES = Param(
-    "kinds of features, separated by commas; default: tws,vit, and network where one is given",
+    "kinds of features, or TWS's filters by name (their beginning serves), separated by commas, such as tws,vit or "
+    "Gaussian,Hessian,Membrane; default: tws,vit, and network where one is given",
     group="Features",
-    choices=SOURCES.descriptions,
+    choices=offered_features,
     several=True,
+    abbreviated=True,
 )
 
 

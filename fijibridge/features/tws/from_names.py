@@ -89,7 +89,7 @@ def _dimensions(relation: str, of_2d: _Candidate, of_3d: _Candidate, where: str)
 
 def _unknown(unknown: Sequence[str], names: Sequence[str], where: str, dimensions: str) -> FeatureMismatchError:
     few = ", ".join(unknown[:4]) + (f" and {len(unknown) - 4} more" if len(unknown) > 4 else "")
-    remedy = f"train again with the features of a TWS of version 3 or 4; for a model of fijibridge give its folder"
+    remedy = "train again with the features of a TWS of version 3 or 4; for a model of fijibridge give its folder"
     if any(name.startswith(_OURS) for name in unknown):
         remedy = (
             "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
@@ -128,7 +128,7 @@ def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tupl
         values |= further
     if sigmas := {sigma for sigma in sigmas if sigma > 0}:
         values |= {"min_sigma": min(sigmas), "max_sigma": max(sigmas)}
-    if not used and names != ("original",):
+    if not used and tuple(names) != ("original",):
         return None
     settings = TwsSettings(filters=tuple(used), **values)  # type: ignore[arg-type]
     return settings, feature_names(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -11,12 +12,17 @@ from fijibridge.features.source import SourceSettings
 
 DEFAULT_FILTERS = ("Gaussian_blur", "Sobel_filter", "Hessian", "Difference_of_gaussians", "Membrane_projections")
 
-MinSigma = Annotated[
-    float, Param("smallest sigma of TWS's features; they double up to the largest", unit="px", low=0.01, high=256)
-]
-MaxSigma = Annotated[float, Param("largest sigma of TWS's features", unit="px", low=0.01, high=256)]
-MembranePatch = Annotated[int, Param("side of the patch of membrane projections, Kuwahara", unit="px", low=3, high=255)]
-MembraneThickness = Annotated[int, Param("expected thickness of membranes", unit="px", low=1, high=64)]
+# declared once, for the settings here and for the operations' options
+SIGMAS = Param(
+    "smallest and largest sigma of TWS's filters; they double between these; default: 1:16, of volumes 1:8",
+    unit="px",
+    group="Features",
+)
+PATCH = Param(
+    "side of the patch of TWS's membrane projections and Kuwahara filter", unit="px", low=3, high=255, group="Features"
+)
+THICKNESS = Param("expected thickness of membranes, for TWS's projections", unit="px", low=1, high=64, group="Features")
+Sigma = Annotated[float, Param("sigma of a filter of TWS's", low=0.01, high=256, unit="px")]
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,10 @@ class TwsSettings(SourceSettings):
     kind: ClassVar[str] = "tws"
 
     filters: tuple[str, ...] = DEFAULT_FILTERS
-    min_sigma: MinSigma = 1.0
-    max_sigma: MaxSigma = 16.0
-    membrane_patch: MembranePatch = 19
-    membrane_thickness: MembraneThickness = 1
+    min_sigma: Sigma = 1.0
+    max_sigma: Sigma = 16.0
+    membrane_patch: Annotated[int, PATCH] = 19
+    membrane_thickness: Annotated[int, THICKNESS] = 1
     colour: bool = False
     old_hessian: bool = False
 
@@ -66,6 +72,25 @@ class TwsSettings(SourceSettings):
             )
         object.__setattr__(self, "filters", tuple(name for name in FILTERS if name in self.filters))
 
+    @classmethod
+    def parts(cls) -> Mapping[str, str]:
+        """See :meth:`fijibridge.features.source.SourceSettings.parts`: TWS's filters, and sets of them."""
+        from fijibridge.features.tws.bank import FILTERS
+
+        sets = {
+            "all": "all of TWS's filters",
+            "colour": "those of TWS for an RGB image: of red, green and blue, and hue, saturation, brightness",
+        }
+        return sets | FILTERS.descriptions()
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[str]) -> TwsSettings:
+        """See :meth:`fijibridge.features.source.SourceSettings.of_parts`."""
+        from fijibridge.features.tws.bank import FILTERS
+
+        named = FILTERS.names if "all" in parts else tuple(one for one in parts if one != "colour")
+        return cls(filters=named or DEFAULT_FILTERS, colour="colour" in parts)
+
     @property
     def sigmas(self) -> tuple[float, ...]:
         """TWS's sigmas, from the smallest to the largest."""
@@ -74,3 +99,26 @@ class TwsSettings(SourceSettings):
             found.append(sigma)
             sigma *= 2
         return tuple(found)
+
+
+def sigmas_in(text: str) -> tuple[float, float] | None:
+    """The smallest and the largest sigma of an option such as ``1:16``; None of an empty one.
+
+    Parameters
+    ----------
+    text : str
+
+    Raises
+    ------
+    SettingsError
+        Other text.
+    """
+    if not text.strip():
+        return None
+    try:
+        smallest, largest = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise SettingsError(
+            f"sigma = {text!r}", expected="smallest:largest in pixels, such as 1:16", remedy="check the two numbers"
+        ) from error
+    return smallest, largest
