@@ -501,7 +501,7 @@ function fbSegment(image, labels, out, options) {
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: detectors, align, databar, page, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, dask, part, merge_parts, resume, overwrite
+//   options: detectors, align, databar, page, grey_range, dimensions, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, dask, part, merge_parts, resume, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "

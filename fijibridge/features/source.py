@@ -43,6 +43,12 @@ SOURCES: Registry[type[FeatureSource[Any]]] = Registry(
 )
 
 
+# Settings of the sources of which parts can be chosen: a help text needs these alone, not what makes the features.
+IN_PARTS: Registry[type[SourceSettings]] = Registry(
+    "feature source in parts", {"tws": ("", "fijibridge.features.tws.settings:TwsSettings")}
+)
+
+
 def local(default: Any = "") -> Any:
     """A field of settings that names a file of this machine: it is not saved and not compared."""
     return field(default=default, metadata={"local": True})
@@ -116,11 +122,10 @@ class Provenance:
 
 def offered_features() -> dict[str, str]:
     """What features can be chosen by name, each with a few words: kinds, parts of kinds, and TWS's filters alone."""
-    kinds = {kind: SOURCES[kind].settings_class for kind in SOURCES}
     found = SOURCES.descriptions()
-    for kind, settings in kinds.items():
-        found |= {f"{kind}:{part}": words for part, words in settings.parts().items() if words}
-    return found | {part: "" for part, words in kinds["tws"].parts().items() if not words}
+    for kind in IN_PARTS:
+        found |= {f"{kind}:{part}": words for part, words in IN_PARTS[kind].parts().items() if words}
+    return found | {part: "" for part, words in IN_PARTS["tws"].parts().items() if not words}
 
 
 FEATURES = Param(
@@ -324,6 +329,10 @@ class FeatureSource(ABC, Generic[Settings]):
             How many detectors saw it.
         """
         return None
+
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features of an image by one detector, where they are known before they are made; else none."""
+        return ()
 
     def fewer(self, detectors: int, most: int) -> str:
         """What a user can set to get at most so many features of this source; empty where nothing helps.

@@ -13,7 +13,9 @@ from fijibridge.core.options import Heap, Out, Overwrite, Resume, Threads
 from fijibridge.core.params import Param, check
 from fijibridge.core.task_pool import Dask, Workers
 from fijibridge.core.threads import limited_threads
+from fijibridge.features.tws.from_names import Dimensions
 from fijibridge.images.detectors import parse_detectors
+from fijibridge.images.grey_map import GreyRange, grey_map
 from fijibridge.labels.region import Roi, Slices
 from fijibridge.operations.batch import Batch
 from fijibridge.operations.detector_files import Align, Detectors, detector_files, is_folder_of_images
@@ -74,6 +76,8 @@ def apply(
     align: Align = True,
     databar: Databar = "auto",
     page: Page = 0,
+    grey_range: GreyRange = "none",
+    dimensions: Dimensions = "auto",
     probabilities: Probabilities = True,
     probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
@@ -150,7 +154,7 @@ def apply(
 
             start(heap=heap)
         with stages("reading"):
-            segmenter = load_segmenter(classifier, weights=weights, n_threads=threads)
+            segmenter = load_segmenter(classifier, weights=weights, n_threads=threads, dimensions=dimensions)
             first, others = segmenter.detectors_
             check_same_detectors(first, others, [first, *further])
             batch = Batch(len(images))
@@ -162,7 +166,9 @@ def apply(
                 # a wrong path, a wrong slice and a wrong field are known before hours of work
                 with batch.each(path, errors=ImageError):
                     stack, image = open_stack(paths, f"{name}_", slices=slices, roi=roi, databar=databar, page=page)
-                    stacks.append(stack)
+                    greys = grey_map(grey_range, image, segmenter.grey_range_)
+                    image = greys(image) if greys else image
+                    stacks.append(replace(stack, greys=greys))
                     firsts = firsts or [image]
                     notes.append(_greys_compared(image, segmenter))
             if not stacks:
@@ -173,6 +179,7 @@ def apply(
                 classes=len(segmenter.class_names_),
                 classifier=str(Path(classifier).absolute()),
                 weights=str(Path(weights).absolute()) if weights else "",
+                dimensions=dimensions,
                 align=align,
                 page=page,
                 probabilities=stored_as(probabilities, probability_type, target.kind),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,21 @@ from fijibridge.segmentation.feature_checks import few
 from fijibridge.segmentation.segmenter import PixelSegmenter
 
 if TYPE_CHECKING:
+    from fijibridge.features.tws.from_names import Dimensions
     from fijibridge.forest import Forest
 
 
-_OURS = ("vit_", "z_", "linear_")  # how features of fijibridge's are called
+log = logging.getLogger(__name__)
 
 
-def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_threads: int = 0) -> PixelSegmenter:
-    """Load a saved classifier, or a plain TWS ``.model`` that was trained on TWS's default features.
+def load_segmenter(
+    path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    n_threads: int = 0,
+    dimensions: Dimensions = "auto",
+) -> PixelSegmenter:
+    """Load a saved classifier, or a ``.model`` that TWS trained on its own features.
 
     Parameters
     ----------
@@ -32,11 +40,14 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
         Weights' file of the encoder; it must have the classifier's SHA-256.
     n_threads : int
         0: all cores.
+    dimensions : {"auto", "2d", "3d"}
+        What a ``.model`` was trained on, slices or volumes; needed only where it does not say, see
+        :func:`fijibridge.features.tws.from_names.settings_from_names`.
 
     Returns
     -------
     PixelSegmenter
-        Trained.
+        Trained. Of a ``.model``, ``grey_range_`` is what the forest's splits tell of the training's greys.
 
     Raises
     ------
@@ -55,7 +66,7 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
             remedy="check the path",
         )
     if path.is_file():
-        return _from_model(path, n_threads)
+        return _from_model(path, n_threads, dimensions)
     saved = read_classifier(path)
     extractor = saved.extractor
     if extractor and weights:
@@ -151,9 +162,9 @@ def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) 
     return segmenter
 
 
-def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
-    """The forest with its features in the order of ``names``, which must be the same set."""
-    missing = [name for name in names if name not in set(forest.feature_names)]
+def _in_order(forest: Forest, names: tuple[str, ...], path: Path, *, all_used: bool = True) -> Forest:
+    """The forest with its features in the order of ``names``, which must be the same set, or hold it."""
+    missing = [name for name in names if all_used and name not in set(forest.feature_names)]
     extra = [name for name in forest.feature_names if name not in set(names)]
     if missing or extra:
         parts = [f"{path} was trained on {len(forest.feature_names)} features, and these are {len(names)}"]
@@ -171,29 +182,21 @@ def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
 
     place = np.array([names.index(name) for name in forest.feature_names], forest.feature.dtype)
     feature = np.where(forest.feature >= 0, place[forest.feature], forest.feature)
-    return replace(forest, feature=feature, feature_names=names)
+    return replace(forest, feature=feature, feature_names=names, n_features=len(names))
 
 
-def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
+def _from_model(path: Path, n_threads: int, dimensions: Dimensions) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
-    from fijibridge.features.tws.bank import feature_names
-    from fijibridge.features.tws.settings import TwsSettings
+    from fijibridge.features.tws.from_names import settings_from_names
     from fijibridge.forest import read_model
+    from fijibridge.segmentation.model_greys import greys_of_forest
 
-    forest, default = read_model(path), feature_names(TwsSettings())
-    if forest.feature_names != default:
-        unknown = [name for name in forest.feature_names if name not in default]
-        remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
-        if any(name.startswith(_OURS) for name in unknown):
-            remedy = (
-                "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
-                "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
-                f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
-            )
-        raise FeatureMismatchError(
-            f"{path} was trained on {len(forest.feature_names)} features"
-            + (f", among them {', '.join(unknown[:4])}" if unknown else ", not TWS's default set in its order"),
-            expected=f"TWS's {len(default)} default features",
-            remedy=remedy,
-        )
-    return _of_forest(forest, FeatureExtractor("tws"), n_threads)
+    forest = read_model(path)
+    relation = forest.settings.get("relation", "")
+    settings = settings_from_names(forest.feature_names, relation, dimensions=dimensions, where=str(path))
+    extractor = FeatureExtractor(settings)
+    (source,) = extractor.sources
+    log.info("%s: %s, as its attribute names say", path, settings)
+    segmenter = _of_forest(_in_order(forest, source.feature_names(), path, all_used=False), extractor, n_threads)
+    segmenter.grey_range_ = greys_of_forest(forest)
+    return segmenter

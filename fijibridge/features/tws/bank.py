@@ -6,25 +6,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from fijibridge.core.registry import Registry
-from fijibridge.features.tws.filter import Filter
+from fijibridge.features.tws.filter_registry import FILTERS
 
 if TYPE_CHECKING:
+    from fijibridge.features.tws.filter import Filter
     from fijibridge.features.tws.settings import TwsSettings
 
-_AT = "fijibridge.features.tws.filters."
-
-# In the order in which TWS makes them; those of the sigmas, at each sigma in turn.
-FILTERS: Registry[type[Filter]] = Registry(
-    "TWS filter",
-    {
-        "Gaussian_blur": ("", f"{_AT}gaussian_blur:GaussianBlur"),
-        "Sobel_filter": ("", f"{_AT}sobel_filter:SobelFilter"),
-        "Hessian": ("", f"{_AT}hessian:Hessian"),
-        "Difference_of_gaussians": ("", f"{_AT}difference_of_gaussians:DifferenceOfGaussians"),
-        "Membrane_projections": ("", f"{_AT}membrane_projections:MembraneProjections"),
-    },
-)
 ORIGINAL = "original"
 
 

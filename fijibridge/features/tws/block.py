@@ -9,8 +9,9 @@ import numpy as np
 from fijibridge.core.errors import ImageError, SettingsError
 from fijibridge.core.parallel import compiled
 from fijibridge.features.tws.bank import Step, feature_names, steps_of
+from fijibridge.features.tws.blurring import Box
 from fijibridge.features.tws.settings import TwsSettings
-from fijibridge.features.tws.window import Box, Window
+from fijibridge.features.tws.window import Window
 
 _TILE = 256  # rows and columns at a time, so that planes of all features are 256 KB each and stay in the cache
 _DEFAULT = TwsSettings()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Filter(ABC):
     """One kind of features of TWS 4.0, under its attribute names; base class.
 
-    A new kind is a file in ``features/tws/filters/`` and a line in :data:`fijibridge.features.tws.bank.FILTERS`.
+    A new kind is a file in ``features/tws/filters/`` and a line in `FILTERS` of ``filter_registry.py``.
 
     Attributes
     ----------

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fijibridge.core.errors import FeatureMismatchError
+from fijibridge.core.params import Param
 
 if TYPE_CHECKING:
     from fijibridge.features.source import SourceSettings
     from fijibridge.features.tws.settings import TwsSettings
 
-Dimensions = Literal["auto", "2d", "3d"]
+Dimensions = Annotated[
+    Literal["auto", "2d", "3d"],
+    Param("what a .model of TWS was trained on, slices or volumes, where it does not say", group="Features"),
+]
 
 _HSB = ("Hue", "Saturation", "Brightness")
 _OURS = ("vit_", "z_", "linear_", "det_", "network_")  # how features of fijibridge's own are called
@@ -105,7 +109,8 @@ def _unknown(unknown: Sequence[str], names: Sequence[str], where: str, dimension
 
 
 def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tuple[str, ...]] | None:
-    from fijibridge.features.tws.bank import FILTERS, feature_names
+    from fijibridge.features.tws.bank import feature_names
+    from fijibridge.features.tws.filter_registry import FILTERS
     from fijibridge.features.tws.settings import TwsSettings
 
     values: dict[str, object] = {

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param, check
 from fijibridge.features.source import SourceSettings
+from fijibridge.features.tws.filter_registry import FILTERS
 
 DEFAULT_FILTERS = ("Gaussian_blur", "Sobel_filter", "Hessian", "Difference_of_gaussians", "Membrane_projections")
 
@@ -32,7 +33,7 @@ class TwsSettings(SourceSettings):
     Parameters
     ----------
     filters : tuple of str
-        Names of :data:`fijibridge.features.tws.bank.FILTERS`, in any order; features always come in TWS's.
+        Names of :data:`fijibridge.features.tws.filter_registry.FILTERS`, in any order; features always come in TWS's.
     min_sigma, max_sigma : float
         Pixels; sigmas double from the one to the other.
     membrane_patch, membrane_thickness : int
@@ -59,11 +60,9 @@ class TwsSettings(SourceSettings):
     old_hessian: bool = False
 
     def __post_init__(self) -> None:
-        from fijibridge.features.tws.bank import FILTERS
-
         check(type(self), vars(self))
-        for name in self.filters:
-            FILTERS[name]  # which refuses what it does not know
+        if unknown := [name for name in self.filters if name not in FILTERS]:
+            FILTERS[unknown[0]]  # says what there is; the others are not loaded, since a help text makes settings, too
         if not self.sigmas:
             raise SettingsError(
                 f"sigmas from {self.min_sigma} to {self.max_sigma}",
@@ -72,11 +71,13 @@ class TwsSettings(SourceSettings):
             )
         object.__setattr__(self, "filters", tuple(name for name in FILTERS if name in self.filters))
 
+    def __str__(self) -> str:
+        kind = "an RGB image" if self.colour else "a grey image"
+        return f"TWS's {', '.join(self.filters)} of {kind}, sigmas {self.min_sigma:g} to {self.max_sigma:g}"
+
     @classmethod
     def parts(cls) -> Mapping[str, str]:
         """See :meth:`fijibridge.features.source.SourceSettings.parts`: TWS's filters, and sets of them."""
-        from fijibridge.features.tws.bank import FILTERS
-
         sets = {
             "all": "all of TWS's filters",
             "colour": "those of TWS for an RGB image: of red, green and blue, and hue, saturation, brightness",
@@ -86,8 +87,6 @@ class TwsSettings(SourceSettings):
     @classmethod
     def of_parts(cls, parts: Sequence[str]) -> TwsSettings:
         """See :meth:`fijibridge.features.source.SourceSettings.of_parts`."""
-        from fijibridge.features.tws.bank import FILTERS
-
         named = FILTERS.names if "all" in parts else tuple(one for one in parts if one != "colour")
         return cls(filters=named or DEFAULT_FILTERS, colour="colour" in parts)
 

@@ -66,6 +66,10 @@ class TwsSource(FeatureSource[TwsSettings]):
         """See :meth:`fijibridge.features.source.FeatureSource.n_features`."""
         return detectors * len(feature_names(self.settings))
 
+    def feature_names(self) -> tuple[str, ...]:
+        """See :meth:`fijibridge.features.source.FeatureSource.feature_names`."""
+        return feature_names(self.settings)
+
     def transform(self, images: Sequence[DetectorImage]) -> list[ImageFeatures]:
         """See :meth:`fijibridge.features.source.FeatureSource.transform`."""
         greys = [np.ascontiguousarray(one.image.grey[one.image.field]) for one in images]

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.features.tws.filters.gaussian_blur import blur
-from fijibridge.features.tws.filters.sobel_filter import gradient
+from fijibridge.features.tws.blurring import Box, blur
+from fijibridge.features.tws.gradient import gradient
 
 if TYPE_CHECKING:
     from fijibridge.features.tws.settings import TwsSettings
-
-Box = tuple[int, int, int, int]
 
 _AROUND = 2  # pixels around the block that a Sobel of a Sobel looks at
 

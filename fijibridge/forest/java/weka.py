@@ -56,8 +56,8 @@ def forest_from_weka(frf: Any, header: Any) -> Forest:
     -------
     Forest
         Trees in order, nodes depth first. `settings` has what the classifier remembers: ``seed``, ``max_features``,
-        ``features_per_node``, ``max_depth`` and, where known, ``oob_error``. Leaf values that rounding left just
-        below 0 are 0.
+        ``features_per_node``, ``max_depth``, ``relation`` (of the header) and, where known, ``oob_error``. Leaf values
+        that rounding left just below 0 are 0.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _flatten(frf: Any, header: Any, what: str, limit: int) -> Forest:
             n_features=n_features,
             feature_names=tuple(str(attribute.name()) for attribute in attributes),
             class_names=tuple(classes),
-            settings=_settings_of(frf),
+            settings=_settings_of(frf) | {"relation": str(header.relationName())},
         )
     except SettingsError as error:
         raise unusable(f"{what}: {error.found}") from error

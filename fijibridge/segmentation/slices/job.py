@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from fijibridge.features.tws.from_names import Dimensions
+from fijibridge.images.grey_map import GreyMap
 from fijibridge.labels.region import Field
 from fijibridge.segmentation.clean_up import CleanUp
 
@@ -45,6 +47,8 @@ class StackFiles:
         Points in time among the slices.
     total : int
         Slices that the files have.
+    greys : GreyMap, optional
+        By which greys are mapped before features are made.
     """
 
     name: str
@@ -55,6 +59,7 @@ class StackFiles:
     field: Field | None = None
     frames: int = 1
     total: int = 1
+    greys: GreyMap | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -73,7 +78,7 @@ class Job:
         Folder of what is done.
     classes : int
         Number of classes.
-    classifier, weights : str
+    classifier, weights, dimensions : str
         Of `load_segmenter`, for workers of other processes.
     align : bool
         Move the images of further detectors onto the first.
@@ -107,6 +112,7 @@ class Job:
     classes: int
     classifier: str = ""
     weights: str = ""
+    dimensions: Dimensions = "auto"
     align: bool = True
     page: int = 0
     probabilities: str = "float32"

@@ -41,7 +41,7 @@ def slices_of(job: Job, stack: StackFiles, numbers: list[int]) -> Iterator[Image
                 )
                 done += 1
                 if inside and shape == stack.shape:
-                    yield image
+                    yield stack.greys(image) if stack.greys else image
                     continue
                 yield ImageError(
                     f"slice {numbers[done - 1]} is {image.shape[1]} x {image.shape[0]} pixels, others "

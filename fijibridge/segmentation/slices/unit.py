@@ -236,7 +236,9 @@ def _of_classifier(job: Job, number: int, stages: Stages) -> Predict:
     key = (job.classifier, job.identity, job.threads)
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = load_segmenter(job.classifier, weights=job.weights or None, n_threads=job.threads)
+        _loaded[key] = load_segmenter(
+            job.classifier, weights=job.weights or None, n_threads=job.threads, dimensions=job.dimensions
+        )
     if [job, number] != [*_predicting.get("for", ())]:
         _predicting["for"], _predicting["by"] = (job, number), prediction(_loaded[key], job, number, stages)
     return _predicting["by"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fijibridge.core.errors import ImageError, SettingsError
 from fijibridge.features.tws.bank import feature_names, steps_of
 from fijibridge.features.tws.block import tws_features
-from fijibridge.features.tws.filters.gaussian_blur import gaussian_kernel
+from fijibridge.features.tws.blurring import gaussian_kernel
 from fijibridge.features.tws.filters.membrane_projections import membrane_taps
 from fijibridge.features.tws.settings import TwsSettings
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fijibridge.features.tws.blurring import blur_reach
 from fijibridge.features.tws.filter import Filter
-from fijibridge.features.tws.filters.gaussian_blur import blur_reach
 
 if TYPE_CHECKING:
     from fijibridge.features.tws.settings import TwsSettings

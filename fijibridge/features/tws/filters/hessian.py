@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fijibridge.core.parallel import compiled
+from fijibridge.features.tws.blurring import blur_reach
 from fijibridge.features.tws.filter import Filter
-from fijibridge.features.tws.filters.gaussian_blur import blur_reach
-from fijibridge.features.tws.filters.sobel_filter import gradient
+from fijibridge.features.tws.gradient import gradient
 
 if TYPE_CHECKING:
     from fijibridge.features.tws.settings import TwsSettings
