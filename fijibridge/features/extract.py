@@ -62,6 +62,11 @@ class FeatureExtractor:
         return f"FeatureExtractor({kinds!r}{', linear head' if self.head_ else ''})"
 
     @property
+    def needs_stack(self) -> bool:
+        """Whether features of a slice depend on the slices around it: it needs ``Image.around``."""
+        return any(source.needs_stack for source in self.sources)
+
+    @property
     def detector(self) -> str:
         """The first detector."""
         return self.settings.detector

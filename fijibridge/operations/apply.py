@@ -27,6 +27,7 @@ from fijibridge.operations.segmentation_target import target_of
 from fijibridge.operations.stack_segmentation import (
     about_part,
     check_all_done,
+    check_dimensions,
     chosen_every,
     finished_volume,
     make_store,
@@ -166,6 +167,7 @@ def apply(
                 # a wrong path, a wrong slice and a wrong field are known before hours of work
                 with batch.each(path, errors=ImageError):
                     stack, image = open_stack(paths, f"{name}_", slices=slices, roi=roi, databar=databar, page=page)
+                    check_dimensions(segmenter, stack, path)
                     greys = grey_map(grey_range, image, segmenter.grey_range_)
                     image = greys(image) if greys else image
                     stacks.append(replace(stack, greys=greys))
@@ -190,6 +192,7 @@ def apply(
                 cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
                 zarr=ome_zarr if target.kind == "zarr" else "",
                 threads=threads_each(threads, workers, dask),
+                thick=segmenter.needs_stack,
             )
             about = about_classifier(segmenter)
             found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})

@@ -54,6 +54,7 @@ from fijibridge.operations.report import REPORT, fraction_lines, oob_lines, writ
 from fijibridge.operations.segmentation_files import CLASSIFIER, CONFUSION, about_classifier, write_confusion
 from fijibridge.operations.segmentation_target import target_of
 from fijibridge.operations.stack_segmentation import (
+    check_dimensions,
     chosen_every,
     finished_volume,
     first_slice,
@@ -74,6 +75,7 @@ from fijibridge.weights.encoders import DEFAULT_ENCODER
 if TYPE_CHECKING:
     from fijibridge.images.image import Image
     from fijibridge.labels.labels import Labels
+    from fijibridge.segmentation.slices.reading import in_its_stack
     from fijibridge.segmentation.slices.results import StackResult
 
 log = logging.getLogger(__name__)
@@ -218,6 +220,13 @@ def segment(
                 plane = first_slice(image, range(1, count + 1), databar=databar, page=page)
                 strokes = read_stack_labels(labels, shape=(count, *plane.shape), frames=frames, class_names=names)
                 micrographs = dict(_read(paths, list(strokes), **how))
+            if segmenter.needs_stack:
+                check_dimensions(segmenter, stack, image)
+                known: dict[int, Any] = {}
+                micrographs = {
+                    index: in_its_stack(one, index + 1, paths, page=page, known=known)
+                    for index, one in micrographs.items()
+                }
             first = next(iter(micrographs.values()))
             strokes = {index: _in_the_field(one, micrographs[index]) for index, one in strokes.items()}
         if engine == "weka" or heap:
@@ -248,6 +257,7 @@ def segment(
             suggest=suggest,
             zarr=ome_zarr if target.kind == "zarr" else "",
             threads=threads_each(threads, workers, ""),
+            thick=segmenter.needs_stack,
         )
         found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
         job = replace(job, identity=identity_of(found))

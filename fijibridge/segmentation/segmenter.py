@@ -157,6 +157,11 @@ class PixelSegmenter(Estimator):
             self._made = (self.features, extractor)
         return extractor
 
+    @property
+    def needs_stack(self) -> bool:
+        """Whether its features of a slice depend on the slices around it."""
+        return (self.extractor_ or self._extractor).needs_stack
+
     def __repr__(self) -> str:
         state = f"{self.forest_.n_trees} trees, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
         return f"PixelSegmenter(engine={self.engine!r}, {state})"

@@ -14,6 +14,7 @@ from fijibridge.segmentation.clean_up import CleanUp
 STORE = "volume.zarr"
 _UNITS = 32  # of a stack, about: what is done is saved so often; a unit is also one shard of OME-Zarr
 _TALLEST = 16  # slices of a unit
+_THICK = 32  # of a unit of features that look some 30 slices along z
 _UNIT_BYTES = 256 * 2**20  # of a unit's results, which are held in memory
 
 
@@ -105,6 +106,8 @@ class Job:
     identity : str
         Digest of classifier, settings and inputs: a worker that lives on must not take an older classifier of the same
         path for this one.
+    thick : bool
+        Units of more slices, for features that look along z: thin ones would take more time.
     """
 
     stacks: tuple[StackFiles, ...]
@@ -125,6 +128,7 @@ class Job:
     zarr: str = ""
     threads: int = 0
     identity: str = ""
+    thick: bool = False
 
     def unit_height(self, stack: StackFiles) -> int:
         """Slices of a unit of a stack: a 32nd of it, 16 at most, and what memory may hold; not fewer than from one that
@@ -132,6 +136,8 @@ class Job:
         a_pixel = 1 + self.classes * {"none": 0, "uint8": 1, "float32": 4}[self.probabilities] + 4 * self.uncertainty
         fitting = max(1, _UNIT_BYTES // (stack.shape[0] * stack.shape[1] * a_pixel))
         height = min(-(-len(stack.slices) // _UNITS), _TALLEST, fitting)
+        if self.thick:
+            height = min(len(stack.slices), _THICK, fitting)
         return max(1, -(-height // self.vit_every) * self.vit_every)
 
     def units(self) -> list[Unit]:

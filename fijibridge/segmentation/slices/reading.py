@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from fijibridge.core.errors import ImageError
-from fijibridge.images.image import Image
+from fijibridge.images.around import StackAround, Surroundings
+from fijibridge.images.image import Image, count_frames, count_slices
 from fijibridge.images.joined import joined_slices
 from fijibridge.segmentation.slices.job import Job, StackFiles
 
@@ -54,3 +59,51 @@ def slices_of(job: Job, stack: StackFiles, numbers: list[int]) -> Iterator[Image
                 raise
             done += 1
             yield error
+
+
+def in_its_stack(
+    image: Image,
+    number: int,
+    paths: Mapping[str, Path],
+    *,
+    page: int = 0,
+    as_seen: Callable[[Image, int], Image] = lambda image, number: image,
+    known: dict[int, StackAround] | None = None,
+) -> Image:
+    """A slice with the slices around it, those of the same point in time, for features that look along z.
+
+    Parameters
+    ----------
+    image : Image
+    number : int
+        Of the slice, from 1.
+    paths : mapping
+        Detector -> file; the first one's slices are taken.
+    page : int
+        As the option of that name.
+    as_seen : callable
+        (slice as it is read, its number) -> as features see it.
+    known : dict, optional
+        Stacks by point in time, kept from call to call.
+
+    Returns
+    -------
+    Image
+        With ``around``; as it was where the file holds no further slices.
+    """
+    file, only = next(iter(paths.values())), page - 1 if page else None
+    depth = count_slices(file, page=only) // count_frames(file, page=only)
+    if depth == 1:
+        return image
+    frame, place = divmod(number - 1, depth)
+    height = image.field.stop
+
+    def grey(at: int) -> np.ndarray:
+        index = frame * depth + at
+        own = next(joined_slices({"": file}, align=False, databar=image.databar_rows, pages=[index], page=page))
+        return as_seen(own, index + 1).grey[:height]
+
+    stacks = {} if known is None else known
+    if frame not in stacks:
+        stacks[frame] = StackAround(grey, (depth, height, image.shape[1]))
+    return replace(image, around=Surroundings(stacks[frame], place))

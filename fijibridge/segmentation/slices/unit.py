@@ -16,6 +16,7 @@ from fijibridge.core.errors import ImageError
 from fijibridge.segmentation.slices.along_z import SliceFeatures
 from fijibridge.segmentation.slices.job import Job, StackFiles, Unit, store_of, unit_name
 from fijibridge.segmentation.slices.reading import slices_of
+from fijibridge.segmentation.slices.slab_prediction import SlabPrediction, looks_along_z_alone
 
 if TYPE_CHECKING:
     from fijibridge.core.timing import Stages
@@ -267,9 +268,13 @@ def prediction(
     """
     stack = job.stacks[number]
     features = SliceFeatures(job, number, segmenter)
+    slabs = SlabPrediction(features) if looks_along_z_alone(segmenter) else None
     place = (stack.field.rows, stack.field.cols) if stack.field else ()
 
     def predict(shown: Image, whole: Image | None, number: int) -> np.ndarray:
+        if slabs is not None and number:
+            with stages("prediction"):
+                return slabs.of(shown if whole is None else whole, number, *place)
         found = given.get(number)
         if found is None:
             with stages("features"):
