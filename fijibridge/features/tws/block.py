@@ -11,7 +11,7 @@ from fijibridge.core.parallel import compiled
 from fijibridge.features.tws.bank import Step, feature_names, steps_of
 from fijibridge.features.tws.blurring import Box
 from fijibridge.features.tws.settings import TwsSettings
-from fijibridge.features.tws.window import Window
+from fijibridge.features.tws.window import AROUND, Window
 
 _TILE = 256  # rows and columns at a time, so that planes of all features are 256 KB each and stay in the cache
 _DEFAULT = TwsSettings()
@@ -124,7 +124,7 @@ def _fill(out: np.ndarray, grey: np.ndarray, box: Box, settings: TwsSettings, wh
     """All features of a box, into out (h, w, F)."""
     (height, width), (y0, y1, x0, x1) = grey.shape, box
     steps = steps_of(settings)
-    halo = max((step.reach or 0 for step in steps), default=0)
+    halo = max((step.reach or 0 for step in steps), default=0) + AROUND  # as far as the window's own blurs go
     top, left = max(0, y0 - halo), max(0, x0 - halo)
     # a fresh C array, since numba compiles anew for every other layout, and for read-only ones
     part = np.array(grey[top : min(height, y1 + halo), left : min(width, x1 + halo)], dtype=np.float32, order="C")

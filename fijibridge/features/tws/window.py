@@ -12,7 +12,7 @@ from fijibridge.features.tws.gradient import gradient
 if TYPE_CHECKING:
     from fijibridge.features.tws.settings import TwsSettings
 
-_AROUND = 2  # pixels around the block that a Sobel of a Sobel looks at
+AROUND = 2  # pixels around the block that a Sobel of a Sobel looks at
 
 
 class Window:
@@ -51,10 +51,10 @@ class Window:
         self.of_bytes = of_bytes
         y0, y1, x0, x1 = box
         self._wide = (
-            max(0, y0 - _AROUND),
-            min(shape[0], y1 + _AROUND),
-            max(0, x0 - _AROUND),
-            min(shape[1], x1 + _AROUND),
+            max(0, y0 - AROUND),
+            min(shape[0], y1 + AROUND),
+            max(0, x0 - AROUND),
+            min(shape[1], x1 + AROUND),
         )
         self._blurred: dict[float, np.ndarray] = {}
         self._gradients: dict[float, tuple[np.ndarray, np.ndarray, Box]] = {}
