@@ -23,8 +23,10 @@ _CORNER = np.float32(0.25 * (2 - math.sqrt(2)))
 _SIDE = np.float32(0.5 * (math.sqrt(2) - 1))
 
 
-def diffused(channels: np.ndarray, smoothings: int, along: float, edge: float) -> np.ndarray:
-    """An image after 20 iterations of Tschumperle and Deriche's diffusion, as TWS makes them.
+def diffused(
+    channels: np.ndarray, smoothings: int, along: float, edge: float, iterations: int = ITERATIONS
+) -> np.ndarray:
+    """An image after iterations of Tschumperle and Deriche's diffusion, as TWS makes them.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ def diffused(channels: np.ndarray, smoothings: int, along: float, edge: float) -
         Exponent that limits smoothing along edges.
     edge : float
         Gradients above this many standard deviations of the image, in 256ths, count as edges.
+    iterations : int, optional
 
     Returns
     -------
@@ -46,12 +49,12 @@ def diffused(channels: np.ndarray, smoothings: int, along: float, edge: float) -
     whole = np.trunc(np.nan_to_num(channels.astype(np.float64), nan=0.0))
     image = np.clip(whole, -highest - 1, highest).astype(np.float32)
     if smoothings:
-        _diffuse(image, smoothings, np.float32(along), np.float32(ACROSS), np.float32(edge))
+        _diffuse(image, iterations, smoothings, np.float32(along), np.float32(ACROSS), np.float32(edge))
     return np.trunc(np.nan_to_num(image, nan=0.0))
 
 
 @compiled
-def _diffuse(image, smoothings, along, across, edge):
+def _diffuse(image, iterations, smoothings, along, across, edge):
     """All iterations, in place. Float32 and float64 where TWS has them, and its order of operations."""
     channels, height, width = image.shape
     low, high, deviation = _statistics(image)
@@ -60,7 +63,7 @@ def _diffuse(image, smoothings, along, across, edge):
     moved = 6.0 * deviation / 256.0
     tensor = np.empty((3, height, width), np.float32)
     velocity = np.empty((channels, height, width), np.float32)
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         _tensor(image, tensor, edges, -np.float64(along), -np.float64(across))
         for _ in range(smoothings):
             fastest = _velocity(image, tensor, velocity)
@@ -188,7 +191,7 @@ def _put_velocity(out, top, row, bottom, txx, txy, tyy, x, p, n):
 
 
 class AnisotropicDiffusion(Filter):
-    """``Anisotropic_diffusion_20_n_a_0.9_t``: the image after 20 iterations of n smoothings, n TWS's sigmas cut to whole.
+    """``Anisotropic_diffusion_20_n_a_0.9_t``: the image after 20 times n smoothings, n TWS's sigmas without fractions.
 
     An iteration takes the eigenvalues l, m and eigenvectors of the gradient's outer product and smooths by
     ``I += dt trace(T Hess I)``, ``T = (1 + s)^-a`` along the edge and ``(1 + s)^-0.9`` across it,

@@ -120,13 +120,12 @@ def _put_kuwahara(planes, grey, oy, ox, height, width, box, low, r, offsets, sta
 @compiled
 def _repeat_edges(part, ya, yb, xa, xb):
     """Rows and columns beyond a box, as its edge."""
-    height, width = part.shape
     for y in range(ya, yb):
         part[y, :xa] = part[y, xa]
         part[y, xb:] = part[y, xb - 1]
     for y in range(ya):
         part[y] = part[ya]
-    for y in range(yb, height):
+    for y in range(yb, part.shape[0]):
         part[y] = part[yb - 1]
 
 
