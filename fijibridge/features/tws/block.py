@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +21,31 @@ _DEFAULT = TwsSettings()
 
 
 class WholePlanes:
-    """Features that depend on a whole image, each made once, when a block of it is first asked for."""
+    """What depends on a whole image, features and numbers, each made once, when a block of it is first asked for."""
 
     def __init__(self) -> None:
         self._planes: dict[tuple[str, ...], np.ndarray] = {}
-        self._making = threading.Lock()
+        self._values: dict[str, Any] = {}
+        self._making = threading.RLock()  # features may need numbers
+
+    def value(self, grey: np.ndarray, name: str, make: Callable[[np.ndarray], Any]) -> Any:
+        """A number, or several, of the image; see :meth:`fijibridge.features.tws.window.Window.of_image`.
+
+        Parameters
+        ----------
+        grey : ndarray, shape (Y, X)
+            The image, of any real type.
+        name : str
+        make : callable
+
+        Returns
+        -------
+        object
+        """
+        with self._making:
+            if name not in self._values:
+                self._values[name] = make(np.array(grey, np.float32, order="C"))
+            return self._values[name]
 
     def of(self, step: Step, grey: np.ndarray, settings: TwsSettings) -> np.ndarray:
         """Planes of a step, float32 (n, Y, X).
@@ -39,7 +62,8 @@ class WholePlanes:
                 height, width = grey.shape
                 planes = np.empty((len(step.names), height, width), np.float32)
                 whole = np.array(grey, np.float32, order="C")
-                window = Window(whole, (0, 0), grey.shape, (0, height, 0, width), settings)
+                box = (0, height, 0, width)
+                window = Window(whole, (0, 0), grey.shape, box, settings, once=partial(self.value, grey))
                 step.filter.fill(window, step.sigma, planes)
                 self._planes[step.names] = planes
             return self._planes[step.names]
@@ -128,7 +152,7 @@ def _fill(out: np.ndarray, grey: np.ndarray, box: Box, settings: TwsSettings, wh
     top, left = max(0, y0 - halo), max(0, x0 - halo)
     # a fresh C array, since numba compiles anew for every other layout, and for read-only ones
     part = np.array(grey[top : min(height, y1 + halo), left : min(width, x1 + halo)], dtype=np.float32, order="C")
-    window = Window(part, (top, left), (height, width), box, settings)
+    window = Window(part, (top, left), (height, width), box, settings, once=partial(whole.value, grey))
     planes = np.empty((out.shape[2], y1 - y0, x1 - x0), np.float32)
     planes[0] = window.cut(part, window.origin)
     first = 1

@@ -12,6 +12,11 @@ _AT = "fijibridge.features.tws.filters."
 FILTERS: Registry[Any] = Registry(
     "TWS filter",
     {
+        "Gabor": ("", f"{_AT}gabor:Gabor"),
+        "Anisotropic_diffusion": ("", f"{_AT}anisotropic_diffusion:AnisotropicDiffusion"),
+        "Bilateral": ("", f"{_AT}bilateral:Bilateral"),
+        "Lipschitz": ("", f"{_AT}lipschitz:Lipschitz"),
+        "Kuwahara": ("", f"{_AT}kuwahara:Kuwahara"),
         "Gaussian_blur": ("", f"{_AT}gaussian_blur:GaussianBlur"),
         "Sobel_filter": ("", f"{_AT}sobel_filter:SobelFilter"),
         "Hessian": ("", f"{_AT}hessian:Hessian"),

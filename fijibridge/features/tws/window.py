@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from fijibridge.features.tws.settings import TwsSettings
 
 AROUND = 2  # pixels around the block that a Sobel of a Sobel looks at
+
+# a name, and what makes its value of the image, float32 (Y, X)
+OncePerImage = Callable[[str, Callable[[np.ndarray], Any]], Any]
+
+
+def _limits(image: np.ndarray) -> tuple[float, float]:
+    return float(np.fmin.reduce(image, axis=None)), float(np.fmax.reduce(image, axis=None))  # as ImageJ: no NaN
 
 
 class Window:
@@ -29,6 +37,8 @@ class Window:
     box : (int, int, int, int)
         y0, y1, x0, x1 of the block, in the image.
     settings : TwsSettings
+    once : callable, optional
+        Keeps values of the whole image, see :meth:`of_image`; not needed where ``grey`` is the whole image.
 
     Attributes
     ----------
@@ -46,9 +56,11 @@ class Window:
         settings: TwsSettings,
         *,
         of_bytes: bool = False,
+        once: OncePerImage | None = None,
     ) -> None:
         self.grey, self.origin, self.shape, self.box, self.settings = grey, origin, shape, box, settings
         self.of_bytes = of_bytes
+        self._once = once
         y0, y1, x0, x1 = box
         self._wide = (
             max(0, y0 - AROUND),
@@ -74,6 +86,29 @@ class Window:
         """
         y0, y1, x0, x1 = self.box
         return plane[y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]]
+
+    def of_image(self, name: str, make: Callable[[np.ndarray], Any]) -> Any:
+        """A value of the whole image, made when it is first asked for and once for all its blocks.
+
+        Parameters
+        ----------
+        name : str
+            Of the value.
+        make : callable
+            Makes it of the image, float32 (Y, X).
+
+        Returns
+        -------
+        object
+            What `make` returned.
+        """
+        return self._once(name, make) if self._once else make(self.grey)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest pixel of the whole image."""
+        low, high = self.of_image("limits", _limits)
+        return low, high
 
     def blurred(self, sigma: float) -> np.ndarray:
         """The block and up to two pixels around it, as the Gaussian blur of TWS's sigma has them; sigma 0: unblurred.
