@@ -214,7 +214,7 @@ def part_speed(results: Results, work: Path) -> None:
     from fijibridge.features.tws.bank import feature_names
 
     image = demo_image(1024)[0]
-    grey = np.clip(image.grey, 0, 255).astype(np.uint8)
+    grey = (image.grey / image.grey.max() * 255).astype(np.uint8)
     file = work / "speed.tif"
     tifffile.imwrite(file, grey)
     chosen = {"default": list(DEFAULT_FILTERS), "all": list(FILTERS)}

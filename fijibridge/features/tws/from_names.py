@@ -109,7 +109,7 @@ def _unknown(unknown: Sequence[str], names: Sequence[str], where: str, dimension
 
 
 def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tuple[str, ...]] | None:
-    from fijibridge.features.tws.bank import feature_names
+    from fijibridge.features.tws.bank import ORIGINAL, feature_names
     from fijibridge.features.tws.filter_registry import FILTERS
     from fijibridge.features.tws.settings import TwsSettings
 
@@ -133,7 +133,7 @@ def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tupl
         values |= further
     if sigmas := {sigma for sigma in sigmas if sigma > 0}:
         values |= {"min_sigma": min(sigmas), "max_sigma": max(sigmas)}
-    if not used and tuple(names) != ("original",):
+    if not used and ORIGINAL not in names:
         return None
     settings = TwsSettings(filters=tuple(used), **values)  # type: ignore[arg-type]
     return settings, feature_names(settings)
