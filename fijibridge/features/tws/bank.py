@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from fijibridge.features.tws.filter_registry import FILTERS
+from fijibridge.features.tws.filter_registry import FILTERS, OF_COLOURS
 
 if TYPE_CHECKING:
     from fijibridge.features.tws.filter import Filter
     from fijibridge.features.tws.settings import TwsSettings
 
 ORIGINAL = "original"
+_BEFORE_COLOURS = ("Gabor", "Anisotropic_diffusion")  # of those that stand first, the ones before hue
 
 
 class Step(NamedTuple):
@@ -43,9 +44,13 @@ def steps_of(settings: TwsSettings) -> tuple[Step, ...]:
     ----------
     settings : TwsSettings
     """
+    filters = [FILTERS[name]() for name in settings.filters]
+    if settings.colour:
+        before = sum(name in _BEFORE_COLOURS for name in settings.filters)
+        filters[before:before] = [OF_COLOURS[name]() for name in OF_COLOURS]
     return tuple(
         Step(one, sigma, one.names(settings, sigma), one.reach(settings, sigma))
-        for one, sigma in _in_order([FILTERS[name]() for name in settings.filters], settings)
+        for one, sigma in _in_order(filters, settings)
     )
 
 
@@ -60,7 +65,7 @@ def _in_order(filters: list[Filter], settings: TwsSettings) -> Iterator[tuple[Fi
 
 @lru_cache(64)
 def feature_names(settings: TwsSettings) -> tuple[str, ...]:
-    """TWS's attribute names, in its order, of a grey image.
+    """TWS's attribute names, in its order.
 
     Parameters
     ----------

@@ -21,9 +21,16 @@ _DEFAULT = TwsSettings()
 
 
 class WholePlanes:
-    """What depends on a whole image, features and numbers, each made once, when a block of it is first asked for."""
+    """What depends on a whole image, features and numbers, each made once, when a block of it is first asked for.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    of_bytes : bool, optional
+        As of :class:`fijibridge.features.tws.window.Window`.
+    """
+
+    def __init__(self, *, of_bytes: bool = False) -> None:
+        self.of_bytes = of_bytes
         self._planes: dict[tuple[str, ...], np.ndarray] = {}
         self._values: dict[str, Any] = {}
         self._making = threading.RLock()  # features may need numbers
@@ -63,7 +70,9 @@ class WholePlanes:
                 planes = np.empty((len(step.names), height, width), np.float32)
                 whole = np.array(grey, np.float32, order="C")
                 box = (0, height, 0, width)
-                window = Window(whole, (0, 0), grey.shape, box, settings, once=partial(self.value, grey))
+                window = Window(
+                    whole, (0, 0), grey.shape, box, settings, of_bytes=self.of_bytes, once=partial(self.value, grey)
+                )
                 step.filter.fill(window, step.sigma, planes)
                 self._planes[step.names] = planes
             return self._planes[step.names]
@@ -109,7 +118,7 @@ def tws_features(
     ImageError
         If `grey` is not a 2D image or has no pixel.
     SettingsError
-        If a slice has a step, or `out` is of another size or type.
+        If a slice has a step, `out` is of another size or type, or the settings are for colours.
 
     Notes
     -----
@@ -124,8 +133,49 @@ def tws_features(
             expected="a grey image (Y, X) with at least one pixel",
             remedy="pass one channel of one slice at a time",
         )
-    height, width = grey.shape
-    (y0, y1), (x0, x1) = _span(rows, height, "rows"), _span(cols, width, "cols")
+    if settings.colour:
+        raise SettingsError(
+            "settings for features of colours, and one grey image",
+            expected="settings without colour",
+            remedy="give the RGB image to colour_features, or set colour to False",
+        )
+    whole = whole or WholePlanes()
+
+    def fill(part: np.ndarray, box: Box) -> None:
+        _features_last(planes_of(grey, box, settings, whole), part)
+
+    return in_tiles(grey.shape, rows, cols, settings, out, fill)
+
+
+def in_tiles(
+    shape: tuple[int, int],
+    rows: slice,
+    cols: slice,
+    settings: TwsSettings,
+    out: np.ndarray | None,
+    fill: Callable[[np.ndarray, Box], None],
+) -> np.ndarray:
+    """Features of a block, made tile by tile.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the image.
+    rows, cols, settings, out
+        As of :func:`tws_features`.
+    fill : callable
+        Takes the part of `out` of a tile, float32 (h, w, F), and y0, y1, x0, x1 of the tile in the image.
+
+    Returns
+    -------
+    float32 array (h, w, F)
+
+    Raises
+    ------
+    SettingsError
+        If a slice has a step, or `out` is of another size or type.
+    """
+    (y0, y1), (x0, x1) = _span(rows, shape[0], "rows"), _span(cols, shape[1], "cols")
     count = len(feature_names(settings))
     if out is None:
         out = np.empty((y1 - y0, x1 - x0, count), np.float32)
@@ -136,25 +186,52 @@ def tws_features(
             remedy="make `out` as large as the block, or leave it out",
         )
     out = out[:, :, :count]
-    whole = whole or WholePlanes()
     for top in range(y0, y1, _TILE):
         for left in range(x0, x1, _TILE):
             box = (top, min(top + _TILE, y1), left, min(left + _TILE, x1))
-            _fill(out[top - y0 : box[1] - y0, left - x0 : box[3] - x0], grey, box, settings, whole)
+            fill(out[top - y0 : box[1] - y0, left - x0 : box[3] - x0], box)
     return out
 
 
-def _fill(out: np.ndarray, grey: np.ndarray, box: Box, settings: TwsSettings, whole: WholePlanes) -> None:
-    """All features of a box, into out (h, w, F)."""
+def planes_of(
+    grey: np.ndarray, box: Box, settings: TwsSettings, whole: WholePlanes, rgb: np.ndarray | None = None
+) -> np.ndarray:
+    """All features of a box of an image, or of one colour of it.
+
+    Parameters
+    ----------
+    grey : ndarray, shape (Y, X)
+        Of any real type.
+    box : (int, int, int, int)
+        y0, y1, x0, x1.
+    settings : TwsSettings
+    whole : WholePlanes
+        Of `grey`.
+    rgb : ndarray, uint8, shape (Y, X, 3), optional
+        The RGB image that `grey` is one colour of.
+
+    Returns
+    -------
+    ndarray, float32, shape (F, h, w)
+    """
     (height, width), (y0, y1, x0, x1) = grey.shape, box
     steps = steps_of(settings)
-    halo = max((step.reach or 0 for step in steps), default=0) + AROUND  # as far as the window's own blurs go
+    halo = max((step.reach or 0 for step in steps), default=0) + AROUND  # what is blurred around the block
     top, left = max(0, y0 - halo), max(0, x0 - halo)
     # a fresh C array, since numba compiles anew for every other layout, and for read-only ones
     part = np.array(grey[top : min(height, y1 + halo), left : min(width, x1 + halo)], dtype=np.float32, order="C")
-    window = Window(part, (top, left), (height, width), box, settings, once=partial(whole.value, grey))
-    planes = np.empty((out.shape[2], y1 - y0, x1 - x0), np.float32)
-    planes[0] = window.cut(part, window.origin)
+    window = Window(
+        part,
+        (top, left),
+        (height, width),
+        box,
+        settings,
+        of_bytes=whole.of_bytes,
+        once=partial(whole.value, grey),
+        rgb=None if rgb is None else rgb[y0:y1, x0:x1],
+    )
+    planes = np.empty((len(feature_names(settings)), y1 - y0, x1 - x0), np.float32)
+    planes[0] = window.inner
     first = 1
     for step in steps:
         own = planes[first : first + len(step.names)]
@@ -163,7 +240,7 @@ def _fill(out: np.ndarray, grey: np.ndarray, box: Box, settings: TwsSettings, wh
         else:
             step.filter.fill(window, step.sigma, own)
         first += len(step.names)
-    _features_last(planes, out)
+    return planes
 
 
 @compiled

@@ -25,11 +25,14 @@ class Filter(ABC):
         Where its features stand in TWS's stack: before those of the sigmas, among them, or behind them.
     at_zero : bool
         Whether it also sees the image itself, as sigma 0. TWS does that where the smallest sigma is below 2.
+    cuts_sigma : bool
+        Whether its names hold sigmas cut to whole numbers; those in other names say more.
     """
 
     name: ClassVar[str]
     place: ClassVar[Literal["first", "sigma", "last"]] = "sigma"
     at_zero: ClassVar[bool] = False
+    cuts_sigma: ClassVar[bool] = False
 
     @abstractmethod
     def names(self, settings: TwsSettings, sigma: float) -> tuple[str, ...]:

@@ -21,6 +21,15 @@ FILTERS: Registry[Any] = Registry(
         "Sobel_filter": ("", f"{_AT}sobel_filter:SobelFilter"),
         "Hessian": ("", f"{_AT}hessian:Hessian"),
         "Difference_of_gaussians": ("", f"{_AT}difference_of_gaussians:DifferenceOfGaussians"),
+        "Variance": ("", f"{_AT}variance:Variance"),
+        "Mean": ("", f"{_AT}mean:Mean"),
+        "Minimum": ("", f"{_AT}minimum:Minimum"),
+        "Maximum": ("", f"{_AT}maximum:Maximum"),
+        "Median": ("", f"{_AT}median:Median"),
+        "Entropy": ("", f"{_AT}entropy:Entropy"),
         "Membrane_projections": ("", f"{_AT}membrane_projections:MembraneProjections"),
+        "Neighbors": ("", f"{_AT}neighbors:Neighbors"),
     },
 )
+# Those that TWS makes of every RGB image, whatever is chosen.
+OF_COLOURS: Registry[Any] = Registry("TWS filter of colours", {"HSB": ("", f"{_AT}hsb:HueSaturationBrightness")})

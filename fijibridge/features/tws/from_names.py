@@ -119,6 +119,7 @@ def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tupl
     }
     used: set[str] = set()
     sigmas: set[float] = set()
+    cut: set[float] = set()
     for name in names:
         # of names that begin alike the longest is meant
         kind = max((one for one in FILTERS if name.startswith(one)), key=len, default="")
@@ -126,12 +127,13 @@ def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tupl
             continue
         used.add(kind)
         try:
-            found, further = FILTERS[kind]().chosen(name)
+            one = FILTERS[kind]()
+            found, further = one.chosen(name)
         except (ValueError, IndexError):
             continue  # said to be unknown, since no settings make it
-        sigmas |= set(found)
+        (cut if one.cuts_sigma else sigmas).update(found)
         values |= further
-    if sigmas := {sigma for sigma in sigmas if sigma > 0}:
+    if sigmas := {sigma for sigma in sigmas or cut if sigma > 0}:
         values |= {"min_sigma": min(sigmas), "max_sigma": max(sigmas)}
     if not used and ORIGINAL not in names:
         return None

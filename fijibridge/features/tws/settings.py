@@ -61,6 +61,8 @@ class TwsSettings(SourceSettings):
 
     def __post_init__(self) -> None:
         check(type(self), vars(self))
+        for name in ("min_sigma", "max_sigma"):  # whole numbers too: names say 1.0
+            object.__setattr__(self, name, float(getattr(self, name)))
         if unknown := [name for name in self.filters if name not in FILTERS]:
             FILTERS[unknown[0]]  # says what there is; the others are not loaded, since a help text makes settings, too
         if not self.sigmas:

@@ -13,10 +13,12 @@ from fijibridge.core.array_cache import ArrayCache
 from fijibridge.features.source import FeatureSource, ImageFeatures, detector_name
 from fijibridge.features.tws.bank import feature_names
 from fijibridge.features.tws.block import WholePlanes, tws_features
+from fijibridge.features.tws.colour import WholeColours, check_colour, colour_features
 from fijibridge.features.tws.settings import TwsSettings
 
 if TYPE_CHECKING:
     from fijibridge.features.channels import DetectorImage
+    from fijibridge.images.image import Image
 
 
 # Blocks of images seen before. Nothing is kept unless a process that sees an image again and again allows some bytes.
@@ -24,21 +26,21 @@ block_cache = ArrayCache(0)
 
 
 class TwsFeatures(ImageFeatures):
-    """TWS's filters of a grey image.
+    """TWS's filters of a grey image, or of an RGB one.
 
     Parameters
     ----------
-    grey : ndarray, float32, shape (Y, X)
-        In the image's own units.
+    pixels : ndarray, float32, shape (Y, X), or uint8, shape (Y, X, 3)
+        In the image's own units; RGB where the settings say colour.
     settings : TwsSettings
     detector : str
         In the features' names; empty: none.
     """
 
-    def __init__(self, grey: np.ndarray, settings: TwsSettings, detector: str = "") -> None:
-        self.grey, self.settings = grey, settings
+    def __init__(self, pixels: np.ndarray, settings: TwsSettings, detector: str = "") -> None:
+        self.pixels, self.settings = pixels, settings
         self.names = tuple(detector_name(detector, name) for name in feature_names(settings))
-        self._whole = WholePlanes()
+        self._whole, self._colours = WholePlanes(), WholeColours()
         self.groups = ("",) * len(self.names)
 
     def block(self, rows: slice, cols: slice, out: np.ndarray) -> None:
@@ -50,11 +52,13 @@ class TwsFeatures(ImageFeatures):
         out[:] = block_cache.get(key, lambda: self._made(rows, cols))
 
     def _made(self, rows: slice, cols: slice, out: np.ndarray | None = None) -> np.ndarray:
-        return tws_features(self.grey, rows, cols, settings=self.settings, out=out, whole=self._whole)
+        if self.settings.colour:
+            return colour_features(self.pixels, rows, cols, settings=self.settings, out=out, whole=self._colours)
+        return tws_features(self.pixels, rows, cols, settings=self.settings, out=out, whole=self._whole)
 
     @cached_property
     def _digest(self) -> bytes:
-        return hashlib.sha256(repr(self.grey.shape).encode() + self.grey.tobytes()).digest()
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).digest()
 
 
 class TwsSource(FeatureSource[TwsSettings]):
@@ -72,5 +76,11 @@ class TwsSource(FeatureSource[TwsSettings]):
 
     def transform(self, images: Sequence[DetectorImage]) -> list[ImageFeatures]:
         """See :meth:`fijibridge.features.source.FeatureSource.transform`."""
-        greys = [np.ascontiguousarray(one.image.grey[one.image.field]) for one in images]
-        return [TwsFeatures(grey, self.settings, one.label) for grey, one in zip(greys, images, strict=True)]
+        return [TwsFeatures(self._pixels(one.image), self.settings, one.label) for one in images]
+
+    def _pixels(self, image: Image) -> np.ndarray:
+        """What features are made of: the rows without the data bar."""
+        if not self.settings.colour:
+            return np.ascontiguousarray(image.grey[image.field])
+        check_colour(image.data)
+        return np.ascontiguousarray(image.data[image.field])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AROUND = 2  # pixels around the block that a Sobel of a Sobel looks at
 
+_Value = TypeVar("_Value")
 # a name, and what makes its value of the image, float32 (Y, X)
 OncePerImage = Callable[[str, Callable[[np.ndarray], Any]], Any]
 
@@ -37,14 +38,13 @@ class Window:
     box : (int, int, int, int)
         y0, y1, x0, x1 of the block, in the image.
     settings : TwsSettings
-    once : callable, optional
-        Keeps values of the whole image, see :meth:`of_image`; not needed where ``grey`` is the whole image.
-
-    Attributes
-    ----------
-    of_bytes : bool
+    of_bytes : bool, optional
         Whether ``grey`` is one colour of an RGB image, 8-bit numbers: some of ImageJ's filters treat these in their
         own way.
+    once : callable, optional
+        Keeps values of the whole image, see :meth:`of_image`; not needed where ``grey`` is the whole image.
+    rgb : ndarray, uint8, shape (y1 - y0, x1 - x0, 3), optional
+        The block of the RGB image that ``grey`` is one colour of.
     """
 
     def __init__(
@@ -57,9 +57,10 @@ class Window:
         *,
         of_bytes: bool = False,
         once: OncePerImage | None = None,
+        rgb: np.ndarray | None = None,
     ) -> None:
         self.grey, self.origin, self.shape, self.box, self.settings = grey, origin, shape, box, settings
-        self.of_bytes = of_bytes
+        self.of_bytes, self.rgb = of_bytes, rgb
         self._once = once
         y0, y1, x0, x1 = box
         self._wide = (
@@ -70,6 +71,7 @@ class Window:
         )
         self._blurred: dict[float, np.ndarray] = {}
         self._gradients: dict[float, tuple[np.ndarray, np.ndarray, Box]] = {}
+        self._kept: dict[object, Any] = {}
 
     @property
     def inner(self) -> np.ndarray:
@@ -109,6 +111,24 @@ class Window:
         """Smallest and largest pixel of the whole image."""
         low, high = self.of_image("limits", _limits)
         return low, high
+
+    def kept(self, key: object, make: Callable[[], _Value]) -> _Value:
+        """What several features of this block need, made when it is first asked for.
+
+        Parameters
+        ----------
+        key : hashable
+            Says what it is.
+        make : callable
+
+        Returns
+        -------
+        object
+            What `make` returned.
+        """
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def blurred(self, sigma: float) -> np.ndarray:
         """The block and up to two pixels around it, as the Gaussian blur of TWS's sigma has them; sigma 0: unblurred.
