@@ -25,12 +25,14 @@ class WholePlanes:
 
     Parameters
     ----------
-    of_bytes : bool, optional
-        As of :class:`fijibridge.features.tws.window.Window`.
+    of_rgb : WholePlanes, optional
+        Where the image is one colour of an RGB image: what depends on all three.
+    colour : int, optional
+        Which: 0 red, 1 green, 2 blue.
     """
 
-    def __init__(self, *, of_bytes: bool = False) -> None:
-        self.of_bytes = of_bytes
+    def __init__(self, of_rgb: WholePlanes | None = None, colour: int = 0) -> None:
+        self.of_rgb, self.colour = of_rgb, colour
         self._planes: dict[tuple[str, ...], np.ndarray] = {}
         self._values: dict[str, Any] = {}
         self._making = threading.RLock()  # features may need numbers
@@ -41,7 +43,7 @@ class WholePlanes:
         Parameters
         ----------
         grey : ndarray, shape (Y, X)
-            The image, of any real type.
+            The image, of any real type; or (Y, X, 3).
         name : str
         make : callable
 
@@ -54,7 +56,7 @@ class WholePlanes:
                 self._values[name] = make(np.array(grey, np.float32, order="C"))
             return self._values[name]
 
-    def of(self, step: Step, grey: np.ndarray, settings: TwsSettings) -> np.ndarray:
+    def of(self, step: Step, grey: np.ndarray, settings: TwsSettings, rgb: np.ndarray | None = None) -> np.ndarray:
         """Planes of a step, float32 (n, Y, X).
 
         Parameters
@@ -63,19 +65,51 @@ class WholePlanes:
         grey : ndarray, shape (Y, X)
             The image, of any real type.
         settings : TwsSettings
+        rgb : ndarray, uint8, shape (Y, X, 3), optional
+            The RGB image that `grey` is one colour of.
         """
         with self._making:
             if step.names not in self._planes:
                 height, width = grey.shape
                 planes = np.empty((len(step.names), height, width), np.float32)
-                whole = np.array(grey, np.float32, order="C")
-                box = (0, height, 0, width)
-                window = Window(
-                    whole, (0, 0), grey.shape, box, settings, of_bytes=self.of_bytes, once=partial(self.value, grey)
-                )
+                window = self.window(grey, (0, height, 0, width), 0, settings, rgb)
                 step.filter.fill(window, step.sigma, planes)
                 self._planes[step.names] = planes
             return self._planes[step.names]
+
+    def window(
+        self, grey: np.ndarray, box: Box, halo: int, settings: TwsSettings, rgb: np.ndarray | None = None
+    ) -> Window:
+        """A block of the image and pixels around it.
+
+        Parameters
+        ----------
+        grey : ndarray, shape (Y, X)
+            The image, of any real type.
+        box : (int, int, int, int)
+            y0, y1, x0, x1 of the block.
+        halo : int
+            Pixels around it, as far as the image goes.
+        settings : TwsSettings
+        rgb : ndarray, uint8, shape (Y, X, 3), optional
+            The RGB image that `grey` is one colour of.
+        """
+        (height, width), (y0, y1, x0, x1) = grey.shape, box
+        top, left = max(0, y0 - halo), max(0, x0 - halo)
+        # a fresh C array, since numba compiles anew for every other layout, and for read-only ones
+        part = np.array(grey[top : min(height, y1 + halo), left : min(width, x1 + halo)], dtype=np.float32, order="C")
+        return Window(
+            part,
+            (top, left),
+            (height, width),
+            box,
+            settings,
+            of_bytes=rgb is not None,
+            once=partial(self.value, grey),
+            rgb=rgb[y0:y1, x0:x1] if rgb is not None else None,
+            colour=self.colour,
+            once_rgb=partial(self.of_rgb.value, rgb) if rgb is not None and self.of_rgb is not None else None,
+        )
 
 
 def tws_features(
@@ -214,29 +248,17 @@ def planes_of(
     -------
     ndarray, float32, shape (F, h, w)
     """
-    (height, width), (y0, y1, x0, x1) = grey.shape, box
+    y0, y1, x0, x1 = box
     steps = steps_of(settings)
-    halo = max((step.reach or 0 for step in steps), default=0) + AROUND  # what is blurred around the block
-    top, left = max(0, y0 - halo), max(0, x0 - halo)
-    # a fresh C array, since numba compiles anew for every other layout, and for read-only ones
-    part = np.array(grey[top : min(height, y1 + halo), left : min(width, x1 + halo)], dtype=np.float32, order="C")
-    window = Window(
-        part,
-        (top, left),
-        (height, width),
-        box,
-        settings,
-        of_bytes=whole.of_bytes,
-        once=partial(whole.value, grey),
-        rgb=None if rgb is None else rgb[y0:y1, x0:x1],
-    )
+    halo = max((step.reach or 0 for step in steps), default=0) + AROUND  # as far as the window's own blurs go
+    window = whole.window(grey, box, halo, settings, rgb)
     planes = np.empty((len(feature_names(settings)), y1 - y0, x1 - x0), np.float32)
     planes[0] = window.inner
     first = 1
     for step in steps:
         own = planes[first : first + len(step.names)]
         if step.reach is None:
-            own[:] = whole.of(step, grey, settings)[:, y0:y1, x0:x1]
+            own[:] = whole.of(step, grey, settings, rgb)[:, y0:y1, x0:x1]
         else:
             step.filter.fill(window, step.sigma, own)
         first += len(step.names)

@@ -23,7 +23,8 @@ class WholeColours:
     """
 
     def __init__(self) -> None:
-        self.colours = tuple(WholePlanes(of_bytes=True) for _ in range(COLOURS))
+        of_rgb = WholePlanes()
+        self.colours = tuple(WholePlanes(of_rgb, colour) for colour in range(COLOURS))
 
 
 def colour_features(

@@ -45,6 +45,10 @@ class Window:
         Keeps values of the whole image, see :meth:`of_image`; not needed where ``grey`` is the whole image.
     rgb : ndarray, uint8, shape (y1 - y0, x1 - x0, 3), optional
         The block of the RGB image that ``grey`` is one colour of.
+    colour : int, optional
+        Which: 0 red, 1 green, 2 blue.
+    once_rgb : callable, optional
+        Keeps values of the whole RGB image, see :meth:`of_rgb`.
     """
 
     def __init__(
@@ -58,9 +62,12 @@ class Window:
         of_bytes: bool = False,
         once: OncePerImage | None = None,
         rgb: np.ndarray | None = None,
+        colour: int = 0,
+        once_rgb: OncePerImage | None = None,
     ) -> None:
         self.grey, self.origin, self.shape, self.box, self.settings = grey, origin, shape, box, settings
-        self.of_bytes, self.rgb = of_bytes, rgb
+        self.of_bytes, self.rgb, self.colour = of_bytes, rgb, colour
+        self._once_rgb = once_rgb
         self._once = once
         y0, y1, x0, x1 = box
         self._wide = (
@@ -105,6 +112,17 @@ class Window:
             What `make` returned.
         """
         return self._once(name, make) if self._once else make(self.grey)
+
+    def of_rgb(self, name: str, make: Callable[[np.ndarray], Any]) -> Any:
+        """As :meth:`of_image`, of the RGB image, float32 (Y, X, 3); needs `rgb`.
+
+        Parameters
+        ----------
+        name, make
+            As of :meth:`of_image`.
+        """
+        assert self.rgb is not None
+        return self._once_rgb(name, make) if self._once_rgb else make(self.rgb.astype(np.float32))
 
     @property
     def limits(self) -> tuple[float, float]:

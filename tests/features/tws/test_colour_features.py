@@ -18,6 +18,7 @@ from fijibridge.features.channels import DetectorImage
 from fijibridge.features.tws.bank import feature_names
 from fijibridge.features.tws.block import tws_features
 from fijibridge.features.tws.colour import WholeColours, colour_features
+from fijibridge.features.tws.filters.anisotropic_diffusion import diffused
 from fijibridge.features.tws.settings import DEFAULT_FILTERS, TwsSettings
 from fijibridge.features.tws.source import TwsSource
 from fijibridge.images.image import Channel, Image
@@ -25,6 +26,7 @@ from fijibridge.images.image import Channel, Image
 REFERENCE = Path(__file__).parents[2] / "data" / "tws_reference_ranks.npz"
 MORE = (*DEFAULT_FILTERS, "Variance", "Mean", "Minimum", "Maximum", "Median", "Entropy", "Neighbors")
 COLOUR = TwsSettings(MORE, 1, 4, colour=True)
+EDGES = ("Anisotropic_diffusion", "Bilateral", "Lipschitz", "Kuwahara")
 
 
 def scene(height: int = 41, width: int = 53) -> np.ndarray:
@@ -65,6 +67,21 @@ def test_hue_saturation_and_brightness_are_bytes():
     # cut to whole numbers, of float32
     assert (own[..., 1:] <= exact + 1e-4).all()
     assert (own[..., 1:] > exact - 1 - 1e-4).all()
+
+
+def test_hue_comes_behind_diffusion_which_sees_all_colours_at_once():
+    rgb = scene(20, 24)
+    chosen = TwsSettings(("Anisotropic_diffusion", "Bilateral"), 1, 1, colour=True)
+    names = feature_names(chosen)
+    assert names.index("Anisotropic_diffusion_20_1_0.35_0.9_1.0") + 1 == names.index("Hue")
+    assert names.index("Brightness") + 1 == names.index("Bilateral_5.0_50.0")
+    whole = colour_features(rgb, settings=chosen)
+    joint = diffused(np.moveaxis(rgb, 2, 0).astype(np.float32), 1, 0.1, 1.0)
+    np.testing.assert_array_equal(whole[..., 1], (joint.sum(0, dtype=np.float64) / 3).astype(np.float32))
+    apart = [diffused(rgb[None, ..., c].astype(np.float32), 1, 0.1, 1.0)[0] for c in range(3)]
+    assert np.abs(whole[..., 1] - np.mean(apart, 0)).max() > 1
+    rows, cols = slice(3, 15), slice(5, 20)
+    np.testing.assert_array_equal(colour_features(rgb, rows, cols, settings=chosen), whole[rows, cols])
 
 
 @given(st.data())
@@ -123,7 +140,8 @@ def test_live_tws_says_the_same(tmp_path, low, high):
         "tiny": scene(3, 2),
         "flat": np.full((20, 21, 3), (0, 128, 255), np.uint8),
     }
-    chosen = TwsSettings(MORE, low, high, colour=True)
-    for key, (names, theirs) in stacks_of_tws(tmp_path, images, MORE, low, high).items():
+    filters = (*MORE, *EDGES)
+    chosen = TwsSettings(filters, low, high, colour=True)
+    for key, (names, theirs) in stacks_of_tws(tmp_path, images, filters, low, high).items():
         assert names == feature_names(chosen)
         np.testing.assert_array_equal(colour_features(images[key], settings=chosen), theirs.astype(np.float32))

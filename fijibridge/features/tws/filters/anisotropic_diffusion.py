@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -206,6 +207,7 @@ class AnisotropicDiffusion(Filter):
 
     name = "Anisotropic_diffusion"
     place = "first"
+    cuts_sigma = True
 
     def names(self, settings: TwsSettings, sigma: float) -> tuple[str, ...]:
         """See :meth:`fijibridge.features.tws.filter.Filter.names`."""
@@ -227,7 +229,16 @@ class AnisotropicDiffusion(Filter):
         """See :meth:`fijibridge.features.tws.filter.Filter.fill`."""
         thickness = float(window.settings.membrane_thickness)
         for plane, (count, along) in zip(planes, _variants(window.settings), strict=True):
-            plane[:] = window.cut(diffused(window.grey[None], count, along, thickness)[0], window.origin)
+            if window.rgb is None:
+                plane[:] = window.cut(diffused(window.grey[None], count, along, thickness)[0], window.origin)
+            else:
+                make = partial(_colours_diffused, smoothings=count, along=along, edge=thickness)
+                name = f"diffused {count} {along} {thickness}"
+                plane[:] = window.cut(window.of_rgb(name, make)[window.colour], (0, 0))
+
+
+def _colours_diffused(rgb: np.ndarray, smoothings: int, along: float, edge: float) -> np.ndarray:
+    return diffused(np.ascontiguousarray(np.moveaxis(rgb, 2, 0)), smoothings, along, edge)
 
 
 def _variants(settings: TwsSettings) -> list[tuple[int, float]]:
