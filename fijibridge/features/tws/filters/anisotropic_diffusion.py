@@ -46,12 +46,17 @@ def diffused(
     ndarray, float32, shape (C, Y, X)
         Whole numbers: fractions are cut off before and after, as in TWS. An image of one value becomes 0.
     """
-    highest = np.iinfo(np.int32).max
-    whole = np.trunc(np.nan_to_num(channels.astype(np.float64), nan=0.0))
-    image = np.clip(whole, -highest - 1, highest).astype(np.float32)
+    image = _whole(np.array(channels, np.float32, order="C"))
     if smoothings:
         _diffuse(image, iterations, smoothings, np.float32(along), np.float32(ACROSS), np.float32(edge))
-    return np.trunc(np.nan_to_num(image, nan=0.0))
+    return _whole(image)
+
+
+def _whole(image: np.ndarray) -> np.ndarray:
+    """Without fractions, as Java's 32-bit integers; in place, since images may be large."""
+    np.nan_to_num(image, copy=False, nan=0.0)
+    np.trunc(image, out=image)
+    return np.clip(image, -(2.0**31), 2.0**31, out=image)
 
 
 @compiled
