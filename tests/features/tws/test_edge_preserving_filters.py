@@ -22,6 +22,7 @@ from fijibridge.features.tws.filters.bilateral import bilateral_kernel
 from fijibridge.features.tws.filters.gabor import Gabor
 from fijibridge.features.tws.filters.gabor_kernels import ANGLES, WAVELETS
 from fijibridge.features.tws.filters.kuwahara import line_taps
+from fijibridge.features.tws.float_powers import float_powers
 from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.features.tws.window import Window
 
@@ -188,6 +189,18 @@ def test_kuwahara_takes_the_most_even_line(shape, patch):
                     best[c, y, x] = around[k, c]
                     expected[c, y, x] = at(mean, y + line[k, 0], x + line[k, 1]) + single(0.5) + image.min()
     np.testing.assert_array_equal(planes, expected.astype(np.float32))
+
+
+def test_powers_are_those_of_pow():
+    rng = np.random.default_rng(4)
+    base = np.exp(np.concatenate([rng.uniform(0, 12, 20_000), rng.uniform(-80, 80, 2_000)])).astype(np.float32)
+    base[:9] = 0, np.inf, np.nan, -1, 1e-40, 1, 2, 1 + 1e-7, 3e38
+    first, second = -float(np.float32(0.35)), -float(np.float32(0.9))
+    out = np.empty((2, base.size), np.float32)
+    float_powers(out, base, first, second, np.empty((3, base.size)), np.empty(base.size, np.float32))
+    with np.errstate(all="ignore"):
+        expected = [np.power(base.astype(np.float64), exponent).astype(np.float32) for exponent in (first, second)]
+    np.testing.assert_array_equal(out, expected)
 
 
 def plain_diffusion(image: np.ndarray, smoothings: int, along: float, edge: float, iterations: int) -> np.ndarray:

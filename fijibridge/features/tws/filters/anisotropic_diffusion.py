@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.core.parallel import compiled
+from fijibridge.core.parallel import compiled, compiled_with
 from fijibridge.features.tws.filter import Filter
+from fijibridge.features.tws.float_powers import float_powers
 
 if TYPE_CHECKING:
     from fijibridge.features.tws.settings import TwsSettings
@@ -46,12 +47,17 @@ def diffused(
     ndarray, float32, shape (C, Y, X)
         Whole numbers: fractions are cut off before and after, as in TWS. An image of one value becomes 0.
     """
-    highest = np.iinfo(np.int32).max
-    whole = np.trunc(np.nan_to_num(channels.astype(np.float64), nan=0.0))
-    image = np.clip(whole, -highest - 1, highest).astype(np.float32)
+    image = _whole(np.array(channels, np.float32, order="C"))
     if smoothings:
         _diffuse(image, iterations, smoothings, np.float32(along), np.float32(ACROSS), np.float32(edge))
-    return np.trunc(np.nan_to_num(image, nan=0.0))
+    return _whole(image)
+
+
+def _whole(image: np.ndarray) -> np.ndarray:
+    """Without fractions, as Java's 32-bit integers; in place, since images may be large."""
+    np.nan_to_num(image, copy=False, nan=0.0)
+    np.trunc(image, out=image)
+    return np.clip(image, -(2.0**31), 2.0**31, out=image)
 
 
 @compiled
@@ -106,54 +112,79 @@ def _statistics(image):
 def _tensor(image, tensor, edges, along, across):
     """The diffusion tensor of every pixel: xx, xy, yy."""
     channels, height, width = image.shape
-    half = np.float64(0.5)
     xx, xy, yy = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    l1, total = np.empty(width, np.float64), np.empty(width, np.float64)
+    smaller, double = np.empty(width, np.float64), np.empty((3, width), np.float64)
+    strength, single = np.empty(width, np.float32), np.empty(width, np.float32)
+    powers = np.empty((2, width), np.float32)
     for y in range(height):
         xx[:] = 0
         xy[:] = 0
         yy[:] = 0
         for c in range(channels - 1, -1, -1):
-            top, row, bottom = image[c, max(y - 1, 0)], image[c, y], image[c, min(y + 1, height - 1)]
-            for x in range(width):
-                p, n = max(x - 1, 0), min(x + 1, width - 1)
-                down = _CORNER * (bottom[n] - top[p])
-                up = _CORNER * (bottom[p] - top[n])
-                gx = down - up - _SIDE * row[p] + _SIDE * row[n]
-                gy = down + up - _SIDE * top[x] + _SIDE * bottom[x]
-                xx[x] += gx * gx
-                xy[x] += gx * gy
-                yy[x] += gy * gy
-        for x in range(width):
-            a, b, d = np.float64(xx[x]), np.float64(xy[x]), np.float64(yy[x])
-            e = a + d
-            det = a * d - b * b
-            f = np.sqrt(e * e - 4.0 * det)
-            small, large = half * (e - f), half * (e + f)
-            # the larger one out of the determinant and the smaller one, with the smaller one's rounding, as in TWS
-            if e > 0:
-                large = np.divide(det, small) if small != 0 else large
-            else:
-                small = np.divide(det, large) if large != 0 else small
-            l1[x] = small
-            strong, weak = np.float32(np.divide(large, edges)), np.float32(np.divide(small, edges))
-            total[x] = np.float32(1) + strong + weak
-        for x in range(width):
-            a, b, small = np.float64(xx[x]), np.float64(xy[x]), l1[x]
-            f1, f2 = np.float32(math.pow(total[x], along)), np.float32(math.pow(total[x], across))
-            gap = a - small
-            if abs(b) > abs(gap):
-                u, v = 1.0, np.divide(small - a, b)
-            elif gap != 0:
-                u, v = np.divide(-b, gap), 1.0
-            else:
-                u, v = 1.0, 0.0
-            n = math.sqrt(u * u + v * v)
-            s, t = np.float32(np.divide(u, n)), np.float32(np.divide(v, n))
-            ss, st, tt = s * s, s * t, t * t
-            tensor[0, y, x] = f1 * ss + f2 * tt
-            tensor[1, y, x] = (f1 - f2) * st
-            tensor[2, y, x] = f1 * tt + f2 * ss
+            _add_gradients(xx, xy, yy, image[c, max(y - 1, 0)], image[c, y], image[c, min(y + 1, height - 1)])
+        _eigenvalues(smaller, strength, xx, xy, yy, edges)
+        float_powers(powers, strength, along, across, double, single)
+        _put_tensor(tensor[0, y], tensor[1, y], tensor[2, y], xx, xy, smaller, powers[0], powers[1])
+
+
+# A function for each of these loops, so that the compiler sees few enough arrays to work on several pixels at a time.
+
+
+@compiled
+def _add_gradients(xx, xy, yy, top, row, bottom):
+    """The outer product of the gradient of a row, added."""
+    width = row.size
+    _add_gradient(xx, xy, yy, top, row, bottom, 0, 0, min(1, width - 1))
+    for x in range(1, width - 1):
+        _add_gradient(xx, xy, yy, top, row, bottom, x, x - 1, x + 1)
+    if width > 1:
+        _add_gradient(xx, xy, yy, top, row, bottom, width - 1, width - 2, width - 1)
+
+
+@compiled_with(inline="always")
+def _add_gradient(xx, xy, yy, top, row, bottom, x, p, n):
+    """That of a pixel, with its left and right neighbours' columns."""
+    down = _CORNER * (bottom[n] - top[p])
+    up = _CORNER * (bottom[p] - top[n])
+    gx = down - up - _SIDE * row[p] + _SIDE * row[n]
+    gy = down + up - _SIDE * top[x] + _SIDE * bottom[x]
+    xx[x] += gx * gx
+    xy[x] += gx * gy
+    yy[x] += gy * gy
+
+
+@compiled
+def _eigenvalues(smaller, strength, xx, xy, yy, edges):
+    """The smaller eigenvalue, and 1 + both of them in units of an edge's."""
+    for x in range(smaller.size):
+        a, b, d = np.float64(xx[x]), np.float64(xy[x]), np.float64(yy[x])
+        e = a + d
+        det = a * d - b * b
+        f = np.sqrt(e * e - 4.0 * det)
+        small, large = 0.5 * (e - f), 0.5 * (e + f)
+        # the larger one out of the determinant and the smaller one, with the smaller one's rounding, as in TWS
+        large = np.divide(det, small) if small != 0 else large
+        smaller[x] = small
+        strength[x] = np.float32(1) + np.float32(np.divide(large, edges)) + np.float32(np.divide(small, edges))
+
+
+@compiled
+def _put_tensor(txx, txy, tyy, xx, xy, smaller, alongs, acrosses):
+    """The tensor of a row."""
+    for x in range(smaller.size):
+        a, b, f1, f2 = np.float64(xx[x]), np.float64(xy[x]), alongs[x], acrosses[x]
+        gap = a - smaller[x]
+        # an eigenvector (1, (l - a) / b), (-b / (a - l), 1), or (1, 0)
+        steep, some = abs(b) > abs(gap), gap != 0
+        slope = np.divide(-gap if steep else -b, b if steep else gap)
+        u = slope if some and not steep else 1.0
+        v = slope if steep else (1.0 if some else 0.0)
+        n = np.sqrt(u * u + v * v)
+        s, t = np.float32(np.divide(u, n)), np.float32(np.divide(v, n))
+        ss, st, tt = s * s, s * t, t * t
+        txx[x] = f1 * ss + f2 * tt
+        txy[x] = (f1 - f2) * st
+        tyy[x] = f1 * tt + f2 * ss
 
 
 @compiled
