@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from fijibridge.segmentation.feature_checks import few
 from fijibridge.segmentation.segmenter import PixelSegmenter
 
 if TYPE_CHECKING:
-    from fijibridge.forest import Forest
+    from fijibridge.forest import Classifier
 
 
 _OURS = ("vit_", "z_", "linear_")  # how features of fijibridge's are called
@@ -23,6 +22,8 @@ _OURS = ("vit_", "z_", "linear_")  # how features of fijibridge's are called
 
 def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_threads: int = 0) -> PixelSegmenter:
     """Load a saved classifier, or a plain TWS ``.model`` that was trained on TWS's default features.
+
+    Forests are run by compiled code, any other classifier that TWS saved by Weka itself, in Java.
 
     Parameters
     ----------
@@ -131,17 +132,17 @@ def segmenter_from_model(path: str | Path, extractor: FeatureExtractor, feature_
     FeatureMismatchError
         The model was trained on other features.
     """
-    from fijibridge.forest import read_model
+    from fijibridge.forest import read_weka_model
 
     path = Path(path)
     if not path.is_file():
         raise ImageNotFoundError(
             f"no model file {path}", expected="a .model file that TWS saved", remedy="check the path"
         )
-    return _of_forest(_in_order(read_model(path), tuple(feature_names), path), extractor)
+    return _of_forest(_in_order(read_weka_model(path), tuple(feature_names), path), extractor)
 
 
-def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
+def _of_forest(forest: Classifier, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
     from fijibridge.images.palette import class_colors_or_default
 
     check_names(forest.class_names, error=ModelFileError)
@@ -151,8 +152,8 @@ def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) 
     return segmenter
 
 
-def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
-    """The forest with its features in the order of ``names``, which must be the same set."""
+def _in_order(forest: Classifier, names: tuple[str, ...], path: Path) -> Classifier:
+    """The classifier with its features in the order of ``names``, which must be the same set."""
     missing = [name for name in names if name not in set(forest.feature_names)]
     extra = [name for name in forest.feature_names if name not in set(names)]
     if missing or extra:
@@ -165,21 +166,17 @@ def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
             remedy="give the features.json beside the features that were loaded in TWS, and leave TWS's own features "
             "off when you train",
         )
-    if forest.feature_names == names:
-        return forest
-    import numpy as np
+    from fijibridge.forest.classifier import in_order
 
-    place = np.array([names.index(name) for name in forest.feature_names], forest.feature.dtype)
-    feature = np.where(forest.feature >= 0, place[forest.feature], forest.feature)
-    return replace(forest, feature=feature, feature_names=names)
+    return in_order(forest, names)
 
 
 def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
     from fijibridge.features.tws.default_features import CLASSICAL_NAMES
-    from fijibridge.forest import read_model
+    from fijibridge.forest import read_weka_model
 
-    forest = read_model(path)
+    forest = read_weka_model(path)
     if forest.feature_names != CLASSICAL_NAMES:
         unknown = [name for name in forest.feature_names if name not in CLASSICAL_NAMES]
         remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
