@@ -211,10 +211,7 @@ def _read_forest(path: Path, index: dict[str, Any]) -> Classifier:
     by_weka = index.get("run_by") == "Weka"
     forest: Classifier
     if by_weka:
-        forest = read_weka_model(path / MODEL)
-        names = texts(index["feature_names"], "feature_names")
-        if sorted(names) == sorted(forest.feature_names):
-            forest = in_order(forest, names)
+        forest = in_order(read_weka_model(path / MODEL), texts(index["feature_names"], "feature_names"))
     else:
         forest = Forest.load(path / FOREST)
     if forest.sha256() != index["forest_sha256"] or list(forest.class_names) != index["class_names"]:

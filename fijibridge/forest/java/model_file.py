@@ -355,8 +355,12 @@ def _not_read(what: str, error: Any, refused: Any) -> ModelFileError:
     elif kind in ("ClassNotFoundException", "NoClassDefFoundError"):
         missing = text.replace("/", ".")
         found = f"{what} needs the Java class {missing}, which is not there"
-        library = "Weka's matrix library, mtj" if missing.startswith("no.uib.cipr.matrix") else "the jar that has it"
-        remedy = f"name {library} in the environment's FIJIBRIDGE_JARS before Java starts"
+        library = (
+            "mtj-1.0.4.jar of the folder jars of a Fiji"
+            if missing.startswith("no.uib.cipr.matrix")
+            else "the jar that has it"
+        )
+        remedy = f"let the environment's FIJIBRIDGE_JARS name {library} before Java starts"
     else:
         found = f"{what} is damaged ({kind}: {text})"
     return ModelFileError(found, expected=_EXPECTED, remedy=remedy)
