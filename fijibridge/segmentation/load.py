@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from fijibridge.segmentation.segmenter import PixelSegmenter
 
 if TYPE_CHECKING:
     from fijibridge.features.tws.from_names import Dimensions
-    from fijibridge.forest import Forest
+    from fijibridge.forest import Classifier
 
 
 log = logging.getLogger(__name__)
@@ -31,6 +30,8 @@ def load_segmenter(
     dimensions: Dimensions = "auto",
 ) -> PixelSegmenter:
     """Load a saved classifier, or a ``.model`` that TWS trained on its own features.
+
+    Forests are run by compiled code, any other classifier that TWS saved by Weka itself, in Java.
 
     Parameters
     ----------
@@ -142,17 +143,17 @@ def segmenter_from_model(path: str | Path, extractor: FeatureExtractor, feature_
     FeatureMismatchError
         The model was trained on other features.
     """
-    from fijibridge.forest import read_model
+    from fijibridge.forest import read_weka_model
 
     path = Path(path)
     if not path.is_file():
         raise ImageNotFoundError(
             f"no model file {path}", expected="a .model file that TWS saved", remedy="check the path"
         )
-    return _of_forest(_in_order(read_model(path), tuple(feature_names), path), extractor)
+    return _of_forest(_in_order(read_weka_model(path), tuple(feature_names), path), extractor)
 
 
-def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
+def _of_forest(forest: Classifier, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
     from fijibridge.images.palette import class_colors_or_default
 
     check_names(forest.class_names, error=ModelFileError)
@@ -162,8 +163,8 @@ def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) 
     return segmenter
 
 
-def _in_order(forest: Forest, names: tuple[str, ...], path: Path, *, all_used: bool = True) -> Forest:
-    """The forest with its features in the order of ``names``, which must be the same set, or hold it."""
+def _in_order(forest: Classifier, names: tuple[str, ...], path: Path, *, all_used: bool = True) -> Classifier:
+    """The classifier with its features in the order of ``names``, which must be the same set, or hold it."""
     missing = [name for name in names if all_used and name not in set(forest.feature_names)]
     extra = [name for name in forest.feature_names if name not in set(names)]
     if missing or extra:
@@ -176,27 +177,24 @@ def _in_order(forest: Forest, names: tuple[str, ...], path: Path, *, all_used: b
             remedy="give the features.json beside the features that were loaded in TWS, and leave TWS's own features "
             "off when you train",
         )
-    if forest.feature_names == names:
-        return forest
-    import numpy as np
+    from fijibridge.forest.classifier import in_order
 
-    place = np.array([names.index(name) for name in forest.feature_names], forest.feature.dtype)
-    feature = np.where(forest.feature >= 0, place[forest.feature], forest.feature)
-    return replace(forest, feature=feature, feature_names=names, n_features=len(names))
+    return in_order(forest, names)
 
 
 def _from_model(path: Path, n_threads: int, dimensions: Dimensions) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
     from fijibridge.features.tws.from_names import settings_from_names
-    from fijibridge.forest import read_model
+    from fijibridge.forest import Forest, read_weka_model
     from fijibridge.segmentation.model_greys import greys_of_forest
 
-    forest = read_model(path)
+    forest = read_weka_model(path)
     relation = forest.settings.get("relation", "")
     settings = settings_from_names(forest.feature_names, relation, dimensions=dimensions, where=str(path))
     extractor = FeatureExtractor(settings)
     (source,) = extractor.sources
     log.info("%s: %s, as its attribute names say", path, settings)
     segmenter = _of_forest(_in_order(forest, source.feature_names(), path, all_used=False), extractor, n_threads)
-    segmenter.grey_range_ = greys_of_forest(forest)
+    if isinstance(forest, Forest):
+        segmenter.grey_range_ = greys_of_forest(forest)
     return segmenter

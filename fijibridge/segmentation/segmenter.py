@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fijibridge.features.extract import FeatureExtractor
     from fijibridge.features.image_statistics import ImageStatistics
     from fijibridge.features.stack import FeatureStack
-    from fijibridge.forest import Forest
+    from fijibridge.forest import Classifier, Forest
     from fijibridge.images.image import Image
     from fijibridge.images.pixel_size import PixelSize
     from fijibridge.labels.labels import Labels
@@ -74,7 +74,7 @@ class PixelSegmenter(Estimator):
 
     Attributes
     ----------
-    forest_ : Forest
+    forest_ : Forest, or another :class:`fijibridge.forest.Classifier` of a ``.model``
     extractor_ : FeatureExtractor or None
         With what it learned, the linear head included; None where the features came from elsewhere.
     class_names_ : tuple of str
@@ -103,6 +103,7 @@ class PixelSegmenter(Estimator):
         A setting outside its range.
     """
 
+    forest_: Classifier
     extractor_: FeatureExtractor | None = None
     oob_accuracy_: float | None = None
     oob_confusion_: np.ndarray | None = None
@@ -163,7 +164,9 @@ class PixelSegmenter(Estimator):
         return (self.extractor_ or self._extractor).needs_stack
 
     def __repr__(self) -> str:
-        state = f"{self.forest_.n_trees} trees, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
+        from fijibridge.forest.classifier import in_few_words
+
+        state = f"{in_few_words(self.forest_)}, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
         return f"PixelSegmenter(engine={self.engine!r}, {state})"
 
     # --- features ----------------------------------------------------------------------------------------------------
@@ -357,7 +360,7 @@ class PixelSegmenter(Estimator):
 
     # --- prediction --------------------------------------------------------------------------------------------------
 
-    def _trained(self) -> Forest:
+    def _trained(self) -> Classifier:
         if not hasattr(self, "forest_"):
             raise_not_trained("segmenter")
         return self.forest_
