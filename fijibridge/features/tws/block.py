@@ -101,7 +101,7 @@ def tws_features(
             remedy="pass one channel of one slice at a time",
         )
     height, width = grey.shape
-    (y0, y1), (x0, x1) = _span(rows, height, "rows"), _span(cols, width, "cols")
+    (y0, y1), (x0, x1) = span_of(rows, height, "rows"), span_of(cols, width, "cols")
     count = len(feature_names(settings))
     if out is None:
         out = np.empty((y1 - y0, x1 - x0, count), np.float32)
@@ -155,8 +155,22 @@ def _features_last(planes, out):
                     out[y, x, f] = row[x]
 
 
-def _span(part: slice, length: int, axis: str) -> tuple[int, int]:
-    """Start and stop of a slice without step."""
+def span_of(part: slice, length: int, axis: str) -> tuple[int, int]:
+    """Start and stop of a slice without step.
+
+    Parameters
+    ----------
+    part : slice
+    length : int
+        Of the axis.
+    axis : str
+        Its name, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If it has a step.
+    """
     start, stop, step = part.indices(length)
     if step != 1:
         raise SettingsError(

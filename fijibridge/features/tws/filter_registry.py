@@ -16,6 +16,9 @@ FILTERS: Registry[Any] = Registry(
         "Sobel_filter": ("", f"{_AT}sobel_filter:SobelFilter"),
         "Hessian": ("", f"{_AT}hessian:Hessian"),
         "Difference_of_gaussians": ("", f"{_AT}difference_of_gaussians:DifferenceOfGaussians"),
+        "Derivatives": ("", f"{_AT}derivatives:Derivatives"),
+        "Laplacian": ("", f"{_AT}laplacian:Laplacian"),
+        "Structure": ("", f"{_AT}structure:Structure"),
         "Membrane_projections": ("", f"{_AT}membrane_projections:MembraneProjections"),
     },
 )
