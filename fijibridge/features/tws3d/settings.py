@@ -22,7 +22,7 @@ class Tws3dSettings(SourceSettings):
     Parameters
     ----------
     filters : tuple of str
-        Names of :data:`fijibridge.features.tws3d.filter_registry.FILTERS_3D`, in any order; features always come in TWS's.
+        Names of :data:`fijibridge.features.tws3d.filter_registry.FILTERS_3D`, in any order; features come in TWS's.
     min_sigma, max_sigma : float
         In pixels along x; sigmas double from the one to the other.
     scaling : {"tws", "isotropic", "none"}
@@ -30,7 +30,8 @@ class Tws3dSettings(SourceSettings):
         but a derivative along z is per slice, whatever their distance, and fades where sigma is below half a slice: a
         slope of a given steepness weighs more along z than along x, or less. ``"isotropic"``: derivatives too are per
         pixel along x, and exact on ramps and parabolas at any sigma, so that a rotated object has the same features;
-        TWS's own forests expect other numbers then. ``"none"``: voxels are taken as cubes.
+        nor are the eigenvalues in the middle of a perfect ball 0, as TWS's are. Forests of TWS itself expect other
+        numbers then. ``"none"``: voxels are taken as cubes.
 
     Raises
     ------

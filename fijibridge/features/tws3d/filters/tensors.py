@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from fijibridge.features.tws3d.settings import Factors, Tws3dSettings
     from fijibridge.features.tws3d.window import Window3d
 
+# Of a multiple of the identity ImageScience gives 0. That is right where a volume is flat, for its sampled kernels do
+# not sum to exactly 0, but wrong in the middle of a ball: with exact kernels the rule is left out.
+_RULES = {"tws": False, "none": False, "isotropic": True}
 _RANKS = ("largest", "middle", "smallest")
 
 
 @compiled
-def _put_eigenvalues(out, xx, xy, xz, yy, yz, zz):
+def _put_eigenvalues(out, xx, xy, xz, yy, yz, zz, of_identity):
     """Absolute eigenvalues of symmetric 3x3 matrices, the largest first: roots of the characteristic cubic.
 
-    Of a multiple of the identity ImageScience gives 0, and so does this.
+    Those of a multiple of the identity are its own where `of_identity`, else 0.
     """
     turn = 2 * math.pi
     for z in range(xx.shape[0]):
@@ -39,7 +42,7 @@ def _put_eigenvalues(out, xx, xy, xz, yy, yz, zz):
                 r = (a * a * a - 4.5 * a * b + 13.5 * c) / 27
                 root = math.sqrt(q) if q > 0 else 0.0
                 cube = root * root * root
-                first = second = third = 0.0
+                first = second = third = abs(a / 3) if of_identity else 0.0
                 if cube != 0:
                     angle = math.acos(min(max(r / cube, -1.0), 1.0))
                     first = abs(-2 * root * math.cos(angle / 3) - a / 3)
@@ -71,7 +74,7 @@ class Hessian3d(Filter3d):
         """See :meth:`fijibridge.features.tws3d.filter.Filter3d.fill`."""
         xx_to_zz = ((0, 0, 2), (0, 1, 1), (1, 0, 1), (0, 2, 0), (1, 1, 0), (2, 0, 0))
         tensor = (np.ascontiguousarray(window.derivative(sigma, one).cut(window.padded_box)) for one in xx_to_zz)
-        _put_eigenvalues(values, *tensor)
+        _put_eigenvalues(values, *tensor, _RULES[window.settings.scaling])
 
 
 class Structure3d(Filter3d):
@@ -97,4 +100,5 @@ class Structure3d(Filter3d):
         pairs = ((ix, ix), (ix, iy), (ix, iz), (iy, iy), (iy, iz), (iz, iz))
         products = [Part(one.values * other.values, one.origin) for one, other in pairs]
         for number, scale in enumerate(INTEGRATION_SCALES):
-            _put_eigenvalues(values[3 * number : 3 * number + 3], *(window.integrated(one, scale) for one in products))
+            tensor = (window.integrated(one, scale) for one in products)
+            _put_eigenvalues(values[3 * number : 3 * number + 3], *tensor, _RULES[window.settings.scaling])
