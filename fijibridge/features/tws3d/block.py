@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,40 @@ def tws3d_features(
             remedy="pass one channel at a time",
         )
     factors = factors_of(voxel_size, settings.scaling)
-    named = zip((planes, rows, cols), shape, ("planes", "rows", "cols"), strict=True)
+
+    def fill(part: np.ndarray, box: Box3d) -> None:
+        _features_last(features_of(volume, box, settings, factors), part)
+
+    return in_boxes((shape[0], shape[1], shape[2]), (planes, rows, cols), settings, out, fill)
+
+
+def in_boxes(
+    shape: Triple,
+    block: tuple[slice, slice, slice],
+    settings: Tws3dSettings,
+    out: np.ndarray | None,
+    fill: Callable[[np.ndarray, Box3d], None],
+) -> np.ndarray:
+    """Fill a block of a volume's features, small boxes at a time.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Of the volume.
+    block : tuple of slice
+        Planes, rows and columns wanted.
+    settings : Tws3dSettings
+    out : ndarray or None
+        As of :func:`tws3d_features`.
+    fill : callable
+        Given a view of the result (d, h, w, F) and the box of the volume that it is of, fills it.
+
+    Raises
+    ------
+    SettingsError
+        As of :func:`tws3d_features`.
+    """
+    named = zip(block, shape, ("planes", "rows", "cols"), strict=True)
     starts, stops = zip(*(span_of(part, length, axis) for part, length, axis in named), strict=True)
     size = tuple(stop - start for start, stop in zip(starts, stops, strict=True))
     count = len(feature_names_3d(settings))
@@ -94,21 +128,32 @@ def tws3d_features(
         low = [start + at * tile for start, at, tile in zip(starts, corner, _TILE, strict=True)]
         high = [min(at + tile, stop) for at, tile, stop in zip(low, _TILE, stops, strict=True)]
         cut = tuple(slice(a - start, b - start) for a, b, start in zip(low, high, starts, strict=True))
-        box = (low[0], high[0], low[1], high[1], low[2], high[2])
-        _fill(out[cut], volume, (shape[0], shape[1], shape[2]), box, settings, factors)
+        fill(out[cut], (low[0], high[0], low[1], high[1], low[2], high[2]))
     return out
 
 
-def _fill(out: np.ndarray, volume: Any, shape: Triple, box: Box3d, settings: Tws3dSettings, factors: Factors) -> None:
-    """All features of a box, into out (d, h, w, F)."""
-    around = reach_3d(settings, factors)
+def features_of(volume: Any, box: Box3d, settings: Tws3dSettings, factors: Factors) -> np.ndarray:
+    """All features of a box; float32 (F, d, h, w).
+
+    Parameters
+    ----------
+    volume : array (Z, Y, X)
+    box : tuple of int
+        z0, z1, y0, y1, x0, x1.
+    settings : Tws3dSettings
+    factors : (float, float, float)
+        Of sigma along z, y and x.
+    """
+    around, shape = reach_3d(settings, factors), volume.shape
     low = [max(box[2 * axis] - by, 0) for axis, by in enumerate(around)]
     high = [min(box[2 * axis + 1] + by, shape[axis]) for axis, by in enumerate(around)]
     # a fresh C array, since numba compiles anew for every other layout, and for read-only ones
     values = np.array(volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]], dtype=np.float32, order="C")
-    window = Window3d(Part(values, (low[0], low[1], low[2])), shape, box, settings, factors)
-    made = np.empty((out.shape[3], *out.shape[:3]), np.float32)
-    made[0] = window.part.cut(box)
+    part = Part(values, (low[0], low[1], low[2]))
+    window = Window3d(part, (shape[0], shape[1], shape[2]), box, settings, factors)
+    size = (box[1] - box[0], box[3] - box[2], box[5] - box[4])
+    made = np.empty((len(feature_names_3d(settings)), *size), np.float32)
+    made[0] = part.cut(box)
     first, sigma = 1, 0.0
     for step in steps_3d(settings):
         if step.sigma != sigma:
@@ -118,7 +163,7 @@ def _fill(out: np.ndarray, volume: Any, shape: Triple, box: Box3d, settings: Tws
         if step.names:
             step.filter.fill(window, sigma, own)
         first += len(step.names)
-    _features_last(made, out)
+    return made
 
 
 @compiled

@@ -24,7 +24,7 @@ _RANKS = ("largest", "middle", "smallest")
 
 
 @compiled
-def _put_eigenvalues(out, xx, xy, xz, yy, yz, zz, of_identity):
+def _put_eigenvalues(out, of_identity, xx, xy, xz, yy, yz, zz):
     """Absolute eigenvalues of symmetric 3x3 matrices, the largest first: roots of the characteristic cubic.
 
     Those of a multiple of the identity are its own where `of_identity`, else 0.
@@ -74,7 +74,7 @@ class Hessian3d(Filter3d):
         """See :meth:`fijibridge.features.tws3d.filter.Filter3d.fill`."""
         xx_to_zz = ((0, 0, 2), (0, 1, 1), (1, 0, 1), (0, 2, 0), (1, 1, 0), (2, 0, 0))
         tensor = (np.ascontiguousarray(window.derivative(sigma, one).cut(window.padded_box)) for one in xx_to_zz)
-        _put_eigenvalues(values, *tensor, _RULES[window.settings.scaling])
+        _put_eigenvalues(values, _RULES[window.settings.scaling], *tensor)
 
 
 class Structure3d(Filter3d):
@@ -101,4 +101,4 @@ class Structure3d(Filter3d):
         products = [Part(one.values * other.values, one.origin) for one, other in pairs]
         for number, scale in enumerate(INTEGRATION_SCALES):
             tensor = (window.integrated(one, scale) for one in products)
-            _put_eigenvalues(values[3 * number : 3 * number + 3], *tensor, _RULES[window.settings.scaling])
+            _put_eigenvalues(values[3 * number : 3 * number + 3], _RULES[window.settings.scaling], *tensor)
