@@ -67,6 +67,11 @@ class FeatureExtractor:
         return any(source.needs_stack for source in self.sources)
 
     @property
+    def needs_colour(self) -> bool:
+        """Whether the slices around a slice are needed in colour."""
+        return any(source.needs_colour for source in self.sources)
+
+    @property
     def detector(self) -> str:
         """The first detector."""
         return self.settings.detector

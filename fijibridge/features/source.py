@@ -37,6 +37,7 @@ SOURCES: Registry[type[FeatureSource[Any]]] = Registry(
     "feature source",
     {
         "tws": ("Trainable Weka Segmentation's 76 default features", "fijibridge.features.tws.source:TwsSource"),
+        "tws3d": ("its default features of volumes", "fijibridge.features.tws3d.source:Tws3dSource"),
         "vit": ("a vision transformer's tokens, upsampled", "fijibridge.features.vit.source:VitSource"),
         "network": ("class probabilities of a trained network", "fijibridge.network.features:NetworkSource"),
     },
@@ -45,7 +46,11 @@ SOURCES: Registry[type[FeatureSource[Any]]] = Registry(
 
 # Settings of the sources of which parts can be chosen: a help text needs these alone, not what makes the features.
 IN_PARTS: Registry[type[SourceSettings]] = Registry(
-    "feature source in parts", {"tws": ("", "fijibridge.features.tws.settings:TwsSettings")}
+    "feature source in parts",
+    {
+        "tws": ("", "fijibridge.features.tws.settings:TwsSettings"),
+        "tws3d": ("", "fijibridge.features.tws3d.settings:Tws3dSettings"),
+    },
 )
 
 
@@ -124,8 +129,9 @@ def offered_features() -> dict[str, str]:
     """What features can be chosen by name, each with a few words: kinds, parts of kinds, and TWS's filters alone."""
     found = SOURCES.descriptions()
     for kind in IN_PARTS:
-        found |= {f"{kind}:{part}": words for part, words in IN_PARTS[kind].parts().items() if words}
-    return found | {part: "" for part, words in IN_PARTS["tws"].parts().items() if not words}
+        parts = IN_PARTS[kind].parts()
+        found |= {part if kind == "tws" and not words else f"{kind}:{part}": words for part, words in parts.items()}
+    return found
 
 
 FEATURES = Param(
@@ -246,6 +252,7 @@ class FeatureSource(ABC, Generic[Settings]):
     settings_class: ClassVar[type[SourceSettings]]
     needs_detector: ClassVar[bool] = False  # whether its features depend on which detector took the image
     needs_stack: ClassVar[bool] = False  # whether they depend on the slices around the image
+    needs_colour: bool = False  # whether these slices are needed in colour
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings: Settings = settings if settings is not None else self.settings_class()  # type: ignore[assignment]

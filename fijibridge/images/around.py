@@ -13,21 +13,20 @@ _KEPT_BYTES = 512 * 2**20  # of slices; at least as many as one block needs are 
 
 
 class StackAround:
-    """A stack's greys as an array (Z, Y, X) of float32 that is read where it is sliced.
+    """A stack's pixels as an array that is read where it is sliced.
 
     Parameters
     ----------
     read : callable
-        Place of a slice, from 0 -> its greys, (Y, X).
-    shape : (int, int, int)
-        Slices, rows and columns.
+        Place of a slice, from 0 -> its pixels.
+    shape : tuple of int
+        Slices, rows and columns; of an RGB stack also 3 colours.
+    dtype : dtype
+        float32 of greys, uint8 of colours.
     """
 
-    ndim = 3
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, read: Callable[[int], np.ndarray], shape: tuple[int, int, int]) -> None:
-        self.shape = shape
+    def __init__(self, read: Callable[[int], np.ndarray], shape: tuple[int, ...], dtype: type = np.float32) -> None:
+        self.shape, self.ndim, self.dtype = shape, len(shape), np.dtype(dtype)
         self._read = read
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._reading = threading.Lock()
@@ -42,7 +41,7 @@ class StackAround:
         if place in self._kept:
             self._kept.move_to_end(place)
             return self._kept[place]
-        plane = self._kept[place] = np.ascontiguousarray(self._read(place), np.float32)
+        plane = self._kept[place] = np.ascontiguousarray(self._read(place), self.dtype)
         most = max(together, _KEPT_BYTES // max(1, plane.nbytes))
         while len(self._kept) > most:
             self._kept.popitem(last=False)

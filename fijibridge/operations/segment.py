@@ -224,7 +224,7 @@ def segment(
                 check_dimensions(segmenter, stack, image)
                 known: dict[int, Any] = {}
                 micrographs = {
-                    index: in_its_stack(one, index + 1, paths, page=page, known=known)
+                    index: in_its_stack(one, index + 1, paths, page=page, colour=segmenter.needs_colour, known=known)
                     for index, one in micrographs.items()
                 }
             first = next(iter(micrographs.values()))

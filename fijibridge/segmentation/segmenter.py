@@ -163,6 +163,11 @@ class PixelSegmenter(Estimator):
         """Whether its features of a slice depend on the slices around it."""
         return (self.extractor_ or self._extractor).needs_stack
 
+    @property
+    def needs_colour(self) -> bool:
+        """Whether it needs these in colour."""
+        return (self.extractor_ or self._extractor).needs_colour
+
     def __repr__(self) -> str:
         from fijibridge.forest.classifier import in_few_words
 

@@ -209,7 +209,7 @@ def in_tiles(
     SettingsError
         If a slice has a step, or `out` is of another size or type.
     """
-    (y0, y1), (x0, x1) = _span(rows, shape[0], "rows"), _span(cols, shape[1], "cols")
+    (y0, y1), (x0, x1) = span_of(rows, shape[0], "rows"), span_of(cols, shape[1], "cols")
     count = len(feature_names(settings))
     if out is None:
         out = np.empty((y1 - y0, x1 - x0, count), np.float32)
@@ -278,8 +278,22 @@ def _features_last(planes, out):
                     out[y, x, f] = row[x]
 
 
-def _span(part: slice, length: int, axis: str) -> tuple[int, int]:
-    """Start and stop of a slice without step."""
+def span_of(part: slice, length: int, axis: str) -> tuple[int, int]:
+    """Start and stop of a slice without step.
+
+    Parameters
+    ----------
+    part : slice
+    length : int
+        Of the axis.
+    axis : str
+        Its name, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If it has a step.
+    """
     start, stop, step = part.indices(length)
     if step != 1:
         raise SettingsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fijibridge.core.errors import FeatureMismatchError
@@ -108,6 +109,11 @@ def _unknown(unknown: Sequence[str], names: Sequence[str], where: str, dimension
     )
 
 
+def _kind(name: str, filters: Iterable[str]) -> str:
+    """Which filter made a feature; of names that begin alike the longest is meant."""
+    return max((one for one in filters if name.startswith(one)), key=len, default="")
+
+
 def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tuple[str, ...]] | None:
     from fijibridge.features.tws.bank import ORIGINAL, feature_names
     from fijibridge.features.tws.filter_registry import FILTERS
@@ -121,8 +127,7 @@ def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tupl
     sigmas: set[float] = set()
     cut: set[float] = set()
     for name in names:
-        # of names that begin alike the longest is meant
-        kind = max((one for one in FILTERS if name.startswith(one)), key=len, default="")
+        kind = _kind(name, FILTERS)
         if not kind:
             continue
         used.add(kind)
@@ -142,4 +147,22 @@ def _settings_2d(names: Sequence[str], relation: str) -> tuple[TwsSettings, tupl
 
 
 def _settings_3d(names: Sequence[str], relation: str) -> tuple[SourceSettings, tuple[str, ...]] | None:
-    return None
+    from fijibridge.features.tws3d.bank import feature_names_3d
+    from fijibridge.features.tws3d.filter_registry import FILTERS_3D
+    from fijibridge.features.tws3d.settings import Tws3dSettings
+
+    used: set[str] = set()
+    sigmas: set[float] = set()
+    for name in names:
+        kind = _kind(name, FILTERS_3D)
+        if not kind:
+            continue
+        used.add(kind)
+        numbers = (part for part in name.split("_") if "." in part)
+        with suppress(ValueError):  # then it is said to be unknown, since no settings make it
+            sigmas |= {float(one) for one in numbers}
+    if not used:
+        return None
+    limits = {"min_sigma": min(sigmas), "max_sigma": max(sigmas)} if sigmas else {}
+    settings = Tws3dSettings(filters=tuple(used), colour="RGB" in relation, **limits)
+    return settings, feature_names_3d(settings)

@@ -95,11 +95,22 @@ class TwsSettings(SourceSettings):
     @property
     def sigmas(self) -> tuple[float, ...]:
         """TWS's sigmas, from the smallest to the largest."""
-        found, sigma = [], self.min_sigma
-        while sigma <= self.max_sigma:
-            found.append(sigma)
-            sigma *= 2
-        return tuple(found)
+        return doubled(self.min_sigma, self.max_sigma)
+
+
+def doubled(low: float, high: float) -> tuple[float, ...]:
+    """TWS's sigmas: the smallest, and its doubles up to the largest.
+
+    Parameters
+    ----------
+    low, high : float
+        The smallest and the largest.
+    """
+    found, sigma = [], float(low)
+    while sigma <= high:
+        found.append(sigma)
+        sigma *= 2
+    return tuple(found)
 
 
 def sigmas_in(text: str) -> tuple[float, float] | None:

@@ -81,8 +81,15 @@ class SliceFeatures:
         """
         if not self._needs_stack:
             return image
+        assert self.segmenter.extractor_ is not None
         return in_its_stack(
-            image, number, self.stack.files, page=self.job.page, as_seen=self._as_seen, known=self._stacks
+            image,
+            number,
+            self.stack.files,
+            page=self.job.page,
+            colour=self.segmenter.extractor_.needs_colour,
+            as_seen=self._as_seen,
+            known=self._stacks,
         )
 
     def _as_seen(self, image: Image, number: int) -> Image:

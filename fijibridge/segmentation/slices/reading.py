@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fijibridge.core.errors import ImageError
+from fijibridge.features.tws.colour import check_colour
 from fijibridge.images.around import StackAround, Surroundings
 from fijibridge.images.image import Image, count_frames, count_slices
 from fijibridge.images.joined import joined_slices
@@ -67,6 +68,7 @@ def in_its_stack(
     paths: Mapping[str, Path],
     *,
     page: int = 0,
+    colour: bool = False,
     as_seen: Callable[[Image, int], Image] = lambda image, number: image,
     known: dict[int, StackAround] | None = None,
 ) -> Image:
@@ -81,6 +83,8 @@ def in_its_stack(
         Detector -> file; the first one's slices are taken.
     page : int
         As the option of that name.
+    colour : bool
+        Whether the slices are needed in colour.
     as_seen : callable
         (slice as it is read, its number) -> as features see it.
     known : dict, optional
@@ -98,12 +102,16 @@ def in_its_stack(
     frame, place = divmod(number - 1, depth)
     height = image.field.stop
 
-    def grey(at: int) -> np.ndarray:
+    def pixels(at: int) -> np.ndarray:
         index = frame * depth + at
         own = next(joined_slices({"": file}, align=False, databar=image.databar_rows, pages=[index], page=page))
+        if colour:
+            check_colour(own.data)
+            return own.data[:height]
         return as_seen(own, index + 1).grey[:height]
 
     stacks = {} if known is None else known
     if frame not in stacks:
-        stacks[frame] = StackAround(grey, (depth, height, image.shape[1]))
+        shape = (depth, height, image.shape[1])
+        stacks[frame] = StackAround(pixels, (*shape, 3), np.uint8) if colour else StackAround(pixels, shape)
     return replace(image, around=Surroundings(stacks[frame], place))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 if TYPE_CHECKING:
-    from fijibridge.features.tws3d.source import Tws3dSource
+    from fijibridge.features.tws3d.source import Tws3dFeatures
     from fijibridge.images.image import Image
     from fijibridge.segmentation.segmenter import PixelSegmenter
     from fijibridge.segmentation.slices.along_z import SliceFeatures
@@ -66,7 +66,7 @@ class SlabPrediction:
         around, extractor = image.around, segmenter.extractor_
         assert around is not None
         assert extractor is not None
-        source = cast("Tws3dSource", extractor.sources[0])
+        features = cast("Tws3dFeatures", extractor.transform(image).parts[0])
         at = stack.slices.index(number)
         wanted = [one for one in stack.slices[at : at + job.unit_height(stack) + 2 * job.smooth_z] if one >= number]
         together = [one for place, one in enumerate(wanted) if one == number + place]
@@ -76,7 +76,7 @@ class SlabPrediction:
         result = np.zeros((depth, rows.stop - rows.start, cols.stop - cols.start, forest.n_classes), np.float32)
 
         def fill(box: tuple[slice, slice]) -> None:
-            found = source.slab(image, planes, *box)
+            found = features.slab(planes, *box)
             flat = forest.predict_proba(found.reshape(-1, found.shape[-1]), n_threads=1)
             down, across = box
             inside = slice(down.start - rows.start, down.stop - rows.start)
