@@ -252,11 +252,15 @@ class FeatureSource(ABC, Generic[Settings]):
     settings_class: ClassVar[type[SourceSettings]]
     needs_detector: ClassVar[bool] = False  # whether its features depend on which detector took the image
     needs_stack: ClassVar[bool] = False  # whether they depend on the slices around the image
-    needs_colour: bool = False  # whether these slices are needed in colour
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings: Settings = settings if settings is not None else self.settings_class()  # type: ignore[assignment]
         self.provenance = Provenance()
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether the slices around an image are needed in colour."""
+        return False
 
     @property
     def kind(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fijibridge.core.errors import FeatureMismatchError
@@ -163,6 +164,7 @@ def _settings_3d(names: Sequence[str], relation: str) -> tuple[SourceSettings, t
             sigmas |= {float(one) for one in numbers}
     if not used:
         return None
-    limits = {"min_sigma": min(sigmas), "max_sigma": max(sigmas)} if sigmas else {}
-    settings = Tws3dSettings(filters=tuple(used), colour="RGB" in relation, **limits)
+    settings = Tws3dSettings(filters=tuple(used), colour="RGB" in relation)
+    if sigmas:
+        settings = replace(settings, min_sigma=min(sigmas), max_sigma=max(sigmas))
     return settings, feature_names_3d(settings)
