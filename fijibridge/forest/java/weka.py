@@ -17,7 +17,6 @@ import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, JavaError, SettingsError
 from fijibridge.forest.forest import Forest
-from fijibridge.forest.java.arff import write_arff
 from fijibridge.forest.java.model_file import RELATION, read_objects, unusable
 from fijibridge.forest.java.model_writing import check_feature_names, weka_settings, write_model
 from fijibridge.forest.out_of_bag import confusion
@@ -29,7 +28,6 @@ __all__ = [
     "read_model",
     "to_weka",
     "train_weka",
-    "write_arff",
     "write_model",
 ]
 
