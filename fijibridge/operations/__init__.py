@@ -18,6 +18,7 @@ from typing import Any
 # operation -> module; the order is that of help texts
 CATALOGUE = {
     "segment": "fijibridge.operations.segment",
+    "train": "fijibridge.operations.train",
     "apply": "fijibridge.operations.apply",
     "features": "fijibridge.operations.features",
     "bias": "fijibridge.operations.bias",

@@ -13,10 +13,9 @@ from fijibridge.core.options import Heap, Out, Overwrite, Resume, Threads
 from fijibridge.core.params import Param, check
 from fijibridge.core.task_pool import Dask, Workers
 from fijibridge.core.threads import limited_threads
-from fijibridge.images.detectors import parse_detectors
 from fijibridge.labels.region import Roi, Slices
 from fijibridge.operations.batch import Batch
-from fijibridge.operations.detector_files import Align, Detectors, detector_files, is_folder_of_images
+from fijibridge.operations.detector_files import Align, Detectors, detector_files, detectors_of_several
 from fijibridge.operations.feature_options import EncoderWeights
 from fijibridge.operations.options import Databar, Page, Probabilities, Uncertainty
 from fijibridge.operations.report import REPORT, failed_lines, fraction_lines, write_report
@@ -129,13 +128,7 @@ def apply(
     if not images:
         raise SettingsError("no images", expected="one image at least", remedy="name the images after the classifier")
     stages, share, target = Stages(), part_of(part), target_of(out, len(images))
-    further = parse_detectors(detectors)
-    if len(images) > 1 and (single := [str(path) for path in further.values() if not is_folder_of_images(path)]):
-        raise SettingsError(
-            f"{len(images)} images, and {single[0]} of a further detector",
-            expected="a folder with a file for each image, named as it",
-            remedy="give NAME=FOLDER, or apply the classifier to one image at a time",
-        )
+    further = detectors_of_several(images, detectors)
     state, go_on = state_of(out), resume or merge_parts
     inputs = (classifier, *images, weights, *further.values())
     overwrite = overwrite or (go_on and (state / JOB).is_file())  # what was to be replaced when that was begun

@@ -27,7 +27,8 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
     Parameters
     ----------
     path : path
-        The folder of :meth:`PixelSegmenter.save`, or a ``.model`` or ``.model.gz`` file of TWS (needs Java).
+        The folder of :meth:`PixelSegmenter.save`, a result with it, or a ``.model`` or ``.model.gz`` of TWS (needs
+        Java).
     weights : path, optional
         Weights' file of the encoder; it must have the classifier's SHA-256.
     n_threads : int
@@ -56,7 +57,7 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
         )
     if path.is_file():
         return _from_model(path, n_threads)
-    saved = read_classifier(path)
+    saved = read_classifier(_folder(path))
     extractor = saved.extractor
     if extractor and weights:
         extractor = extractor.with_weights(str(weights))
@@ -71,6 +72,12 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
     segmenter.grey_range_, segmenter.statistics_ = saved.grey_range, saved.statistics
     segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
     return segmenter
+
+
+def _folder(path: Path) -> Path:
+    """The folder of a classifier, also where the result of a training is named, in which it lies."""
+    inside = path / "classifier"
+    return inside if (inside / INDEX).is_file() and not (path / INDEX).is_file() else path
 
 
 def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
@@ -92,7 +99,7 @@ def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
     """
     from fijibridge.features.extractor_file import read_extractor
 
-    path = Path(path)
+    path = _folder(Path(path))
     if not (path / INDEX).is_file():
         return read_extractor(path)
     saved = read_classifier(path)
@@ -174,25 +181,45 @@ def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
     return replace(forest, feature=feature, feature_names=names)
 
 
+def extractor_of_names(names: Sequence[str], source: str | Path, ours: str) -> FeatureExtractor:
+    """What makes the features of a file of TWS: their names say which they are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the features, in their order.
+    source : path
+        The file, for messages.
+    ours : str
+        The remedy where they are fijibridge's, which their names do not describe.
+
+    Raises
+    ------
+    FeatureMismatchError
+        Features that are not known by their names.
+    """
+    from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+
+    if tuple(names) != CLASSICAL_NAMES:
+        unknown = [name for name in names if name not in CLASSICAL_NAMES]
+        remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
+        raise FeatureMismatchError(
+            f"{source} was trained on {len(names)} features"
+            + (f", among them {', '.join(unknown[:4])}" if unknown else ", not TWS's default set in its order"),
+            expected=f"TWS's {len(CLASSICAL_NAMES)} default features",
+            remedy=ours if any(name.startswith(_OURS) for name in unknown) else remedy,
+        )
+    return FeatureExtractor("tws")
+
+
 def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
-    from fijibridge.features.tws.default_features import CLASSICAL_NAMES
     from fijibridge.forest import read_model
 
     forest = read_model(path)
-    if forest.feature_names != CLASSICAL_NAMES:
-        unknown = [name for name in forest.feature_names if name not in CLASSICAL_NAMES]
-        remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
-        if any(name.startswith(_OURS) for name in unknown):
-            remedy = (
-                "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
-                "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
-                f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
-            )
-        raise FeatureMismatchError(
-            f"{path} was trained on {len(forest.feature_names)} features"
-            + (f", among them {', '.join(unknown[:4])}" if unknown else ", not TWS's default set in its order"),
-            expected=f"TWS's {len(CLASSICAL_NAMES)} default features",
-            remedy=remedy,
-        )
-    return _of_forest(forest, FeatureExtractor("tws"), n_threads)
+    ours = (
+        "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
+        "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
+        f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
+    )
+    return _of_forest(forest, extractor_of_names(forest.feature_names, path, ours), n_threads)

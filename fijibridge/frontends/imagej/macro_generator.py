@@ -54,13 +54,13 @@ def command_name(name: str) -> str:
 def placed(name: str) -> tuple[list[str], list[str]]:
     """An operation's parameters as a macro function has them: those given by place, and the options.
 
-    By place: what has no default, and the folder ``out``.
+    By place: what has no default, the folder ``out``, and images and labels, whose titles the library makes files of.
     """
     parameters = parameters_of(name)
     places = [
         key
         for key, (_, param, parameter) in parameters.items()
-        if parameter.default is parameter.empty or param.role == "out"
+        if parameter.default is parameter.empty or param.positional or param.role == "out" or key == "labels"
     ]
     return places, [key for key in parameters if key not in places]
 
