@@ -558,6 +558,17 @@ function fbImportClassifier(tws_model, feature_file, out, options) {
     return "" + fbCall("import_classifier", id, arguments, options);
 }
 
+// Rewrite a macro that calls TWS so that it calls fijibridge.
+//   macro: a macro of ImageJ (.ijm) that calls TWS
+//   out: the macro that calls fijibridge, NEW.ijm
+//   options: overwrite
+function fbConvertMacro(macro, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("macro", macro) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("convert_macro", id, arguments, options);
+}
+
 // Measure a segmented image or volume.
 //   image: label image or volume (stack): one value a phase
 //   out: folder for the results; it appears when they are complete

@@ -70,7 +70,7 @@ def read_labels(
             remedy="save the slice that was labelled on its own (Image > Stacks > ... > Make Substack)",
         )
     stored = read_stored(path)
-    if slices == 1:
+    if slices == 1 and (stored.any() or not overlay):
         try:
             labels = label_image(stored, path, shape, class_names, of_several=of_several)
         except LabelsError as error:

@@ -23,6 +23,7 @@ CATALOGUE = {
     "features": "fijibridge.operations.features",
     "bias": "fijibridge.operations.bias",
     "import_classifier": "fijibridge.operations.import_classifier",
+    "convert_macro": "fijibridge.operations.convert_macro",
     "measure": "fijibridge.operations.measure",
     "reconstruct": "fijibridge.operations.reconstruct",
     "superresolve": "fijibridge.operations.superresolve",

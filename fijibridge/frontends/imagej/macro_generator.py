@@ -21,6 +21,7 @@ from fijibridge.frontends.arguments import PRESET, kind_of, parameters_of
 from fijibridge.operations import CATALOGUE, operation, title_of
 
 LIBRARY = "FijiBridge.ijm"
+_WEKA = "FijiBridge_Weka.ijm"  # its second part: the functions for macros that called TWS
 COMMANDS = "commands"
 _SEAM = "// --- generated from the catalogue of operations: fijibridge.frontends.imagej.macro_generator ---\n"
 _MORE = "More_options"
@@ -39,6 +40,12 @@ def macros_folder() -> Path:
     raise ServiceError(
         f"no macros beside {package}", expected=f"macros/{LIBRARY}", remedy="install fijibridge again with pip"
     )
+
+
+def library_text() -> str:
+    """The whole library, as it is installed: ImageJ's macros include one file."""
+    folder = macros_folder()
+    return "".join((folder / name).read_text(encoding="utf-8") for name in (LIBRARY, _WEKA))
 
 
 def camel(name: str) -> str:
