@@ -560,7 +560,7 @@ function fbImportClassifier(tws_model, feature_file, out, options) {
 
 // Rewrite a macro that calls TWS so that it calls fijibridge.
 //   macro: a macro of ImageJ (.ijm) that calls TWS
-//   out: the macro that calls fijibridge, NEW.ijm
+//   out: the macro that calls fijibridge, NEW.ijm; or a folder for it and its report
 //   options: overwrite
 function fbConvertMacro(macro, out, options) {
     id = fbBegin();

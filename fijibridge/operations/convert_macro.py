@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fijibridge.core.atomic_output import output_file
+from fijibridge.core.atomic_output import output_file, output_folder
 from fijibridge.core.errors import ImageNotFoundError, OutputError, SettingsError
 from fijibridge.core.options import Overwrite
 from fijibridge.core.params import Param, check
+from fijibridge.operations.report import REPORT, write_report
 
+_MACROS = (".ijm", ".txt")
 _LARGEST = 4 * 2**20  # bytes of a macro
 
 
@@ -19,7 +21,15 @@ def convert_macro(
         Param("a macro of ImageJ (.ijm) that calls TWS", positional=True, role="file", level="basic", group="Input"),
     ],
     *,
-    out: Annotated[Path, Param("the macro that calls fijibridge, NEW.ijm", role="out", level="basic", group="Output")],
+    out: Annotated[
+        Path,
+        Param(
+            "the macro that calls fijibridge, NEW.ijm; or a folder for it and its report",
+            role="out",
+            level="basic",
+            group="Output",
+        ),
+    ],
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
     """Rewrite a macro that calls TWS so that it calls fijibridge.
@@ -49,7 +59,8 @@ def convert_macro(
     data = macro.read_bytes() if macro.stat().st_size <= _LARGEST else b"\0"
     if b"\0" in data:
         raise SettingsError(f"{macro} is no macro", expected="text in ImageJ's macro language", remedy="check the path")
-    if out.is_dir() or out.absolute() == macro.absolute() or (out.exists() and not overwrite):
+    single = out.suffix.lower() in _MACROS
+    if single and (out.is_dir() or out.absolute() == macro.absolute() or (out.exists() and not overwrite)):
         found = f"{out} is the macro itself" if out.absolute() == macro.absolute() else f"{out} is there already"
         raise OutputError(found, expected="a new file, such as NEW.ijm", remedy="choose another name, or --overwrite")
     try:
@@ -65,16 +76,23 @@ def convert_macro(
             expected='lines with call("trainableSegmentation.Weka_Segmentation....")',
             remedy="record the macro with Plugins > Macros > Record... while TWS is used",
         )
-    with output_file(out) as part:
-        part.write_bytes(done.text.encode(encoding))
-    return {
+    converted = done.text.encode(encoding)
+    report = {
         "operation": "convert_macro",
         "out": str(out),
         "macro": str(macro),
         "converted": done.converted,
         "not_converted": [{"line": line, "text": code, "why": why} for line, code, why in done.left],
-        "outputs": [],
+        "outputs": [] if single else [f"{macro.stem}.ijm"],
     }
+    if single:
+        with output_file(out) as part:
+            part.write_bytes(converted)
+        return report
+    with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=(macro,)) as folder:
+        (folder / f"{macro.stem}.ijm").write_bytes(converted)
+        write_report(folder, report)
+    return report
 
 
 def summary(report: dict[str, Any]) -> list[str]:

@@ -288,6 +288,7 @@ def segment(
                     "failed": failed,
                     "labelled_slices": [index + 1 for index in strokes],
                     "labelled_pixels": _counts(strokes.values()),
+                    "balanced": balance,
                     "label_next": [place._asdict() for place in best] if suggest else None,
                     "positional_probe_r2": _probe(next(iter(stacks.values()))),
                     "expected": expected,

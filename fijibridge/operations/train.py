@@ -249,10 +249,7 @@ def train(
 def summary(report: dict[str, Any]) -> list[str]:
     """Lines for a person."""
     counts = ", ".join(f"{name} {number:,}" for name, number in report["samples"].items())
-    lines = [f"samples: {counts}", *oob_lines(report)]
-    if report["balanced"]:
-        lines.append("(of a draw with copies, which balances the classes: the accuracy flatters the more)")
-    return lines
+    return [f"samples: {counts}", *oob_lines(report)]
 
 
 def _features_and_data(

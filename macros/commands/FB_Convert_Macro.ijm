@@ -11,7 +11,7 @@ if (asks) {
         fbAddPath("Out", last, "out", "", true);
         fbAddCheckbox("Show", last, "show", "true");
         fbAddCheckbox("More_options", last, "more_options", "false");
-        Dialog.addHelp("<html><h3>FB Convert Macro</h3>Rewrite a macro that calls TWS so that it calls fijibridge.<br><br><b>macro</b>: a macro of ImageJ (.ijm) that calls TWS<br><b>out</b>: the macro that calls fijibridge, NEW.ijm<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+        Dialog.addHelp("<html><h3>FB Convert Macro</h3>Rewrite a macro that calls TWS so that it calls fijibridge.<br><br><b>macro</b>: a macro of ImageJ (.ijm) that calls TWS<br><b>out</b>: the macro that calls fijibridge, NEW.ijm; or a folder for it and its report<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
         Dialog.show();
         v_macro = Dialog.getString();
         v_out = Dialog.getString();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -103,10 +104,15 @@ def test_the_operation(tmp_path):
     assert new.read_bytes().startswith(f"{INCLUDE}\n// größe\nfbWekaGetResult();\n".encode("latin-1"))
     assert summary(report)[0] == "1 calls of TWS converted"
     assert "line 3 still needs TWS" in summary(report)[1]
+    convert_macro(old, out=tmp_path / "folder")
+    assert (tmp_path / "folder" / "old.ijm").read_bytes() == new.read_bytes()
+    assert json.loads((tmp_path / "folder" / "report.json").read_text())["converted"] == 1
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("mine")
     (tmp_path / "other.ijm").write_text("print(1);")
     (tmp_path / "binary.ijm").write_bytes(b"\0\1")
     for macro, out in [
-        (old, new), (old, old), (old, tmp_path), (tmp_path / "gone.ijm", tmp_path / "x.ijm"),
+        (old, new), (old, old), (old, tmp_path / "full"), (tmp_path / "gone.ijm", tmp_path / "x.ijm"),
         (tmp_path / "other.ijm", tmp_path / "x.ijm"), (tmp_path / "binary.ijm", tmp_path / "x.ijm"),
     ]:  # fmt: skip
         with pytest.raises(BridgeError) as error:
