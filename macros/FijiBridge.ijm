@@ -559,12 +559,12 @@ function fbImportClassifier(tws_model, feature_file, out, options) {
 }
 
 // Rewrite a macro that calls TWS so that it calls fijibridge.
-//   macro: a macro of ImageJ (.ijm) that calls TWS
+//   macro_file: a macro of ImageJ (.ijm) that calls TWS
 //   out: the macro that calls fijibridge, NEW.ijm; or a folder for it and its report
 //   options: overwrite
-function fbConvertMacro(macro, out, options) {
+function fbConvertMacro(macro_file, out, options) {
     id = fbBegin();
-    arguments = "" + fbPair("macro", macro) + ", "
+    arguments = "" + fbPair("macro_file", macro_file) + ", "
         + fbPair("out", out);
     return "" + fbCall("convert_macro", id, arguments, options);
 }

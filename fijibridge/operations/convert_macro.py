@@ -16,7 +16,7 @@ _LARGEST = 4 * 2**20  # bytes of a macro
 
 
 def convert_macro(
-    macro: Annotated[
+    macro_file: Annotated[
         Path,
         Param("a macro of ImageJ (.ijm) that calls TWS", positional=True, role="file", level="basic", group="Input"),
     ],
@@ -53,7 +53,7 @@ def convert_macro(
     from fijibridge.tws.macro_conversion import convert
 
     check(convert_macro, locals())
-    macro, out = Path(macro), Path(out)
+    macro, out = Path(macro_file), Path(out)
     if not macro.is_file():
         raise ImageNotFoundError(f"no macro {macro}", expected="an .ijm file", remedy="check the path")
     data = macro.read_bytes() if macro.stat().st_size <= _LARGEST else b"\0"

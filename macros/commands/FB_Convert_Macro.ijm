@@ -7,13 +7,13 @@ if (asks) {
     do {
         last = fbLast("convert_macro");
         Dialog.create("FB Convert Macro");
-        fbAddPath("Macro", last, "macro", "", false);
+        fbAddPath("Macro_file", last, "macro_file", "", false);
         fbAddPath("Out", last, "out", "", true);
         fbAddCheckbox("Show", last, "show", "true");
         fbAddCheckbox("More_options", last, "more_options", "false");
-        Dialog.addHelp("<html><h3>FB Convert Macro</h3>Rewrite a macro that calls TWS so that it calls fijibridge.<br><br><b>macro</b>: a macro of ImageJ (.ijm) that calls TWS<br><b>out</b>: the macro that calls fijibridge, NEW.ijm; or a folder for it and its report<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+        Dialog.addHelp("<html><h3>FB Convert Macro</h3>Rewrite a macro that calls TWS so that it calls fijibridge.<br><br><b>macro file</b>: a macro of ImageJ (.ijm) that calls TWS<br><b>out</b>: the macro that calls fijibridge, NEW.ijm; or a folder for it and its report<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
         Dialog.show();
-        v_macro = Dialog.getString();
+        v_macro_file = Dialog.getString();
         v_out = Dialog.getString();
         v_show = Dialog.getCheckbox();
         v_more = Dialog.getCheckbox();
@@ -32,7 +32,7 @@ if (asks) {
     } while (v_defaults);
     once = "";
     chosen = "";
-    chosen = fbChosen(chosen, "macro", v_macro, "");
+    chosen = fbChosen(chosen, "macro_file", v_macro_file, "");
     once = fbChosen(once, "out", v_out, "");
     if (v_more) {
         once = fbChosen(once, "overwrite", fbTruth(v_overwrite), "false");
@@ -52,7 +52,7 @@ if (asks) {
 id = fbBegin();
 arguments = "";
 if (asks) {
-    arguments = fbJoined(arguments, fbPair("macro", v_macro));
+    arguments = fbJoined(arguments, fbPair("macro_file", v_macro_file));
     arguments = fbJoined(arguments, fbPair("out", v_out));
     if (v_more) {
         arguments = fbJoined(arguments, fbPair("overwrite", v_overwrite));

@@ -71,7 +71,7 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
         "labels": sample / "labels.tif",
         "classifier": classifier,
         "tws_model": classifier / "classifier.model",
-        "macro": macros_folder() / "examples" / "Weka_Recorded.ijm",
+        "macro_file": macros_folder() / "examples" / "Weka_Recorded.ijm",
         "feature_file": classifier,
         "dataset": sample / "dataset",
         "network": sample / "network",

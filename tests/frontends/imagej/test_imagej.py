@@ -92,7 +92,7 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
         "tws_model": trained / "out" / "classifier" / "classifier.model",
-        "macro": macros_folder() / "examples" / "Weka_Recorded.ijm",
+        "macro_file": macros_folder() / "examples" / "Weka_Recorded.ijm",
         "feature_file": trained / "out" / "classifier",
         "dataset": trained / "dataset",
         "network": trained / "network",
