@@ -1,3 +1,6 @@
+from fijibridge.forest.arff import LabelledSamples as LabelledSamples
+from fijibridge.forest.arff import write_arff as write_arff
+from fijibridge.forest.arff_reading import read_arff as read_arff
 from fijibridge.forest.classifier import Classifier as Classifier
 from fijibridge.forest.forest import Forest as Forest
 from fijibridge.forest.java.model_writing import write_model as write_model

@@ -253,6 +253,33 @@ def write_confusion(folder: Path, segmenter: PixelSegmenter) -> list[str]:
     return [CONFUSION]
 
 
+def write_importance(folder: Path, segmenter: PixelSegmenter) -> list[str]:
+    """Write which features a trained forest and its linear head use.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    segmenter : PixelSegmenter
+        Trained.
+
+    Returns
+    -------
+    list of str
+        The files' names.
+    """
+    from fijibridge.segmentation.importance import write_importances
+
+    return write_importances(
+        folder,
+        segmenter.feature_importances_,
+        segmenter.forest_.feature_names,
+        segmenter.class_names_,
+        segmenter.class_colors_,
+        segmenter.head_importances_,
+    )
+
+
 def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
     """The report's part on classifier and versions."""
     from fijibridge.core.versions import versions

@@ -19,6 +19,7 @@ from fijibridge.segmentation.slices.job import Job, StackFiles, store_of
 from fijibridge.segmentation.slices.results import StackResult
 
 if TYPE_CHECKING:
+    from fijibridge.features.extract import FeatureExtractor
     from fijibridge.images.image import Image
     from fijibridge.operations.segmentation_target import Target
     from fijibridge.segmentation.segmenter import PixelSegmenter
@@ -66,22 +67,23 @@ def open_stack(
     ), first
 
 
-def check_dimensions(segmenter: PixelSegmenter, stack: StackFiles, path: Path) -> None:
+def check_dimensions(features: FeatureExtractor | None, count: int, path: Path) -> None:
     """Refuse a single image where features look along z.
 
     Parameters
     ----------
-    segmenter : PixelSegmenter
-    stack : StackFiles
+    features : FeatureExtractor or None
+    count : int
+        Slices of the file.
     path : Path
-        For the message.
+        Of the file, for the message.
 
     Raises
     ------
     FeatureMismatchError
         One slice for features of volumes.
     """
-    if segmenter.needs_stack and stack.total == 1:
+    if features is not None and features.needs_stack and count == 1:
         raise FeatureMismatchError(
             f"{path} is a single image, and the features are those of TWS for volumes",
             expected="a stack: its slices in one file, or in a folder",

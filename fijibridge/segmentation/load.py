@@ -36,7 +36,8 @@ def load_segmenter(
     Parameters
     ----------
     path : path
-        The folder of :meth:`PixelSegmenter.save`, or a ``.model`` or ``.model.gz`` file of TWS (needs Java).
+        The folder of :meth:`PixelSegmenter.save`, a result with it, or a ``.model`` or ``.model.gz`` of TWS (needs
+        Java).
     weights : path, optional
         Weights' file of the encoder; it must have the classifier's SHA-256.
     n_threads : int
@@ -68,7 +69,7 @@ def load_segmenter(
         )
     if path.is_file():
         return _from_model(path, n_threads, dimensions)
-    saved = read_classifier(path)
+    saved = read_classifier(_folder(path))
     extractor = saved.extractor
     if extractor and weights:
         extractor = extractor.with_weights(str(weights))
@@ -83,6 +84,12 @@ def load_segmenter(
     segmenter.grey_range_, segmenter.statistics_ = saved.grey_range, saved.statistics
     segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
     return segmenter
+
+
+def _folder(path: Path) -> Path:
+    """The folder of a classifier, also where the result of a training is named, in which it lies."""
+    inside = path / "classifier"
+    return inside if (inside / INDEX).is_file() and not (path / INDEX).is_file() else path
 
 
 def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
@@ -104,7 +111,7 @@ def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
     """
     from fijibridge.features.extractor_file import read_extractor
 
-    path = Path(path)
+    path = _folder(Path(path))
     if not (path / INDEX).is_file():
         return read_extractor(path)
     saved = read_classifier(path)
@@ -182,18 +189,54 @@ def _in_order(forest: Classifier, names: tuple[str, ...], path: Path, *, all_use
     return in_order(forest, names)
 
 
+def extractor_of_names(
+    names: Sequence[str],
+    relation: str,
+    where: str | Path,
+    *,
+    ours: str,
+    dimensions: Dimensions = "auto",
+) -> FeatureExtractor:
+    """What makes the features of a file of TWS: their names say which they are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the features.
+    relation : str
+        Name of the data set.
+    where : path
+        The file, for messages.
+    ours : str
+        The remedy where they are fijibridge's, which their names do not describe.
+    dimensions : {"auto", "2d", "3d"}
+
+    Raises
+    ------
+    FeatureMismatchError
+        See :func:`fijibridge.features.tws.from_names.settings_from_names`.
+    """
+    from fijibridge.features.tws.from_names import settings_from_names
+
+    settings = settings_from_names(names, relation, dimensions=dimensions, where=str(where), ours=ours)
+    log.info("%s: %s, as its attribute names say", where, settings)
+    return FeatureExtractor(settings)
+
+
 def _from_model(path: Path, n_threads: int, dimensions: Dimensions) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
-    from fijibridge.features.tws.from_names import settings_from_names
     from fijibridge.forest import Forest, read_weka_model
     from fijibridge.segmentation.model_greys import greys_of_forest
 
+    ours = (
+        "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
+        "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
+        f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
+    )
     forest = read_weka_model(path)
     relation = forest.settings.get("relation", "")
-    settings = settings_from_names(forest.feature_names, relation, dimensions=dimensions, where=str(path))
-    extractor = FeatureExtractor(settings)
+    extractor = extractor_of_names(forest.feature_names, relation, path, ours=ours, dimensions=dimensions)
     (source,) = extractor.sources
-    log.info("%s: %s, as its attribute names say", path, settings)
     segmenter = _of_forest(_in_order(forest, source.feature_names(), path, all_used=False), extractor, n_threads)
     if isinstance(forest, Forest):
         segmenter.grey_range_ = greys_of_forest(forest)

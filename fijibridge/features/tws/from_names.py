@@ -25,7 +25,12 @@ _OLD = "segment"  # how TWS called its data before 3.2.25
 
 
 def settings_from_names(
-    names: Sequence[str], relation: str = "", *, dimensions: Dimensions = "auto", where: str = "the classifier"
+    names: Sequence[str],
+    relation: str = "",
+    *,
+    dimensions: Dimensions = "auto",
+    where: str = "the classifier",
+    ours: str = "give what says how fijibridge made these features: features.json, or the classifier's folder",
 ) -> SourceSettings:
     """Settings of the source that makes features of these names, as TWS itself derives them.
 
@@ -40,6 +45,8 @@ def settings_from_names(
         Needed where neither names nor relation say it.
     where : str
         What has the features, for messages.
+    ours : str
+        The remedy where features are fijibridge's own, which their names do not describe.
 
     Returns
     -------
@@ -56,7 +63,7 @@ def settings_from_names(
         dimensions = _dimensions(relation, of_2d, of_3d, where)
     found, unknown = of_3d if dimensions == "3d" else of_2d
     if found is None or unknown:
-        raise _unknown(unknown, names, where, dimensions)
+        raise _unknown(unknown, names, where, dimensions, ours)
     return found
 
 
@@ -93,15 +100,13 @@ def _dimensions(relation: str, of_2d: _Candidate, of_3d: _Candidate, where: str)
     return "3d" if fits_3d else "2d"
 
 
-def _unknown(unknown: Sequence[str], names: Sequence[str], where: str, dimensions: str) -> FeatureMismatchError:
+def _unknown(
+    unknown: Sequence[str], names: Sequence[str], where: str, dimensions: str, ours: str
+) -> FeatureMismatchError:
     few = ", ".join(unknown[:4]) + (f" and {len(unknown) - 4} more" if len(unknown) > 4 else "")
     remedy = "train again with the features of a TWS of version 3 or 4; for a model of fijibridge give its folder"
     if any(name.startswith(_OURS) for name in unknown):
-        remedy = (
-            "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
-            "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run fijibridge "
-            "import-classifier MODEL FEATURES, with the folder of the features of its training"
-        )
+        remedy = ours
     return FeatureMismatchError(
         f"{where} was trained on {len(names)} features, of which {len(unknown)} are not TWS's in {dimensions.upper()}: "
         f"{few}",

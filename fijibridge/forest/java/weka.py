@@ -17,7 +17,6 @@ import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, JavaError, SettingsError
 from fijibridge.forest.forest import Forest
-from fijibridge.forest.java.arff import write_arff
 from fijibridge.forest.java.model_file import RELATION, ModelObjects, header_names, read_objects, unusable
 from fijibridge.forest.java.model_writing import check_feature_names, weka_settings, write_model
 from fijibridge.forest.java.weka_trees import check_size, forest_of_trees
@@ -25,12 +24,12 @@ from fijibridge.forest.out_of_bag import confusion
 from fijibridge.forest.samples import class_indices, features_tried
 
 __all__ = [
+    "balanced_rows_weka",
     "forest_from_weka",
     "predict_weka",
     "read_model",
     "to_weka",
     "train_weka",
-    "write_arff",
     "write_model",
 ]
 
@@ -358,6 +357,34 @@ def _confusion(forest: Forest, X: np.ndarray, index: np.ndarray) -> np.ndarray |
         log.warning("no out-of-bag confusion matrix: this FastRandomForest draws its samples another way")
         return None
     return confusion(index, votes)
+
+
+def balanced_rows_weka(y: np.ndarray, class_names: Sequence[str], seed: int) -> np.ndarray:
+    """The samples that TWS's "Balance classes" trains on: Weka's own filter draws them.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+        Indices into `class_names`.
+    class_names : sequence of str
+    seed : int
+        Of the filter.
+
+    Returns
+    -------
+    ndarray of int64
+        Indices of samples, as of :func:`fijibridge.forest.balance.balanced_rows`.
+    """
+    from fijibridge.jvm import gateway
+
+    data = _header(["row"], class_names, capacity=len(y))
+    _add_samples(data, np.arange(len(y), dtype=np.float64)[:, None], np.asarray(y, np.int32))
+    resample = gateway().jclass("weka.filters.supervised.instance.Resample")()
+    resample.setBiasToUniformClass(1.0)
+    resample.setRandomSeed(seed)
+    resample.setInputFormat(data)
+    drawn = gateway().jclass("weka.filters.Filter").useFilter(data, resample)
+    return np.array(drawn.attributeToDoubleArray(0), np.int64)
 
 
 def _check_range(name: str, value: Any, low: int, high: int) -> None:

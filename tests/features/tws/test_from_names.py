@@ -75,7 +75,7 @@ def test_fewer_features_than_the_settings_make():
     ("names", "relation", "message"),
     [
         (["original", "Colour_of_money"], RELATION, "1 are not TWS's in 2D: Colour_of_money"),
-        (["original", "vit_b06_c000"], RELATION, "import-classifier MODEL FEATURES"),
+        (["original", "vit_b06_c000"], RELATION, "features.json, or the classifier's folder"),
         (["original", "Gaussian_blur_x"], RELATION, "Gaussian_blur_x"),
         (["original", "Membrane_projections_0"], RELATION, "Membrane_projections_0"),
         ([], RELATION, "0 features"),
