@@ -29,14 +29,19 @@ function fbWekaOpen() {
     fbWekaSet("classifier", "");
     fbWekaSet("balance", "false");
     fbWekaSet("forest", "trees=200 max_features=2");
-    fbWekaSet("features", "features=tws engine=weka");
+    fbWekaSet("options", "");
+    fbWekaSet("filters", "Gaussian_blur\nSobel_filter\nHessian\nDifference_of_gaussians\nMembrane_projections\n");
+    fbWekaSet("min_sigma", "1.0");
+    fbWekaSet("max_sigma", "16.0");
+    fbWekaSet("membrane_patch", 19);
+    fbWekaSet("membrane_thickness", 1);
     fbWekaSet("number", 0);
     return "";
 }
 
 // Not of TWS: other options for the training, such as "preset=default" for features of a ViT.
 function fbWekaOptions(options) {
-    return "" + fbWekaSet("features", options);
+    return "" + fbWekaSet("options", options);
 }
 
 function fbWekaFail(found, expected, remedy) {
@@ -178,10 +183,7 @@ function fbWekaTrained(out, more) {
     if (lengthOf(data) > 0)
         arguments = arguments + ", " + fbPair("data", data);
     arguments = arguments + ", " + fbPair("classes", fbWekaClasses());
-    given = "" + fbWekaGet("features");
-    if (lengthOf(data) > 0) // which says how features are made
-        given = replace(given, "(?:^|(?<= ))(features|preset)=\\S+", "");
-    options = given + " balance=" + fbWekaGet("balance") + " " + fbWekaGet("forest") + " " + more;
+    options = "" + fbWekaMeans() + " balance=" + fbWekaGet("balance") + " " + fbWekaGet("forest") + " " + more;
     return "" + fbCall("train", id, arguments, options);
 }
 
@@ -313,37 +315,51 @@ function fbWekaSaveData(arffFilePathName) {
     return "";
 }
 
-// Only what features=tws makes: TWS's default features.
-function fbWekaDefault(what, value, byDefault) {
-    if (parseFloat(value) != byDefault)
-        fbWekaFail("" + what + " " + value, "" + byDefault + ", as TWS has it by default",
-            "train in TWS's own window, or set fbWekaOptions(...)");
-    return "";
-}
-
+// TWS's filters by name, such as Median=true.
 function fbWekaSetFeature(feature) {
-    on = indexOf("" + feature, "true") >= 0;
     name = replace("" + feature, "=.*", "");
-    wanted = matches(name, "Gaussian_blur|Sobel_filter|Hessian|Difference_of_gaussians|Membrane_projections");
-    if (on != wanted)
-        fbWekaFail("setFeature " + feature, "TWS's default features", "train in TWS's own window, or set fbWekaOptions(...)");
-    return "";
+    filters = replace("" + fbWekaGet("filters"), name + "\n", "");
+    if (indexOf("" + feature, "true") >= 0)
+        filters = filters + name + "\n";
+    return "" + fbWekaSet("filters", filters);
 }
 
 function fbWekaSetMembraneThickness(newThicknessStr) {
-    return "" + fbWekaDefault("membrane thickness", newThicknessStr, 1);
+    return "" + fbWekaSet("membrane_thickness", newThicknessStr);
 }
 
 function fbWekaSetMembranePatchSize(newPatchSizeStr) {
-    return "" + fbWekaDefault("membrane patch size", newPatchSizeStr, 19);
+    return "" + fbWekaSet("membrane_patch", newPatchSizeStr);
 }
 
 function fbWekaSetMinimumSigma(newMinSigmaStr) {
-    return "" + fbWekaDefault("minimum sigma", newMinSigmaStr, 1);
+    return "" + fbWekaSet("min_sigma", newMinSigmaStr);
 }
 
 function fbWekaSetMaximumSigma(newMaxSigmaStr) {
-    return "" + fbWekaDefault("maximum sigma", newMaxSigmaStr, 16);
+    return "" + fbWekaSet("max_sigma", newMaxSigmaStr);
+}
+
+// TWS's filters that are chosen, as options.
+function fbWekaFilters() {
+    filters = replace("" + fbWekaGet("filters"), "\n", ",");
+    if (lengthOf(filters) == 0)
+        fbWekaFail("no feature is chosen", "one at least", "setFeature, such as Gaussian_blur=true");
+    return "features=" + filters + " sigma=" + fbWekaGet("min_sigma") + ":" + fbWekaGet("max_sigma") + " membrane_patch="
+        + fbWekaGet("membrane_patch") + " membrane_thickness=" + fbWekaGet("membrane_thickness");
+}
+
+// The options of the training that say who trains, on which features; data say themselves how theirs are made.
+function fbWekaMeans() {
+    given = "" + fbWekaGet("options");
+    of_data = lengthOf("" + fbWekaGet("data")) > 0;
+    if (lengthOf(given) == 0 && of_data)
+        return "engine=weka";
+    if (of_data)
+        return replace(given, "(?:^|(?<= ))(features|preset|sigma|membrane_\\w+)=\\S+", "");
+    if (lengthOf(given) > 0)
+        return given;
+    return "" + fbWekaFilters() + " engine=weka";
 }
 
 function fbWekaSetClassBalance(flagStr) {
@@ -380,7 +396,7 @@ function fbWekaSetClassifier(classifierName, options) {
 function fbWekaSaveFeatureStack(dir, fileWithExt) {
     fbWekaSelect();
     out = "" + fbWekaPlace("features");
-    result = "" + fbFeatures("", out, "features=tws");
+    result = "" + fbFeatures("", out, fbWekaFilters());
     files = getFileList(out);
     number = 0;
     for (i = 0; i < files.length; i++)

@@ -277,7 +277,7 @@ def test_bad_input(places, trained, tmp_path, case):
     [
         (lambda text: re.sub(r"(?m)^\d+", "?", text), "missing values"),
         (lambda text: re.sub(r"(?m)^\d+", "Infinity", text), "infinite values"),
-        (lambda text: text.replace("Gaussian_blur_1.0", "Mean_1.0_of_mine"), "among them Mean_1.0_of_mine"),
+        (lambda text: text.replace("Gaussian_blur_1.0", "Mean_1.0_of_mine"), "are not TWS's in 2D: Mean_1.0_of_mine"),
         (lambda text: re.sub(r"(?m),\w+$", ",pore", text), "labels for 1 class"),
         (lambda text: text.split("@data")[0] + "@data\n", "no samples"),
     ],

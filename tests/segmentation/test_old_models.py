@@ -74,7 +74,7 @@ def test_a_model_that_does_not_say_its_dimensions_is_asked_for_them(old, tmp_pat
         fb.load_segmenter(tmp_path / "few.model")
     settings = fb.load_segmenter(tmp_path / "few.model", dimensions="2d").extractor_.settings.source("tws")
     assert settings == TwsSettings(("Mean", "Variance"), 1.0, 1.0, old_hessian=True)
-    assert fb.load_segmenter(tmp_path / "few.model", dimensions="3d").needs_stack
+    assert fb.load_segmenter(tmp_path / "few.model", dimensions="3d").extractor_.needs_stack
 
 
 def test_greys_of_the_training_are_told_from_the_splits(old):

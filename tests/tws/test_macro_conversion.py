@@ -14,6 +14,8 @@ import tifffile
 from headless_macros import run_headless
 
 from fijibridge.core.errors import BridgeError
+from fijibridge.features.tws.bank import feature_names
+from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.forest import read_arff, read_model
 from fijibridge.frontends.imagej import gui
 from fijibridge.frontends.imagej.install import install, macro_text
@@ -224,7 +226,8 @@ fbWekaLoadClassifier(folder + "a.model");
 fbWekaGetProbability();
 fbWekaToggleOverlay(); fbWekaSetOpacity("33"); fbWekaLaunchWeka();
 fbWekaSetMinimumSigma("1.0"); fbWekaSetMaximumSigma("16.0"); fbWekaSetMembraneThickness("1");
-fbWekaSetMembranePatchSize("19"); fbWekaSetClassHomogenization("true"); fbWekaSetFeature("Mean=false");
+fbWekaSetMembranePatchSize("19"); fbWekaSetClassHomogenization("true"); fbWekaSetFeature("Mean=true");
+fbWekaSetFeature("Membrane_projections=false"); fbWekaSetMaximumSigma("4");
 fbWekaSelect();
 fbWekaSaveFeatureStack(folder, "features.tif");
 return "ran";
@@ -238,16 +241,21 @@ return "ran";
     assert first.counts["class 1"] == 240
     assert both.counts == {"class 1": 340, "glass": first.counts["glass"]}
     assert [read_model(tmp_path / f"{name}.model").n_trees for name in "ab"] == [9, 5]
-    assert tifffile.imread(tmp_path / "features0001.tif").shape == (76, 100, 100)
+    filters = ("Gaussian_blur", "Sobel_filter", "Hessian", "Difference_of_gaussians", "Mean")
+    names = feature_names(TwsSettings(filters, max_sigma=4))
+    with tifffile.TiffFile(tmp_path / "features0001.tif") as file:
+        assert file.asarray().shape == (len(names), 100, 100)
+        assert tuple(file.imagej_metadata["Labels"]) == names
 
 
+TRAINS = 'makeRectangle(1, 1, 9, 9); fbWekaAddTrace("0", "1"); fbWekaTrainClassifier();'
 REFUSED = {
     'fbWekaAddTrace("0", "1");': "without a selection",
     'makePoint(1, 1); fbWekaAddTrace("7", "1");': "addTrace to class 7",
     "fbWekaTrainClassifier();": "nothing to train on",
     "fbWekaGetResult();": "no classifier",
-    'fbWekaSetMaximumSigma("8");': "maximum sigma 8",
-    'fbWekaSetFeature("Gabor=true");': "setFeature Gabor=true",
+    f'fbWekaSetMaximumSigma("8000"); {TRAINS}': "max_sigma = 8000",
+    f'fbWekaSetFeature("Gabber=true"); {TRAINS}': "Gabber",
     'fbWekaSetClassifier("weka.classifiers.trees.J48", "");': "weka.classifiers.trees.J48",
     'fbWekaLoadData("/no.arff");': "no data /no.arff",
 }

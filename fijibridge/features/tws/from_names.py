@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fijibridge.core.errors import FeatureMismatchError
+from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.params import Param
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ def _candidate(
     relation: str,
 ) -> _Candidate:
     """Settings, and the names that they do not make."""
-    found = make(names, relation)
+    try:
+        found = make(names, relation)
+    except SettingsError:  # a number in a name that TWS would not take
+        found = None
     if found is None:
         return None, list(names)
     settings, made = found
@@ -164,9 +167,8 @@ def _settings_3d(names: Sequence[str], relation: str) -> tuple[SourceSettings, t
         if not kind:
             continue
         used.add(kind)
-        numbers = (part for part in name.split("_") if "." in part)
-        with suppress(ValueError):  # then it is said to be unknown, since no settings make it
-            sigmas |= {float(one) for one in numbers}
+        with suppress(ValueError, IndexError):  # then it is said to be unknown, since no settings make it
+            sigmas |= {sigma for sigma in FILTERS_3D[kind]().sigmas_in(name) if sigma > 0}
     if not used:
         return None
     settings = Tws3dSettings(filters=tuple(used), colour="RGB" in relation)

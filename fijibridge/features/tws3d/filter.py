@@ -36,6 +36,20 @@ class Filter3d(ABC):
         sigma : float
         """
 
+    def sigmas_in(self, name: str) -> tuple[float, ...]:
+        """The sigmas that one of its attribute names holds: by default all numbers with a point, as TWS reads them.
+
+        Parameters
+        ----------
+        name : str
+
+        Raises
+        ------
+        ValueError, IndexError
+            Not a name of this filter.
+        """
+        return tuple(float(part) for part in name.split("_") if "." in part)
+
     @abstractmethod
     def reach(self, settings: Tws3dSettings, sigma: float, factors: Factors) -> tuple[int, int, int]:
         """How many voxels along z, y and x around a voxel its features depend on.

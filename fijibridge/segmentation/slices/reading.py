@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from fijibridge.core.errors import ImageError
-from fijibridge.features.tws.colour import check_colour
 from fijibridge.images.around import StackAround, Surroundings
 from fijibridge.images.image import Image, count_frames, count_slices
 from fijibridge.images.joined import joined_slices
@@ -95,6 +94,8 @@ def in_its_stack(
     Image
         With ``around``; as it was where the file holds no further slices.
     """
+    from fijibridge.features.tws.colour import check_colour
+
     file, only = next(iter(paths.values())), page - 1 if page else None
     depth = count_slices(file, page=only) // count_frames(file, page=only)
     if depth == 1:

@@ -50,6 +50,10 @@ class Structure(Filter):
             f"Structure_{which}_{sigma}_{scale}" for scale in INTEGRATION_SCALES for which in ("largest", "smallest")
         )
 
+    def chosen(self, name: str) -> tuple[tuple[float, ...], dict[str, int]]:
+        """See :meth:`fijibridge.features.tws.filter.Filter.chosen`."""
+        return (float(name.split("_")[2]),), {}  # the other number is the integration's
+
     def reach(self, settings: TwsSettings, sigma: float) -> int:
         """See :meth:`fijibridge.features.tws.filter.Filter.reach`."""
         return kernel_reach(sigma, 1) + kernel_reach(max(INTEGRATION_SCALES), 0)

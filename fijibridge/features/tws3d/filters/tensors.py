@@ -89,6 +89,10 @@ class Structure3d(Filter3d):
         """See :meth:`fijibridge.features.tws3d.filter.Filter3d.names`."""
         return tuple(f"Structure_{rank}_{sigma}_{scale}" for scale in INTEGRATION_SCALES for rank in _RANKS)
 
+    def sigmas_in(self, name: str) -> tuple[float, ...]:
+        """See :meth:`fijibridge.features.tws3d.filter.Filter3d.sigmas_in`."""
+        return (float(name.split("_")[2]),)  # the other number is the integration's
+
     def reach(self, settings: Tws3dSettings, sigma: float, factors: Factors) -> Triple:
         """See :meth:`fijibridge.features.tws3d.filter.Filter3d.reach`."""
         first, then = derivative_reach(settings, sigma, factors, 1), integration_reach(settings, factors)
