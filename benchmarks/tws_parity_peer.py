@@ -90,6 +90,8 @@ def trained(image: Any, case: dict[str, Any], model: Path) -> tuple[np.ndarray, 
     segmentation.setEnabledFeatures(flags(kind.availableFeatures, case["filters"]))
     segmentation.setMinimumSigma(case["min_sigma"])
     segmentation.setMaximumSigma(case["max_sigma"])
+    if "classifier" in case:
+        segmentation.setClassifier(jpype.JClass(case["classifier"])())
     for number, name in enumerate(case["classes"]):
         if number > 1:
             segmentation.addClass()
