@@ -12,7 +12,8 @@ from segmentation import Micrograph, images, is_tuning, mean_iou
 import fijibridge as fb
 from fijibridge.features.extract import extract_features
 from fijibridge.features.stack import ArrayFeatures, FeatureStack
-from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+from fijibridge.features.tws.bank import feature_names
+from fijibridge.features.tws.settings import TwsSettings
 
 PIXELS = 40_000  # of an image that are scored, drawn once
 
@@ -25,7 +26,7 @@ class Sampled(Micrograph):
         self.labels = fb.read_labels(path.with_name(f"{path.stem}_labels.png"), shape=self.image.shape).data
         self.truth = iio.imread(path.with_name(f"{path.stem}_truth.png"))
         classical = extract_features(self.image, "tws")
-        self.classical = ArrayFeatures(np.asarray(classical), CLASSICAL_NAMES)
+        self.classical = ArrayFeatures(np.asarray(classical), feature_names(TwsSettings()))
         self.scored = np.zeros(self.truth.shape, bool)
         self.scored.flat[np.random.default_rng(0).choice(self.truth.size, PIXELS, replace=False)] = True
 

@@ -5,6 +5,7 @@ from fijibridge.features.presets import preset_settings as preset_settings
 from fijibridge.features.settings import FeatureSettings as FeatureSettings
 from fijibridge.features.stack import FeatureStack as FeatureStack
 from fijibridge.features.tws.settings import TwsSettings as TwsSettings
+from fijibridge.features.tws3d.settings import Tws3dSettings as Tws3dSettings
 from fijibridge.features.vit.settings import VitSettings as VitSettings
 from fijibridge.forest.forest import Forest as Forest
 from fijibridge.frontends.imagej.session import start as start
@@ -15,6 +16,7 @@ from fijibridge.images.volume import Volume as Volume
 from fijibridge.images.volume import open_volume as open_volume
 from fijibridge.labels.labels import Labels as Labels
 from fijibridge.labels.reading import read_labels as read_labels
+from fijibridge.operations.train import train as train
 from fijibridge.operations.volumes import segment_volume as segment_volume
 from fijibridge.segmentation.clean_up import clean_up as clean_up
 from fijibridge.segmentation.load import load_segmenter as load_segmenter

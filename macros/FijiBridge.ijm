@@ -488,7 +488,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi); of a stack: a label image for each slice, or ROIs that say theirs
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, head, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, page, probabilities, uncertainty, ome_zarr, statistics, vit_every, smooth_z, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, resume, overwrite
+//   options: engine, classes, preset, head, features, sigma, membrane_patch, membrane_thickness, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, balance, seed, databar, page, probabilities, uncertainty, ome_zarr, statistics, vit_every, smooth_z, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, resume, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -497,11 +497,24 @@ function fbSegment(image, labels, out, options) {
     return "" + fbCall("segment", id, arguments, options);
 }
 
+// Train a classifier on several labelled images, on data that TWS saved, or on both.
+//   images: labelled micrographs or stacks
+//   labels: label image or ImageJ ROIs (.zip, .roi) of each image in order, or a folder with files named as the images; of a stack on any of its slices
+//   out: folder for the results; it appears when they are complete
+//   options: data, feature_file, engine, classes, preset, head, features, sigma, membrane_patch, membrane_thickness, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, balance, seed, databar, page, save_data, importance, weights, threads, heap, overwrite
+function fbTrain(images, labels, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("images", fbImage(images, id)) + ", "
+        + fbPair("labels", fbLabels(labels, id)) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("train", id, arguments, options);
+}
+
 // Segment images and stacks with a saved classifier.
 //   classifier: folder of a saved classifier, or a TWS .model
 //   images: micrographs or stacks
 //   out: folder for the results; it appears when they are complete
-//   options: detectors, align, databar, page, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, dask, part, merge_parts, resume, overwrite
+//   options: detectors, align, databar, page, grey_range, dimensions, probabilities, probability_type, uncertainty, ome_zarr, statistics, vit_every, smooth_z, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, dask, part, merge_parts, resume, overwrite
 function fbApply(classifier, images, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("classifier", classifier) + ", "
@@ -513,7 +526,7 @@ function fbApply(classifier, images, out, options) {
 // Write the features of an image as a stack for ImageJ and TWS.
 //   image: micrograph or stack: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: feature_file, preset, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, databar, page, slices, weights, threads, overwrite
+//   options: feature_file, preset, features, sigma, membrane_patch, membrane_thickness, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, databar, page, slices, weights, threads, overwrite
 function fbFeatures(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -543,6 +556,17 @@ function fbImportClassifier(tws_model, feature_file, out, options) {
         + fbPair("feature_file", feature_file) + ", "
         + fbPair("out", out);
     return "" + fbCall("import_classifier", id, arguments, options);
+}
+
+// Rewrite a macro that calls TWS so that it calls fijibridge.
+//   macro_file: a macro of ImageJ (.ijm) that calls TWS
+//   out: the macro that calls fijibridge, NEW.ijm; or a folder for it and its report
+//   options: overwrite
+function fbConvertMacro(macro_file, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("macro_file", macro_file) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("convert_macro", id, arguments, options);
 }
 
 // Measure a segmented image or volume.

@@ -148,6 +148,14 @@ def test_detectors_benchmark_runs(tmp_path):
     assert "above the better one alone" in printed
 
 
+def test_train_from_many(tmp_path):
+    printed = run(ROOT / "examples" / "train_from_many.py", tmp_path)
+    one, many, old, both = (float(share) for share in re.findall(r"([0-9.]+) % of the pixels", printed))
+    assert min(one, many, old, both) > 60
+    assert many >= one - 2
+    assert "data.arff is read and written again: the same bytes" in printed
+
+
 def test_labels_on_slices(tmp_path):
     printed = run(ROOT / "examples" / "segment_stack.py", tmp_path)
     assert "labels on slices [1, 3], segmented [1, 2, 3]" in printed

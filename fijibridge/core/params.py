@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -55,6 +55,8 @@ class Param:
         that what is registered later is offered too.
     several : bool
         Several of the choices may be given, separated by commas.
+    abbreviated : bool
+        The beginning of a choice serves where no other begins so, in capitals or not: see :func:`completed`.
     from_preset : bool
         An option left out (None) has the value of the preset.
     """
@@ -69,6 +71,7 @@ class Param:
     group: Group = ""
     choices: Callable[[], Mapping[str, str]] | None = None
     several: bool = False
+    abbreviated: bool = False
     from_preset: bool = False
 
     @property
@@ -156,7 +159,8 @@ def _check_choice(name: str, value: Any, param: Param) -> None:
     if param.choices is None or not isinstance(value, str):
         return
     offered = param.choices()
-    wrong = [part for part in (names_in(value) if param.several else [value]) if part not in offered]
+    given = names_in(value) if param.several else [value]
+    wrong = [part for part in given if part not in offered and not (param.abbreviated and completed(part, offered))]
     if wrong:
         close = difflib.get_close_matches(wrong[0], offered, 1)
         raise SettingsError(
@@ -164,6 +168,22 @@ def _check_choice(name: str, value: Any, param: Param) -> None:
             expected=f"{'some' if param.several else 'one'} of {', '.join(offered)}",
             remedy=f"did you mean {close[0]}?" if close else "check the spelling",
         )
+
+
+def completed(name: str, offered: Iterable[str]) -> str:
+    """The choice that a name means: itself, or the only one that begins so; empty where none or several do.
+
+    Parameters
+    ----------
+    name : str
+        In any case, with spaces or underscores.
+    offered : iterable of str
+        The choices.
+    """
+    start = name.strip().replace(" ", "_").casefold()
+    found = [one for one in offered if one.casefold().startswith(start)] if start else []
+    exact = [one for one in found if one.casefold() == start]
+    return exact[0] if exact else found[0] if len(found) == 1 else ""
 
 
 def _check_range(name: str, value: Any, param: Param) -> None:

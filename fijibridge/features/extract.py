@@ -62,6 +62,16 @@ class FeatureExtractor:
         return f"FeatureExtractor({kinds!r}{', linear head' if self.head_ else ''})"
 
     @property
+    def needs_stack(self) -> bool:
+        """Whether features of a slice depend on the slices around it: it needs ``Image.around``."""
+        return any(source.needs_stack for source in self.sources)
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether the slices around a slice are needed in colour."""
+        return any(source.needs_colour for source in self.sources)
+
+    @property
     def detector(self) -> str:
         """The first detector."""
         return self.settings.detector

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fijibridge.core.errors import SettingsError
-from fijibridge.core.params import Param, check
-from fijibridge.features.source import SOURCES, SourceSettings
+from fijibridge.core.params import Param, check, completed, names_in
+from fijibridge.features.source import SOURCES, SourceSettings, offered_features
 from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.features.vit.settings import VitSettings
 
@@ -84,7 +84,8 @@ def feature_settings(choice: str | FeatureSettings | SourceSettings | Sequence[S
     ----------
     choice : str, FeatureSettings, SourceSettings or sequence of SourceSettings
         Of text: a preset (``"fast"``, ``"default"``, ``"best"``), or kinds of sources with their default settings,
-        separated by commas (``"tws"``, ``"tws,vit"``).
+        separated by commas (``"tws"``, ``"tws,vit"``), or filters of TWS's by name (``"tws:all"``,
+        ``"Gaussian,Hessian"``).
 
     Raises
     ------
@@ -107,11 +108,38 @@ def feature_settings(choice: str | FeatureSettings | SourceSettings | Sequence[S
         return FeatureSettings(sources)
     if choice in PRESETS:
         return FeatureSettings((TwsSettings(), PRESETS[choice]))
-    kinds = [name.strip() for name in choice.split(",") if name.strip()]
-    if unknown := [name for name in kinds if name not in SOURCES]:
-        raise SettingsError(
-            f"features {unknown[0]!r}",
-            expected=f"a preset ({', '.join(PRESETS)}), or some of {', '.join(SOURCES)}",
-            remedy="check the spelling",
-        )
-    return FeatureSettings(tuple(SOURCES[name].settings_class() for name in kinds))
+    return FeatureSettings(tuple(sources_in(choice, presets=PRESETS)))
+
+
+def sources_in(text: str, presets: Iterable[str] = ()) -> list[SourceSettings]:
+    """Sources chosen by name, such as ``tws,vit``, ``tws:all`` or ``Gaussian,Hessian,vit``, with default settings.
+
+    Parameters
+    ----------
+    text : str
+        Of :func:`fijibridge.features.source.offered_features`, separated by commas; the beginning of a name serves.
+    presets : iterable of str
+        Names that would have served, too, for the message.
+
+    Raises
+    ------
+    SettingsError
+        A name that means none of them, or several.
+    """
+    offered = offered_features()
+    chosen: dict[str, list[str]] = {}
+    for name in names_in(text):
+        found = completed(name, offered)
+        if not found:
+            words = f"a preset ({', '.join(presets)}), or " if presets else ""
+            raise SettingsError(
+                f"features {name!r}",
+                expected=f"{words}some of {', '.join(offered)}",
+                remedy="check the spelling",
+            )
+        kind, _, part = found.partition(":")
+        if kind not in SOURCES:
+            kind, part = "tws", found
+        chosen.setdefault(kind, [])
+        chosen[kind] += [part] if part else []
+    return [SOURCES[kind].settings_class.of_parts(parts) for kind, parts in chosen.items()]

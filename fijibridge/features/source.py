@@ -37,8 +37,19 @@ SOURCES: Registry[type[FeatureSource[Any]]] = Registry(
     "feature source",
     {
         "tws": ("Trainable Weka Segmentation's 76 default features", "fijibridge.features.tws.source:TwsSource"),
+        "tws3d": ("its default features of volumes", "fijibridge.features.tws3d.source:Tws3dSource"),
         "vit": ("a vision transformer's tokens, upsampled", "fijibridge.features.vit.source:VitSource"),
         "network": ("class probabilities of a trained network", "fijibridge.network.features:NetworkSource"),
+    },
+)
+
+
+# Settings of the sources of which parts can be chosen: a help text needs these alone, not what makes the features.
+IN_PARTS: Registry[type[SourceSettings]] = Registry(
+    "feature source in parts",
+    {
+        "tws": ("", "fijibridge.features.tws.settings:TwsSettings"),
+        "tws3d": ("", "fijibridge.features.tws3d.settings:Tws3dSettings"),
     },
 )
 
@@ -81,6 +92,21 @@ class SourceSettings:
             )
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
+    @classmethod
+    def parts(cls) -> Mapping[str, str]:
+        """What may follow the kind and a colon where features are chosen by name, each with a few words of help."""
+        return {}
+
+    @classmethod
+    def of_parts(cls: type[Settings], parts: Sequence[str]) -> Settings:
+        """The settings with some of :meth:`parts` in place of the default ones; none: the defaults.
+
+        Parameters
+        ----------
+        parts : sequence of str
+        """
+        return cls()
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -99,11 +125,22 @@ class Provenance:
     licence: str = ""
 
 
+def offered_features() -> dict[str, str]:
+    """What features can be chosen by name, each with a few words: kinds, parts of kinds, and TWS's filters alone."""
+    found = SOURCES.descriptions()
+    for kind in IN_PARTS:
+        parts = IN_PARTS[kind].parts()
+        found |= {part if kind == "tws" and not words else f"{kind}:{part}": words for part, words in parts.items()}
+    return found
+
+
 FEATURES = Param(
-    "kinds of features, separated by commas; default: tws,vit, and network where one is given",
+    "kinds of features, or TWS's filters by name (their beginning serves), separated by commas, such as tws,vit or "
+    "Gaussian,Hessian,Membrane; default: tws,vit, and network where one is given",
     group="Features",
-    choices=SOURCES.descriptions,
+    choices=offered_features,
     several=True,
+    abbreviated=True,
 )
 
 
@@ -214,10 +251,16 @@ class FeatureSource(ABC, Generic[Settings]):
 
     settings_class: ClassVar[type[SourceSettings]]
     needs_detector: ClassVar[bool] = False  # whether its features depend on which detector took the image
+    needs_stack: ClassVar[bool] = False  # whether they depend on the slices around the image
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings: Settings = settings if settings is not None else self.settings_class()  # type: ignore[assignment]
         self.provenance = Provenance()
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether the slices around an image are needed in colour."""
+        return False
 
     @property
     def kind(self) -> str:
@@ -298,6 +341,10 @@ class FeatureSource(ABC, Generic[Settings]):
             How many detectors saw it.
         """
         return None
+
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features of an image by one detector, where they are known before they are made; else none."""
+        return ()
 
     def fewer(self, detectors: int, most: int) -> str:
         """What a user can set to get at most so many features of this source; empty where nothing helps.

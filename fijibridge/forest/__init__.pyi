@@ -1,3 +1,7 @@
+from fijibridge.forest.arff import LabelledSamples as LabelledSamples
+from fijibridge.forest.arff import write_arff as write_arff
+from fijibridge.forest.arff_reading import read_arff as read_arff
+from fijibridge.forest.classifier import Classifier as Classifier
 from fijibridge.forest.forest import Forest as Forest
 from fijibridge.forest.java.model_writing import write_model as write_model
 from fijibridge.forest.java.weka import forest_from_weka as forest_from_weka
@@ -5,6 +9,8 @@ from fijibridge.forest.java.weka import predict_weka as predict_weka
 from fijibridge.forest.java.weka import read_model as read_model
 from fijibridge.forest.java.weka import to_weka as to_weka
 from fijibridge.forest.java.weka import train_weka as train_weka
+from fijibridge.forest.java.weka_classifier import WekaClassifier as WekaClassifier
+from fijibridge.forest.java.weka_classifier import read_weka_model as read_weka_model
 from fijibridge.forest.sklearn import ForestClassifier as ForestClassifier
 from fijibridge.forest.sklearn import forest_from_sklearn as forest_from_sklearn
 from fijibridge.forest.sklearn import to_sklearn as to_sklearn

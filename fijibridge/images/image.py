@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fijibridge.core.errors import ImageError, SettingsError
+from fijibridge.images.around import Surroundings
 from fijibridge.images.databar import find_databar, look_for_databar
 from fijibridge.images.pixel_size import PixelSize
 from fijibridge.images.reading import Planes, open_planes
@@ -72,6 +73,8 @@ class Image:
         How the data bar was found, or looked for in vain: by whom, and how sure.
     notes : tuple of str
         What a person should know of the reading, such as pages that were left out: for the report.
+    around : Surroundings, optional
+        The stack that it is a slice of, where features need it.
     """
 
     data: np.ndarray
@@ -83,6 +86,7 @@ class Image:
     others: tuple[Channel, ...] = ()
     databar_found: str = ""
     notes: tuple[str, ...] = ()
+    around: Surroundings | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from fijibridge.core.errors import JavaError, SettingsError
+from fijibridge.jvm.extra_jars import extra_jars
 from fijibridge.jvm.gateway import Gateway, java_version, jvm_options, this_java
 from fijibridge.jvm.java import heap_bytes, require_java
 from fijibridge.jvm.maven import jars
@@ -31,7 +32,8 @@ _running: Gateway | None = None
 def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None, gui: bool = False) -> Gateway:
     """Start the JVM with ImageJ, Weka and FastRandomForest, or return the one that runs.
 
-    Uses the Java of JAVA_HOME, else the one on PATH, headless, with jars from Maven Central alone (fetched once).
+    Uses the Java of JAVA_HOME, else the one on PATH, headless, with jars from Maven Central alone (fetched once), and
+    those that the environment's FIJIBRIDGE_JARS names, for classifiers of Weka's packages.
     Ctrl-C stays with Python. A JVM that this process already runs is taken over if it has the needed classes.
 
     Parameters
@@ -71,6 +73,9 @@ def start(*, heap: str | None = None, fiji: str | os.PathLike[str] | None = None
         if _running is None:
             import jpype
 
+            if not jpype.isJVMStarted():
+                for jar in extra_jars():
+                    jpype.addClassPath(jar)
             if jpype.isJVMStarted():
                 _running = _attach()
             elif fiji:

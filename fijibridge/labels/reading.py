@@ -19,7 +19,13 @@ _MOST = 32  # classes without names: more values than that are a grey image's
 _LOSSY = (6, 7, 34892)
 
 
-def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequence[str] | None = None) -> Labels:
+def read_labels(
+    path: str | Path,
+    *,
+    shape: tuple[int, int],
+    class_names: Sequence[str] | None = None,
+    of_several: bool = False,
+) -> Labels:
     """Read labels from a label image, or from an ImageJ ROI set.
 
     Parameters
@@ -32,6 +38,8 @@ def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequen
         (Y, X) of the image that the labels belong to.
     class_names : sequence of str, optional
         Name of the values 1, 2, ...; None for ``"class 1"``, ``"class 2"``, ..., or what the ROIs say.
+    of_several : bool
+        See `Labels`.
 
     Returns
     -------
@@ -51,7 +59,9 @@ def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequen
 
     path = Path(path)
     if path.suffix.lower() in (".zip", ".roi"):
-        return labels_from_rois(read_rois(path), shape, class_names=class_names, source=str(path))
+        return labels_from_rois(
+            read_rois(path), shape, class_names=class_names, source=str(path), of_several=of_several
+        )
     slices, overlay = count_slices(path), overlay_of(path)
     if slices > 1 and not overlay:
         raise LabelsError(
@@ -60,9 +70,9 @@ def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequen
             remedy="save the slice that was labelled on its own (Image > Stacks > ... > Make Substack)",
         )
     stored = read_stored(path)
-    if slices == 1:
+    if slices == 1 and (stored.any() or not overlay):
         try:
-            labels = label_image(stored, path, shape, class_names)
+            labels = label_image(stored, path, shape, class_names, of_several=of_several)
         except LabelsError as error:
             if not overlay:
                 raise
@@ -72,7 +82,9 @@ def read_labels(path: str | Path, *, shape: tuple[int, int], class_names: Sequen
                 log.warning("%s: its values are the labels, the %d ROIs of its overlay are not", path, len(overlay))
             return labels
     check_size(stored.shape[:2], shape, f"{path} with its overlay")
-    return labels_from_rois(overlay, shape, class_names=class_names, source=f"the overlay of {path}")
+    return labels_from_rois(
+        overlay, shape, class_names=class_names, source=f"the overlay of {path}", of_several=of_several
+    )
 
 
 def label_image(

@@ -141,6 +141,7 @@ def labels_from_rois(
     *,
     class_names: Sequence[str] | None = None,
     source: str = "ROI set",
+    of_several: bool = False,
 ) -> Labels:
     """Make `Labels` of ImageJ ROIs.
 
@@ -160,6 +161,8 @@ def labels_from_rois(
         Order and names of the classes.
     source : str
         For messages.
+    of_several : bool
+        See `Labels`.
 
     Returns
     -------
@@ -174,7 +177,7 @@ def labels_from_rois(
     """
     drawn, of_roi, names = classes_of_rois(rois, class_names, source)
     _check_one_slice(drawn, source)
-    return Labels(rasterise_rois(zip(drawn, of_roi, strict=True), shape), tuple(names))
+    return Labels(rasterise_rois(zip(drawn, of_roi, strict=True), shape), tuple(names), of_several)
 
 
 def classes_of_rois(

@@ -20,8 +20,9 @@ _SPARSE = "ROIs of which each says its slice, or a label image for each slice (0
 
 
 def read_stack_labels(
-    path: str | Path, *, shape: tuple[int, int, int], frames: int = 1, class_names: Sequence[str] | None = None
-) -> dict[int, Labels]:
+    path: str | Path, *, shape: tuple[int, int, int], frames: int = 1, class_names: Sequence[str] | None = None,
+    of_several: bool = False,
+) -> dict[int, Labels]:  # fmt: skip
     """Read the labels of a stack, which may lie on some of its slices alone.
 
     Parameters
@@ -35,6 +36,8 @@ def read_stack_labels(
         Points in time among its slices, which come frame by frame.
     class_names : sequence of str, optional
         As for `fijibridge.labels.reading.read_labels`.
+    of_several : bool
+        Whether other stacks' and images' labels train, too, so that classes may be missing on all slices.
 
     Returns
     -------
@@ -67,6 +70,8 @@ def read_stack_labels(
             remedy="draw ROIs on the stack itself and save them from the ROI Manager, or make the label image a stack",
         )
     names = next(iter(found.values())).class_names
+    if of_several:
+        return found
     check_labelled([sum(one.counts[name] for one in found.values()) for name in names], names)
     return found
 

@@ -18,10 +18,12 @@ from typing import Any
 # operation -> module; the order is that of help texts
 CATALOGUE = {
     "segment": "fijibridge.operations.segment",
+    "train": "fijibridge.operations.train",
     "apply": "fijibridge.operations.apply",
     "features": "fijibridge.operations.features",
     "bias": "fijibridge.operations.bias",
     "import_classifier": "fijibridge.operations.import_classifier",
+    "convert_macro": "fijibridge.operations.convert_macro",
     "measure": "fijibridge.operations.measure",
     "reconstruct": "fijibridge.operations.reconstruct",
     "superresolve": "fijibridge.operations.superresolve",

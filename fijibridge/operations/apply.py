@@ -13,10 +13,11 @@ from fijibridge.core.options import Heap, Out, Overwrite, Resume, Threads
 from fijibridge.core.params import Param, check
 from fijibridge.core.task_pool import Dask, Workers
 from fijibridge.core.threads import limited_threads
-from fijibridge.images.detectors import parse_detectors
+from fijibridge.features.tws.from_names import Dimensions
+from fijibridge.images.grey_map import GreyRange, grey_map
 from fijibridge.labels.region import Roi, Slices
 from fijibridge.operations.batch import Batch
-from fijibridge.operations.detector_files import Align, Detectors, detector_files, is_folder_of_images
+from fijibridge.operations.detector_files import Align, Detectors, detector_files, detectors_of_several
 from fijibridge.operations.feature_options import EncoderWeights
 from fijibridge.operations.options import Databar, Page, Probabilities, Uncertainty
 from fijibridge.operations.report import REPORT, failed_lines, fraction_lines, write_report
@@ -25,6 +26,7 @@ from fijibridge.operations.segmentation_target import target_of
 from fijibridge.operations.stack_segmentation import (
     about_part,
     check_all_done,
+    check_dimensions,
     chosen_every,
     finished_volume,
     make_store,
@@ -74,6 +76,8 @@ def apply(
     align: Align = True,
     databar: Databar = "auto",
     page: Page = 0,
+    grey_range: GreyRange = "none",
+    dimensions: Dimensions = "auto",
     probabilities: Probabilities = True,
     probability_type: ProbabilityType = "auto",
     uncertainty: Uncertainty = False,
@@ -129,13 +133,7 @@ def apply(
     if not images:
         raise SettingsError("no images", expected="one image at least", remedy="name the images after the classifier")
     stages, share, target = Stages(), part_of(part), target_of(out, len(images))
-    further = parse_detectors(detectors)
-    if len(images) > 1 and (single := [str(path) for path in further.values() if not is_folder_of_images(path)]):
-        raise SettingsError(
-            f"{len(images)} images, and {single[0]} of a further detector",
-            expected="a folder with a file for each image, named as it",
-            remedy="give NAME=FOLDER, or apply the classifier to one image at a time",
-        )
+    further = detectors_of_several(images, detectors)
     state, go_on = state_of(out), resume or merge_parts
     inputs = (classifier, *images, weights, *further.values())
     overwrite = overwrite or (go_on and (state / JOB).is_file())  # what was to be replaced when that was begun
@@ -150,7 +148,7 @@ def apply(
 
             start(heap=heap)
         with stages("reading"):
-            segmenter = load_segmenter(classifier, weights=weights, n_threads=threads)
+            segmenter = load_segmenter(classifier, weights=weights, n_threads=threads, dimensions=dimensions)
             first, others = segmenter.detectors_
             check_same_detectors(first, others, [first, *further])
             batch = Batch(len(images))
@@ -162,7 +160,10 @@ def apply(
                 # a wrong path, a wrong slice and a wrong field are known before hours of work
                 with batch.each(path, errors=ImageError):
                     stack, image = open_stack(paths, f"{name}_", slices=slices, roi=roi, databar=databar, page=page)
-                    stacks.append(stack)
+                    check_dimensions(segmenter.extractor_, stack.total, path)
+                    greys = grey_map(grey_range, image, segmenter.grey_range_)
+                    image = greys(image) if greys else image
+                    stacks.append(replace(stack, greys=greys))
                     firsts = firsts or [image]
                     notes.append(_greys_compared(image, segmenter))
             if not stacks:
@@ -173,6 +174,7 @@ def apply(
                 classes=len(segmenter.class_names_),
                 classifier=str(Path(classifier).absolute()),
                 weights=str(Path(weights).absolute()) if weights else "",
+                dimensions=dimensions,
                 align=align,
                 page=page,
                 probabilities=stored_as(probabilities, probability_type, target.kind),
@@ -183,6 +185,7 @@ def apply(
                 cleaning=CleanUp(minimum_size, fill_holes, mode_filter),
                 zarr=ome_zarr if target.kind == "zarr" else "",
                 threads=threads_each(threads, workers, dask),
+                thick=segmenter.extractor_ is not None and segmenter.extractor_.needs_stack,
             )
             about = about_classifier(segmenter)
             found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})

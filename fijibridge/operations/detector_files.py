@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,6 +83,32 @@ def detector_files(image: Path, detector: str, detectors: str) -> dict[str, Path
     for name, path in others.items():
         found[name] = path / Path(image).name if is_folder_of_images(path) else path
     return found
+
+
+def detectors_of_several(images: Sequence[Path], detectors: str) -> dict[str, Path]:
+    """Further detectors of several images: each is a folder with a file for each image.
+
+    Parameters
+    ----------
+    images : sequence of Path
+    detectors : str
+        As the option of that name.
+
+    Raises
+    ------
+    SettingsError
+        A file for several images.
+    """
+    from fijibridge.images.detectors import parse_detectors
+
+    further = parse_detectors(detectors)
+    if len(images) > 1 and (single := [str(path) for path in further.values() if not is_folder_of_images(path)]):
+        raise SettingsError(
+            f"{len(images)} images, and {single[0]} of a further detector",
+            expected="a folder with a file for each image, named as it",
+            remedy="give NAME=FOLDER, or one image at a time",
+        )
+    return further
 
 
 def is_folder_of_images(path: Path) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param
 from fijibridge.features.presets import Preset, preset_settings
-from fijibridge.features.settings import Detector, FeatureSettings
-from fijibridge.features.source import FEATURES, SOURCES, SourceSettings
+from fijibridge.features.settings import Detector, FeatureSettings, sources_in
+from fijibridge.features.source import FEATURES, SourceSettings
+from fijibridge.features.tws.settings import PATCH, SIGMAS, THICKNESS, sigmas_in
 from fijibridge.features.vit.settings import (
     BLOCKS,
     CHANNELS,
@@ -25,10 +27,14 @@ from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 __all__ = [
     "Blocks", "Channels", "CoarseBlocks", "Debiasing", "Detector", "Encoder", "EncoderWeights", "Enlargement",
-    "Features", "Head", "NetworkFeatures", "Preset", "Tile", "Upsampler", "UpsamplerWeights", "chosen_features",
+    "Features", "Head", "MembranePatch", "MembraneThickness", "NetworkFeatures", "Preset", "Sigmas", "Tile",
+    "Upsampler", "UpsamplerWeights", "chosen_features",
 ]  # fmt: skip
 
 Features = Annotated[str | None, FEATURES]
+Sigmas = Annotated[str, SIGMAS]
+MembranePatch = Annotated[int, PATCH]
+MembraneThickness = Annotated[int, THICKNESS]
 Blocks = Annotated[str | None, BLOCKS]
 CoarseBlocks = Annotated[str | None, COARSE_BLOCKS]
 Channels = Annotated[int, CHANNELS]
@@ -67,6 +73,9 @@ def chosen_features(
     preset: Preset = "default",
     *,
     features: Features = None,
+    sigma: Sigmas = "",
+    membrane_patch: MembranePatch = 19,
+    membrane_thickness: MembraneThickness = 1,
     encoder: Encoder = DEFAULT_ENCODER,
     blocks: Blocks = None,
     coarse_blocks: CoarseBlocks = None,
@@ -86,7 +95,7 @@ def chosen_features(
     ----------
     preset, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights
         As their annotations say; None leaves the preset's.
-    tile, network, weights, detector
+    sigma, membrane_patch, membrane_thickness, tile, network, weights, detector
         As their annotations say.
 
     Returns
@@ -98,9 +107,17 @@ def chosen_features(
     SettingsError
         A value that cannot be.
     """
-    kinds = [name.strip() for name in (features or "tws,vit").split(",") if name.strip()]
-    if network and "network" not in kinds:
-        kinds.append("network")
+    chosen = {one.kind: one for one in sources_in(features or "tws,vit")}
+    own: dict[str, Any] = {"membrane_patch": membrane_patch, "membrane_thickness": membrane_thickness}
+    if (sigmas := sigmas_in(sigma)) is not None:
+        own |= {"min_sigma": sigmas[0], "max_sigma": sigmas[1]}
+    kinds = [*chosen, *(["network"] if network and "network" not in chosen else [])]
+    if sigmas is not None and not any(hasattr(one, "min_sigma") for one in chosen.values()):
+        raise SettingsError(
+            f"sigma = {sigma}, and features {','.join(kinds)}",
+            expected="filters of TWS's among the features, which have sigmas",
+            remedy="leave --sigma out, or add tws to --features",
+        )
     vit = preset_settings(  # made, and so checked, where the ViT takes no part, too
         preset,
         encoder=encoder,
@@ -123,7 +140,9 @@ def chosen_features(
 
             sources.append(NetworkFeatureSettings(str(network or "")))
         else:
-            sources.append(SOURCES[kind].settings_class())
+            settings = chosen[kind]
+            known = {one.name for one in fields(settings)}
+            sources.append(replace(settings, **{name: value for name, value in own.items() if name in known}))
     return FeatureSettings(tuple(sources), detector)
 
 

@@ -41,7 +41,10 @@ def oob_lines(report: dict[str, Any]) -> list[str]:
     """The forest's out-of-bag accuracy, where a report has it."""
     if report.get("oob_accuracy") is None:
         return []
-    return [f"out-of-bag accuracy at the labelled pixels: {100 * report['oob_accuracy']:.1f} %"]
+    lines = [f"out-of-bag accuracy at the labelled pixels: {100 * report['oob_accuracy']:.1f} %"]
+    if report.get("balanced"):
+        lines.append("(of a draw with copies, which balances the classes: the accuracy flatters the more)")
+    return lines
 
 
 def difference_lines(report: dict[str, Any]) -> list[str]:

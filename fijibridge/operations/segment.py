@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from fijibridge.core.params import Param, check
 from fijibridge.core.task_pool import Workers
 from fijibridge.core.threads import limited_threads
 from fijibridge.core.timing import Stages
-from fijibridge.images.joined import count_joined, frames_among, joined_slices
+from fijibridge.images.joined import count_joined
 from fijibridge.labels.region import Roi, Slices
 from fijibridge.operations.detector_files import Align, Detectors, detector_files
 from fijibridge.operations.feature_options import (
@@ -30,13 +30,17 @@ from fijibridge.operations.feature_options import (
     Enlargement,
     Features,
     Head,
+    MembranePatch,
+    MembraneThickness,
     NetworkFeatures,
     Preset,
+    Sigmas,
     Tile,
     Upsampler,
     UpsamplerWeights,
     chosen_features,
 )
+from fijibridge.operations.labelled_images import read_labelled
 from fijibridge.operations.options import (
     Classes,
     Databar,
@@ -48,12 +52,17 @@ from fijibridge.operations.options import (
     Uncertainty,
 )
 from fijibridge.operations.report import REPORT, fraction_lines, oob_lines, write_report
-from fijibridge.operations.segmentation_files import CLASSIFIER, CONFUSION, about_classifier, write_confusion
+from fijibridge.operations.segmentation_files import (
+    CLASSIFIER,
+    CONFUSION,
+    about_classifier,
+    write_confusion,
+    write_importance,
+)
 from fijibridge.operations.segmentation_target import target_of
 from fijibridge.operations.stack_segmentation import (
     chosen_every,
     finished_volume,
-    first_slice,
     make_store,
     open_stack,
     outputs_of,
@@ -62,14 +71,13 @@ from fijibridge.operations.stack_segmentation import (
     write_stack,
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
-from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Statistics, Trees
+from fijibridge.segmentation.options import Balance, Engine, MaxDepth, MaxFeatures, Statistics, Trees
 from fijibridge.segmentation.segmenter import PixelSegmenter
 from fijibridge.segmentation.slices.options import OmeZarr, SmoothZ, VitEvery
 from fijibridge.segmentation.suggestions import Place, write_places
 from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
-    from fijibridge.images.image import Image
     from fijibridge.labels.labels import Labels
     from fijibridge.segmentation.slices.results import StackResult
 
@@ -90,6 +98,9 @@ def segment(
     preset: Preset = "default",
     head: Head = "linear",
     features: Features = None,
+    sigma: Sigmas = "",
+    membrane_patch: MembranePatch = 19,
+    membrane_thickness: MembraneThickness = 1,
     encoder: Encoder = DEFAULT_ENCODER,
     blocks: Blocks = None,
     coarse_blocks: CoarseBlocks = None,
@@ -106,6 +117,7 @@ def segment(
     trees: Trees = 100,
     max_features: MaxFeatures = "sqrt",
     max_depth: MaxDepth = 0,
+    balance: Balance = False,
     seed: Seed = 0,
     databar: Databar = "auto",
     page: Page = 0,
@@ -150,10 +162,9 @@ def segment(
     BridgeError
         For every input that cannot serve; nothing is left half written.
     """
+    from fijibridge.features.extract import FeatureExtractor
     from fijibridge.features.vit.encoder import token_cache
     from fijibridge.images.image import grey_range
-    from fijibridge.labels.reading import read_labels
-    from fijibridge.labels.stack_labels import read_stack_labels
     from fijibridge.segmentation.slices.estimate import check_disk, tell
     from fijibridge.segmentation.slices.job import Job
     from fijibridge.segmentation.slices.journal import JOB, discard_state, fingerprint, identity_of, journal, state_of
@@ -166,6 +177,9 @@ def segment(
     settings = chosen_features(
         preset,
         features=features,
+        sigma=sigma,
+        membrane_patch=membrane_patch,
+        membrane_thickness=membrane_thickness,
         encoder=encoder,
         blocks=blocks,
         coarse_blocks=coarse_blocks,
@@ -179,13 +193,15 @@ def segment(
         weights=weights,
         detector=detector,
     )
+    made_by = FeatureExtractor(settings)
     segmenter = PixelSegmenter(
-        settings,
+        made_by,
         engine=engine,
         head=head,
         n_trees=trees,
         max_features=max_features,
         max_depth=max_depth,
+        balance=balance,
         seed=seed,
         n_threads=threads,
     )
@@ -200,17 +216,10 @@ def segment(
             count = count_joined(paths, page=page)
             stack, shown = open_stack(paths, "", slices=slices, roi=roi, databar=databar, page=page)
             names = [name.strip() for name in classes.split(",")] if classes.strip() else None
-            how = {"align": align, "databar": databar, "page": page}
-            if count == 1:
-                micrographs = dict(_read(paths, [0], **how))
-                strokes = {0: read_labels(labels, shape=micrographs[0].shape, class_names=names)}
-            else:
-                frames = frames_among(image, range(1, count + 1), page=page)
-                plane = first_slice(image, range(1, count + 1), databar=databar, page=page)
-                strokes = read_stack_labels(labels, shape=(count, *plane.shape), frames=frames, class_names=names)
-                micrographs = dict(_read(paths, list(strokes), **how))
+            micrographs, strokes = read_labelled(
+                paths, labels, made_by, class_names=names, align=align, databar=databar, page=page
+            )
             first = next(iter(micrographs.values()))
-            strokes = {index: _in_the_field(one, micrographs[index]) for index, one in strokes.items()}
         if engine == "weka" or heap:
             from fijibridge.jvm import start
 
@@ -239,6 +248,7 @@ def segment(
             suggest=suggest,
             zarr=ome_zarr if target.kind == "zarr" else "",
             threads=threads_each(threads, workers, ""),
+            thick=made_by.needs_stack,
         )
         found = fingerprint(job, {"forest": about["forest"], "features": about["features"]})
         job = replace(job, identity=identity_of(found))
@@ -276,17 +286,8 @@ def segment(
                     write_places(folder / LABEL_NEXT, best, in_stack=count > 1)
                     written["outputs"].append(LABEL_NEXT)
                 if importance:
-                    from fijibridge.segmentation.importance import write_importances
-
                     with stages("importance"):
-                        written["outputs"] += write_importances(
-                            folder,
-                            segmenter.feature_importances_,
-                            segmenter.forest_.feature_names,
-                            segmenter.class_names_,
-                            segmenter.class_colors_,
-                            segmenter.head_importances_,
-                        )
+                        written["outputs"] += write_importance(folder, segmenter)
                 written["outputs"].sort()
                 with stages("saving the classifier"):
                     segmenter.save(folder / CLASSIFIER)
@@ -299,6 +300,7 @@ def segment(
                     "failed": failed,
                     "labelled_slices": [index + 1 for index in strokes],
                     "labelled_pixels": _counts(strokes.values()),
+                    "balanced": balance,
                     "label_next": [place._asdict() for place in best] if suggest else None,
                     "positional_probe_r2": _probe(next(iter(stacks.values()))),
                     "expected": expected,
@@ -318,11 +320,6 @@ def summary(report: dict[str, Any]) -> list[str]:
     return [*fraction_lines(report), *oob_lines(report)]
 
 
-def _read(paths: dict[str, Path], indices: Sequence[int], **how: Any) -> Iterator[tuple[int, Image]]:
-    """Slices, from 0, one at a time."""
-    return zip(indices, joined_slices(paths, pages=indices, **how), strict=True)
-
-
 def _places(result: StackResult) -> list[Place]:
     """Where to label next in all slices, the least sure first."""
     found = [Place(*one) for about in result.slices for one in about.get("places", [])]
@@ -335,15 +332,6 @@ def _counts(strokes: Iterable[Labels]) -> dict[str, int]:
     for one in strokes:
         total.update(one.counts)
     return dict(total)
-
-
-def _in_the_field(strokes: Labels, image: Image) -> Labels:
-    """The labels without the rows of the data bar, which have no features."""
-    if not image.databar_rows:
-        return strokes
-    if strokes.data[image.field.stop :].any():
-        log.warning("labels in the data bar are not used")
-    return replace(strokes, data=strokes.data[image.field])
 
 
 _probed: ByArray[float] = ByArray()

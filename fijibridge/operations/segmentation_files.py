@@ -253,18 +253,46 @@ def write_confusion(folder: Path, segmenter: PixelSegmenter) -> list[str]:
     return [CONFUSION]
 
 
+def write_importance(folder: Path, segmenter: PixelSegmenter) -> list[str]:
+    """Write which features a trained forest and its linear head use.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    segmenter : PixelSegmenter
+        Trained.
+
+    Returns
+    -------
+    list of str
+        The files' names.
+    """
+    from fijibridge.segmentation.importance import write_importances
+
+    return write_importances(
+        folder,
+        segmenter.feature_importances_,
+        segmenter.forest_.feature_names,
+        segmenter.class_names_,
+        segmenter.class_colors_,
+        segmenter.head_importances_,
+    )
+
+
 def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
     """The report's part on classifier and versions."""
     from fijibridge.core.versions import versions
+    from fijibridge.forest.classifier import brief
     from fijibridge.forest.out_of_bag import class_scores
 
-    forest, matrix = segmenter.forest_, segmenter.oob_confusion_
+    matrix = segmenter.oob_confusion_
     return {
         "engine": segmenter.engine,
         "class_names": list(segmenter.class_names_),
         "oob_accuracy": segmenter.oob_accuracy_,
         "oob_scores": None if matrix is None else class_scores(matrix, segmenter.class_names_),
-        "forest": {"trees": forest.n_trees, "nodes": forest.n_nodes, "sha256": forest.sha256()},
+        "forest": brief(segmenter.forest_),
         "features": segmenter.extractor_.to_brief() if segmenter.extractor_ else None,
         "versions": versions(),
         "peak_memory_mib": peak_memory_mib(),

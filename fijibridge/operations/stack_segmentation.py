@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fijibridge.core.errors import ImageError, OutputError
+from fijibridge.core.errors import FeatureMismatchError, ImageError, OutputError
 from fijibridge.core.records import read_json
 from fijibridge.images.joined import count_joined, frames_among
 from fijibridge.labels.region import field_of, slice_numbers
@@ -19,6 +19,7 @@ from fijibridge.segmentation.slices.job import Job, StackFiles, store_of
 from fijibridge.segmentation.slices.results import StackResult
 
 if TYPE_CHECKING:
+    from fijibridge.features.extract import FeatureExtractor
     from fijibridge.images.image import Image
     from fijibridge.operations.segmentation_target import Target
     from fijibridge.segmentation.segmenter import PixelSegmenter
@@ -64,6 +65,30 @@ def open_stack(
         frames=frames_among(file, chosen, page=page),
         total=count,
     ), first
+
+
+def check_dimensions(features: FeatureExtractor | None, count: int, path: Path) -> None:
+    """Refuse a single image where features look along z.
+
+    Parameters
+    ----------
+    features : FeatureExtractor or None
+    count : int
+        Slices of the file.
+    path : Path
+        Of the file, for the message.
+
+    Raises
+    ------
+    FeatureMismatchError
+        One slice for features of volumes.
+    """
+    if features is not None and features.needs_stack and count == 1:
+        raise FeatureMismatchError(
+            f"{path} is a single image, and the features are those of TWS for volumes",
+            expected="a stack: its slices in one file, or in a folder",
+            remedy="give the whole stack (--slices chooses some of it), or use features of slices",
+        )
 
 
 def first_slice(file: Path, chosen: Sequence[int], *, databar: str | int, page: int) -> Image:

@@ -3,7 +3,7 @@
 ::
 
     classifier.json        choices, provenance, class names and colours, pixel size, versions, digests
-    forest.safetensors     the forest's arrays
+    forest.safetensors     the forest's arrays; not there of another classifier, which Weka runs from its .model
     features.safetensors   what the features learned: principal components, linear head, upsampler's weights
     statistics.safetensors grey levels, means and spreads of the training images, for slices of their stack
     classifier.model       the same forest as TWS's two serialised Java objects
@@ -24,11 +24,12 @@ from fijibridge.core.atomic_output import output_folder
 from fijibridge.core.errors import BridgeError, ModelFileError, SettingsError
 from fijibridge.core.names import check_names
 from fijibridge.core.params import check
-from fijibridge.core.records import made, number, read_json
+from fijibridge.core.records import made, number, read_json, texts
 from fijibridge.core.versions import versions
 from fijibridge.features.extract import FeatureExtractor
 from fijibridge.features.extractor_file import ARRAYS, arrays_digest, read_arrays, write_arrays
-from fijibridge.forest import Forest, write_model
+from fijibridge.forest import Classifier, Forest, WekaClassifier, read_weka_model, write_model
+from fijibridge.forest.classifier import in_order
 from fijibridge.segmentation.options import Engine
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class SavedClassifier:
 
     Parameters
     ----------
-    forest : Forest
+    forest : Forest or WekaClassifier
     extractor : FeatureExtractor or None
         None where the features came from elsewhere.
     engine : {"sklearn", "weka"}
@@ -66,7 +67,7 @@ class SavedClassifier:
         Of the training images; None of classifiers that were saved before they were kept.
     """
 
-    forest: Forest
+    forest: Classifier
     extractor: FeatureExtractor | None
     engine: Engine
     class_colors: np.ndarray
@@ -104,6 +105,7 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
         "format": _FORMAT,
         "version": _VERSION,
         "engine": saved.engine,
+        "run_by": "Weka" if isinstance(forest, WekaClassifier) else "fijibridge",
         "class_names": list(forest.class_names),
         "class_colors": saved.class_colors.tolist(),
         "features": extractor.to_json() if extractor else None,
@@ -120,13 +122,16 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
     if (statistics := saved.statistics) is not None:
         index["statistics"] = {"features_digest": statistics.features_digest, "sha256": statistics.digest}
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
-        forest.save(folder / FOREST)
+        if isinstance(forest, Forest):
+            forest.save(folder / FOREST)
+            write_model(folder / MODEL, forest)
+        else:
+            forest.save(folder / MODEL)
         if extractor:
             write_arrays(folder / ARRAYS, arrays)
             extractor.save_files(folder)
         if statistics is not None:
             write_arrays(folder / STATISTICS, statistics.arrays())
-        write_model(folder / MODEL, forest)
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return Path(path)
 
@@ -161,9 +166,7 @@ def read_classifier(path: Path) -> SavedClassifier:
             )
         if (index["format"], index["version"]) != (_FORMAT, _VERSION):
             raise _not_a_classifier(path, f"it says {index['format']!r} version {index['version']!r}")
-        forest = Forest.load(path / FOREST)
-        if forest.sha256() != index["forest_sha256"] or list(forest.class_names) != index["class_names"]:
-            raise _not_a_classifier(path, f"{FOREST} is not the forest that {INDEX} describes")
+        forest = _read_forest(path, index)
         extractor = None
         if index["features"] is not None:
             arrays = read_arrays(path / ARRAYS)
@@ -203,6 +206,20 @@ def read_classifier(path: Path) -> SavedClassifier:
         raise _not_a_classifier(path, f"{INDEX}: {type(error).__name__} {error}") from error
 
 
+def _read_forest(path: Path, index: dict[str, Any]) -> Classifier:
+    """The forest, or the classifier that Weka runs."""
+    by_weka = index.get("run_by") == "Weka"
+    forest: Classifier
+    if by_weka:
+        forest = in_order(read_weka_model(path / MODEL), texts(index["feature_names"], "feature_names"))
+    else:
+        forest = Forest.load(path / FOREST)
+    if forest.sha256() != index["forest_sha256"] or list(forest.class_names) != index["class_names"]:
+        found = f"{MODEL} is not the classifier" if by_weka else f"{FOREST} is not the forest"
+        raise _not_a_classifier(path, f"{found} that {INDEX} describes")
+    return forest
+
+
 def _checked_range(found: Any, path: Path) -> tuple[float, float] | None:
     """Two numbers in order; None in a classifier that was saved before they were kept."""
     if found is None:
@@ -233,6 +250,6 @@ def _checked_engine(engine: Engine) -> Engine:
 def _not_a_classifier(path: Path, why: str) -> ModelFileError:
     return ModelFileError(
         f"{path} is no classifier that can be used: {why}",
-        expected=f"a folder with {INDEX} and {FOREST}, format version {_VERSION}",
+        expected=f"a folder with {INDEX} and {FOREST} or {MODEL}, format version {_VERSION}",
         remedy="give the folder that PixelSegmenter.save wrote, or the folder classifier in a result of segment",
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,28 +15,41 @@ from fijibridge.segmentation.feature_checks import few
 from fijibridge.segmentation.segmenter import PixelSegmenter
 
 if TYPE_CHECKING:
-    from fijibridge.forest import Forest
+    from fijibridge.features.tws.from_names import Dimensions
+    from fijibridge.forest import Classifier
 
 
-_OURS = ("vit_", "z_", "linear_")  # how features of fijibridge's are called
+log = logging.getLogger(__name__)
 
 
-def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_threads: int = 0) -> PixelSegmenter:
-    """Load a saved classifier, or a plain TWS ``.model`` that was trained on TWS's default features.
+def load_segmenter(
+    path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    n_threads: int = 0,
+    dimensions: Dimensions = "auto",
+) -> PixelSegmenter:
+    """Load a saved classifier, or a ``.model`` that TWS trained on its own features.
+
+    Forests are run by compiled code, any other classifier that TWS saved by Weka itself, in Java.
 
     Parameters
     ----------
     path : path
-        The folder of :meth:`PixelSegmenter.save`, or a ``.model`` or ``.model.gz`` file of TWS (needs Java).
+        The folder of :meth:`PixelSegmenter.save`, a result with it, or a ``.model`` or ``.model.gz`` of TWS (needs
+        Java).
     weights : path, optional
         Weights' file of the encoder; it must have the classifier's SHA-256.
     n_threads : int
         0: all cores.
+    dimensions : {"auto", "2d", "3d"}
+        What a ``.model`` was trained on, slices or volumes; needed only where it does not say, see
+        :func:`fijibridge.features.tws.from_names.settings_from_names`.
 
     Returns
     -------
     PixelSegmenter
-        Trained.
+        Trained. Of a ``.model``, ``grey_range_`` is what the forest's splits tell of the training's greys.
 
     Raises
     ------
@@ -55,8 +68,8 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
             remedy="check the path",
         )
     if path.is_file():
-        return _from_model(path, n_threads)
-    saved = read_classifier(path)
+        return _from_model(path, n_threads, dimensions)
+    saved = read_classifier(_folder(path))
     extractor = saved.extractor
     if extractor and weights:
         extractor = extractor.with_weights(str(weights))
@@ -71,6 +84,12 @@ def load_segmenter(path: str | Path, *, weights: str | Path | None = None, n_thr
     segmenter.grey_range_, segmenter.statistics_ = saved.grey_range, saved.statistics
     segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
     return segmenter
+
+
+def _folder(path: Path) -> Path:
+    """The folder of a classifier, also where the result of a training is named, in which it lies."""
+    inside = path / "classifier"
+    return inside if (inside / INDEX).is_file() and not (path / INDEX).is_file() else path
 
 
 def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
@@ -92,7 +111,7 @@ def read_features(path: str | Path) -> tuple[FeatureExtractor, tuple[str, ...]]:
     """
     from fijibridge.features.extractor_file import read_extractor
 
-    path = Path(path)
+    path = _folder(Path(path))
     if not (path / INDEX).is_file():
         return read_extractor(path)
     saved = read_classifier(path)
@@ -131,17 +150,17 @@ def segmenter_from_model(path: str | Path, extractor: FeatureExtractor, feature_
     FeatureMismatchError
         The model was trained on other features.
     """
-    from fijibridge.forest import read_model
+    from fijibridge.forest import read_weka_model
 
     path = Path(path)
     if not path.is_file():
         raise ImageNotFoundError(
             f"no model file {path}", expected="a .model file that TWS saved", remedy="check the path"
         )
-    return _of_forest(_in_order(read_model(path), tuple(feature_names), path), extractor)
+    return _of_forest(_in_order(read_weka_model(path), tuple(feature_names), path), extractor)
 
 
-def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
+def _of_forest(forest: Classifier, extractor: FeatureExtractor, n_threads: int = 0) -> PixelSegmenter:
     from fijibridge.images.palette import class_colors_or_default
 
     check_names(forest.class_names, error=ModelFileError)
@@ -151,9 +170,9 @@ def _of_forest(forest: Forest, extractor: FeatureExtractor, n_threads: int = 0) 
     return segmenter
 
 
-def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
-    """The forest with its features in the order of ``names``, which must be the same set."""
-    missing = [name for name in names if name not in set(forest.feature_names)]
+def _in_order(forest: Classifier, names: tuple[str, ...], path: Path, *, all_used: bool = True) -> Classifier:
+    """The classifier with its features in the order of ``names``, which must be the same set, or hold it."""
+    missing = [name for name in names if all_used and name not in set(forest.feature_names)]
     extra = [name for name in forest.feature_names if name not in set(names)]
     if missing or extra:
         parts = [f"{path} was trained on {len(forest.feature_names)} features, and these are {len(names)}"]
@@ -165,34 +184,60 @@ def _in_order(forest: Forest, names: tuple[str, ...], path: Path) -> Forest:
             remedy="give the features.json beside the features that were loaded in TWS, and leave TWS's own features "
             "off when you train",
         )
-    if forest.feature_names == names:
-        return forest
-    import numpy as np
+    from fijibridge.forest.classifier import in_order
 
-    place = np.array([names.index(name) for name in forest.feature_names], forest.feature.dtype)
-    feature = np.where(forest.feature >= 0, place[forest.feature], forest.feature)
-    return replace(forest, feature=feature, feature_names=names)
+    return in_order(forest, names)
 
 
-def _from_model(path: Path, n_threads: int) -> PixelSegmenter:
+def extractor_of_names(
+    names: Sequence[str],
+    relation: str,
+    where: str | Path,
+    *,
+    ours: str,
+    dimensions: Dimensions = "auto",
+) -> FeatureExtractor:
+    """What makes the features of a file of TWS: their names say which they are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the features.
+    relation : str
+        Name of the data set.
+    where : path
+        The file, for messages.
+    ours : str
+        The remedy where they are fijibridge's, which their names do not describe.
+    dimensions : {"auto", "2d", "3d"}
+
+    Raises
+    ------
+    FeatureMismatchError
+        See :func:`fijibridge.features.tws.from_names.settings_from_names`.
+    """
+    from fijibridge.features.tws.from_names import settings_from_names
+
+    settings = settings_from_names(names, relation, dimensions=dimensions, where=str(where), ours=ours)
+    log.info("%s: %s, as its attribute names say", where, settings)
+    return FeatureExtractor(settings)
+
+
+def _from_model(path: Path, n_threads: int, dimensions: Dimensions) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
-    from fijibridge.features.tws.default_features import CLASSICAL_NAMES
-    from fijibridge.forest import read_model
+    from fijibridge.forest import Forest, read_weka_model
+    from fijibridge.segmentation.model_greys import greys_of_forest
 
-    forest = read_model(path)
-    if forest.feature_names != CLASSICAL_NAMES:
-        unknown = [name for name in forest.feature_names if name not in CLASSICAL_NAMES]
-        remedy = "train with TWS's default features; for a model of fijibridge give the classifier's folder"
-        if any(name.startswith(_OURS) for name in unknown):
-            remedy = (
-                "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
-                "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
-                f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
-            )
-        raise FeatureMismatchError(
-            f"{path} was trained on {len(forest.feature_names)} features"
-            + (f", among them {', '.join(unknown[:4])}" if unknown else ", not TWS's default set in its order"),
-            expected=f"TWS's {len(CLASSICAL_NAMES)} default features",
-            remedy=remedy,
-        )
-    return _of_forest(forest, FeatureExtractor("tws"), n_threads)
+    ours = (
+        "a .model does not tell how fijibridge made these features: in Fiji save the window's classifier with "
+        "Plugins > FijiBridge > Forest to Python, or with Save classifier after Train with ViT; or run "
+        f"fijibridge import-classifier {path.name} FEATURES, with the folder of the features of its training"
+    )
+    forest = read_weka_model(path)
+    relation = forest.settings.get("relation", "")
+    extractor = extractor_of_names(forest.feature_names, relation, path, ours=ours, dimensions=dimensions)
+    (source,) = extractor.sources
+    segmenter = _of_forest(_in_order(forest, source.feature_names(), path, all_used=False), extractor, n_threads)
+    if isinstance(forest, Forest):
+        segmenter.grey_range_ = greys_of_forest(forest)
+    return segmenter

@@ -22,6 +22,13 @@ Statistics = Annotated[
     ),
 ]
 MaxDepth = Annotated[int, Param("greatest depth of a tree; 0: no limit", low=0, high=10_000, group="Forest")]
+Balance = Annotated[
+    bool,
+    Param(
+        "draw as many samples of each class, with copies of those of rare ones, as TWS's Balance classes does",
+        group="Forest",
+    ),
+]
 Head = Annotated[
     Literal["linear", "none"],
     Param(

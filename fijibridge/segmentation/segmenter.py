@@ -8,16 +8,15 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fijibridge.core.errors import FeatureMismatchError, LabelsError, SettingsError
+from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.options import Seed, Threads
 from fijibridge.core.params import check
 from fijibridge.features.settings import FeatureSettings
 from fijibridge.features.source import SourceSettings
-from fijibridge.labels.labels import check_labelled
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
-from fijibridge.segmentation.feature_checks import check_classes, check_same, few, other_names
-from fijibridge.segmentation.options import Engine, Head, MaxDepth, MaxFeatures, Trees
-from fijibridge.segmentation.training_labels import joined_names, label_data
+from fijibridge.segmentation.feature_checks import check_same, few, other_names
+from fijibridge.segmentation.forest_training import features_tried, train_forest
+from fijibridge.segmentation.options import Balance, Engine, Head, MaxDepth, MaxFeatures, Trees
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,10 +24,11 @@ if TYPE_CHECKING:
     from fijibridge.features.extract import FeatureExtractor
     from fijibridge.features.image_statistics import ImageStatistics
     from fijibridge.features.stack import FeatureStack
-    from fijibridge.forest import Forest
+    from fijibridge.forest import Classifier, Forest, LabelledSamples
     from fijibridge.images.image import Image
     from fijibridge.images.pixel_size import PixelSize
     from fijibridge.labels.labels import Labels
+    from fijibridge.segmentation.training_samples import TrainingSamples
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class _Choices:
     head: Head
     n_trees: Trees
     max_depth: MaxDepth
+    balance: Balance
     seed: Seed
     n_threads: Threads
 
@@ -65,6 +66,9 @@ class PixelSegmenter(Estimator):
         Features tried at a split; sqrt of all (TWS's own default, 2, is weak for hundreds of ViT channels).
     max_depth : int
         0: no limit.
+    balance : bool
+        Draw as many samples of each class, as TWS's "Balance classes" does (:mod:`fijibridge.forest.balance`). The
+        out-of-bag figures are then those of a draw with copies, and flatter the more.
     seed : int
         The same seed gives the same forest on the same versions.
     n_threads : int
@@ -74,7 +78,7 @@ class PixelSegmenter(Estimator):
 
     Attributes
     ----------
-    forest_ : Forest
+    forest_ : Forest, or another :class:`fijibridge.forest.Classifier` of a ``.model``
     extractor_ : FeatureExtractor or None
         With what it learned, the linear head included; None where the features came from elsewhere.
     class_names_ : tuple of str
@@ -103,6 +107,7 @@ class PixelSegmenter(Estimator):
         A setting outside its range.
     """
 
+    forest_: Classifier
     extractor_: FeatureExtractor | None = None
     oob_accuracy_: float | None = None
     oob_confusion_: np.ndarray | None = None
@@ -120,6 +125,7 @@ class PixelSegmenter(Estimator):
         n_trees: Trees = 100,
         max_features: MaxFeatures | int = "sqrt",
         max_depth: MaxDepth = 0,
+        balance: Balance = False,
         seed: Seed = 0,
         n_threads: Threads = 0,
         class_colors: Sequence[Any] | None = None,
@@ -127,7 +133,7 @@ class PixelSegmenter(Estimator):
         from fijibridge.features.extract import FeatureExtractor
 
         check(_Choices, locals())
-        tried = _features_tried(max_features)
+        tried = features_tried(max_features)
         if tried not in ("sqrt", "log2") and not (type(tried) is int and tried > 0):
             raise SettingsError(
                 f"max_features = {max_features!r}", expected="sqrt, log2 or a positive number", remedy="use sqrt"
@@ -140,6 +146,7 @@ class PixelSegmenter(Estimator):
         self.n_trees = n_trees
         self.max_features = max_features
         self.max_depth = max_depth
+        self.balance = balance
         self.seed = seed
         self.n_threads = n_threads
         self.class_colors = class_colors
@@ -158,7 +165,9 @@ class PixelSegmenter(Estimator):
         return extractor
 
     def __repr__(self) -> str:
-        state = f"{self.forest_.n_trees} trees, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
+        from fijibridge.forest.classifier import in_few_words
+
+        state = f"{in_few_words(self.forest_)}, {self.class_names_}" if hasattr(self, "forest_") else "not trained"
         return f"PixelSegmenter(engine={self.engine!r}, {state})"
 
     # --- features ----------------------------------------------------------------------------------------------------
@@ -215,18 +224,23 @@ class PixelSegmenter(Estimator):
         labels: Labels | np.ndarray | Sequence[Any],
         *,
         statistics: ImageStatistics | None = None,
+        samples: LabelledSamples | None = None,
     ) -> PixelSegmenter:
         """Train the forest at the labelled pixels.
 
         Parameters
         ----------
         images : Image, ndarray (Y, X) or (Y, X, 3), FeatureStack, or a list of them
+            An empty list where `samples` alone train.
         labels : Labels, integer ndarray (Y, X) with 0 = unlabelled, or a list of them
             One for each image, of its size. All lists of class names must agree; arrays have none. Of several images
             each may lack classes, if another has them.
         statistics : ImageStatistics, optional
             Of the stack that the images are slices of, see
             :func:`fijibridge.segmentation.statistics.stack_statistics`; each image's own otherwise.
+        samples : LabelledSamples, optional
+            Labelled pixels without their images, of :func:`fijibridge.forest.read_arff`: they train, too, with
+            ``head="none"``. Their features must be this segmenter's.
 
         Returns
         -------
@@ -240,69 +254,73 @@ class PixelSegmenter(Estimator):
             differ from image to image.
         FeatureMismatchError
             FeatureStacks made in different ways.
+        SettingsError
+            Samples for a linear head.
+        """
+        return self.fit_gathered(self.gather(images, labels, statistics=statistics, samples=samples), statistics)
+
+    def gather(
+        self, images: Any, labels: Any, *, statistics: ImageStatistics | None = None,
+        samples: LabelledSamples | None = None,
+    ) -> TrainingSamples:  # fmt: skip
+        """The first half of :meth:`fit`, with its parameters and errors: the samples, made image by image.
+
+        Parameters
+        ----------
+        images, labels, statistics, samples
+            As of :meth:`fit`.
+        """
+        from fijibridge.segmentation.training_samples import gathered
+
+        images = list(images) if isinstance(images, (list, tuple)) else [images]
+        labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+        base = (self.extractor_ or self._extractor).without_head()
+        if images and base.fitted and not base.detectors_ and len(getattr(images[0], "others", ())):
+            base = copy(base).fit(images[0])  # trained anew, with the detectors that joined
+        return gathered(
+            images, labels, extract=lambda image, base: self._extract(image, base, statistics), base=base,
+            samples=samples, linear_head=self.head == "linear", statistics=statistics is None,
+        )  # fmt: skip
+
+    def fit_gathered(self, found: TrainingSamples, statistics: ImageStatistics | None = None) -> PixelSegmenter:
+        """The second half of :meth:`fit`: train on samples that :meth:`gather` made.
+
+        Parameters
+        ----------
+        found : TrainingSamples
+        statistics : ImageStatistics, optional
+            As of :meth:`fit`.
+
+        Returns
+        -------
+        PixelSegmenter
+            Itself.
         """
         import numpy as np
-        from skimage.measure import label
 
         from fijibridge.features.image_statistics import pooled
         from fijibridge.features.stack import FeatureStack
         from fijibridge.images.image import grey_range
         from fijibridge.images.palette import class_colors_or_default
-        from fijibridge.segmentation.training_statistics import own_statistics
 
-        images = list(images) if isinstance(images, (list, tuple)) else [images]
-        labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
-        if len(images) != len(labels) or not images:
-            raise LabelsError(
-                f"{len(images)} images and {len(labels)} label images",
-                expected="one label image for each image",
-                remedy="give both lists in the same order",
-            )
-        base = (self.extractor_ or self._extractor).without_head()
-        if base.fitted and not base.detectors_ and len(getattr(images[0], "others", ())):
-            base = copy(base).fit(images[0])  # trained anew, with the detectors that joined
-        stacks: list[FeatureStack] = []
-        seen: list[ImageStatistics] = []
-        samples, classes, strokes, n_strokes = [], [], [], 0
-        names: tuple[str, ...] = ()
-        for image, drawn in zip(images, labels, strict=True):
-            stack = image if isinstance(image, FeatureStack) else self._extract(image, base, statistics)
-            data, found = label_data(drawn, stack, image, of_several=len(labels) > 1)
-            names = joined_names(names, found)
-            mask = data > 0
-            samples.append(stack.at(mask))
-            classes.append(data[mask].astype(np.int64) - 1)
-            numbers, count = label(data, connectivity=2, return_num=True)
-            strokes.append(numbers[mask] + n_strokes)
-            n_strokes += count
-            if not stacks:
-                base = stack.extractor or base  # what the first image's features were made with serves all
-            else:
-                check_same(stacks[0].extractor, stack.extractor, "first image against another")
-                if stacks[0].names != stack.names:
-                    raise other_names(stacks[0].names, stack.names)
-            stacks.append(stack)
-            seen += [] if statistics else own_statistics(stack, image, moments=self.head == "linear")
-        y, extractor = np.concatenate(classes), stacks[0].extractor
-        check_labelled(np.bincount(y, minlength=len(names)).tolist(), names)
-        check_classes(extractor, names)
+        names, extractor, first = found.class_names, found.extractor, found.first
         self.head_importances_ = None
-        if self.head == "linear" and extractor is not None and any(stacks[0].groups):
+        if found.stacks and extractor is not None:
             from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
 
             trained = train_with_pseudo_labels(
-                stacks, samples, y, np.concatenate(strokes), names, self._judged_forest, self._trained_forest,
+                found.stacks, found.X, found.y, found.strokes, names, self._judged_forest, self._trained_forest,
                 seed=self.seed, n_threads=self.n_threads,
             )  # fmt: skip
             self.forest_, self.head_importances_ = trained.forest, trained.importances
             extractor = extractor.with_head(trained.head)
         else:
-            self.forest_ = self._judged_forest(np.concatenate(samples), y, stacks[0].names, names)
+            self.forest_ = self._judged_forest(np.concatenate(found.X), found.y, found.feature_names, names)
         self.class_colors_ = class_colors_or_default(names, self.class_colors)
         self.extractor_ = extractor
-        self.pixel_size_ = getattr(images[0], "pixel_size", None)
-        self.grey_range_ = None if isinstance(images[0], FeatureStack) else grey_range(images[0])
-        self.statistics_ = pooled(seen, extractor.sources) if seen and extractor else statistics
+        self.pixel_size_ = getattr(first, "pixel_size", None)
+        self.grey_range_ = None if first is None or isinstance(first, FeatureStack) else grey_range(first)
+        self.statistics_ = pooled(found.statistics, extractor.sources) if found.statistics and extractor else statistics
         log.info("%s: %s, out-of-bag accuracy %s", self.engine, self.forest_, self.oob_accuracy_)
         return self
 
@@ -319,20 +337,11 @@ class PixelSegmenter(Estimator):
         self, X: np.ndarray, y: np.ndarray, feature_names: Sequence[str], class_names: Sequence[str],
         most_trees: int = 0, out_of_bag: bool = True,
     ) -> tuple[Forest, float | None]:  # fmt: skip
-        from fijibridge.forest import train_sklearn, train_weka
-
-        return {"sklearn": train_sklearn, "weka": train_weka}[self.engine](
-            X,
-            y,
-            n_trees=min(self.n_trees, most_trees or self.n_trees),
-            max_features=_features_tried(self.max_features),
-            max_depth=self.max_depth,
-            seed=self.seed,
-            n_threads=self.n_threads or None,
-            feature_names=feature_names,
-            class_names=class_names,
-            out_of_bag=out_of_bag,
-        )
+        return train_forest(
+            self.engine, X, y, class_names, balance=self.balance, max_features=self.max_features, seed=self.seed,
+            n_trees=min(self.n_trees, most_trees or self.n_trees), max_depth=self.max_depth,
+            n_threads=self.n_threads or None, feature_names=feature_names, out_of_bag=out_of_bag,
+        )  # fmt: skip
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -352,7 +361,7 @@ class PixelSegmenter(Estimator):
 
     # --- prediction --------------------------------------------------------------------------------------------------
 
-    def _trained(self) -> Forest:
+    def _trained(self) -> Classifier:
         if not hasattr(self, "forest_"):
             raise_not_trained("segmenter")
         return self.forest_
@@ -475,11 +484,6 @@ class PixelSegmenter(Estimator):
             oob_confusion=self.oob_confusion_,
         )
         return write_classifier(saved, path, overwrite=overwrite)
-
-
-def _features_tried(given: str | int) -> str | int:
-    """Options give a number as text."""
-    return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10 else given
 
 
 def _overlap(one: slice, other: slice) -> slice | None:

@@ -23,7 +23,7 @@ from fijibridge.core.params import check
 from fijibridge.features import FeatureExtractor, FeatureSettings, FeatureStack
 from fijibridge.features.channels import detectors_of
 from fijibridge.features.source import SourceSettings
-from fijibridge.forest import Forest
+from fijibridge.forest import Classifier, Forest
 from fijibridge.forest.samples import features_tried
 from fijibridge.images.image import Image
 from fijibridge.labels.labels import Labels
@@ -345,27 +345,27 @@ class TrainableSegmentation:
         Raises
         ------
         ModelFileError
-            As for `read_model`; or a folder that is no classifier.
+            As for `read_weka_model`; or a folder that is no classifier.
         FeatureMismatchError
             Other features than the session's, by their names or, of a folder, by how they are made.
         """
-        from fijibridge.forest import read_model
+        from fijibridge.forest import read_weka_model
 
         path = Path(path)
         if not path.is_dir():
-            return self.use(read_model(path))
+            return self.use(read_weka_model(path))
         from fijibridge.segmentation.classifier_file import read_classifier
 
         saved = read_classifier(path)
         self._check_made_alike(saved.extractor, f"the classifier {path} against the session", _OWN_FEATURES)
         return self.use(saved.forest)
 
-    def use(self, forest: Forest) -> TrainableSegmentation:
-        """Give the session a forest from anywhere, such as scikit-learn, as its classifier.
+    def use(self, forest: Classifier) -> TrainableSegmentation:
+        """Give the session a forest from anywhere, such as scikit-learn, or one of Weka's as its classifier.
 
         Parameters
         ----------
-        forest : Forest
+        forest : Forest or WekaClassifier
             Its `feature_names` must be the session's, in any order.
 
         Returns
@@ -380,7 +380,7 @@ class TrainableSegmentation:
         SettingsError
             More classes than TWS can hold.
         """
-        from fijibridge.forest import to_weka
+        from fijibridge.forest.classifier import in_java
         from fijibridge.forest.java.model_file import RELATION, RELATION_3D
 
         if set(forest.feature_names) != set(self._names):
@@ -395,7 +395,7 @@ class TrainableSegmentation:
             raise SettingsError(
                 f"{forest.n_classes} classes", expected=f"{MOST_CLASSES} at most, as TWS has", remedy="merge some"
             )
-        frf, header = to_weka(forest)
+        frf, header, names = in_java(forest)
         with _quiet_java():
             header.setRelationName(RELATION_3D if self._is_3d else RELATION)
             self.segmentation.setClassifier(frf)
@@ -408,9 +408,9 @@ class TrainableSegmentation:
             self.segmentation.setNumOfClasses(forest.n_classes)
             for k, name in enumerate(forest.class_names):
                 self.segmentation.setClassLabel(k, name)
-            if forest.feature_names != self._names:
+            if names != self._names:
                 self._stacks.reorderFeatures(header)
-                self._names = forest.feature_names
+                self._names = names
             self.segmentation.setFeatureStackArray(self._stacks)
         self._trained = True
         return self

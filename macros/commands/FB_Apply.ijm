@@ -29,6 +29,9 @@ if (asks) {
             fbAddString("Databar", last, "databar", "auto", 16);
             fbAddString("Page", last, "page", "0", 7);
             Dialog.addToSameRow();
+            fbAddString("Grey_range", last, "grey_range", "none", 16);
+            fbAddChoice("Dimensions", last, "dimensions", newArray("auto", "2d", "3d"), "auto");
+            Dialog.addToSameRow();
             fbAddCheckbox("Probabilities", last, "probabilities", "true");
             fbAddChoice("Probability_type", last, "probability_type", newArray("auto", "float32", "uint8"), "auto");
             Dialog.addToSameRow();
@@ -59,11 +62,13 @@ if (asks) {
             Dialog.addToSameRow();
             fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>statistics</b>: whose grey levels and means features are scaled by: training: those of the training images, with the drift of greys along a stack undone; stack: those of about 16 slices of the stack, likewise; slice: each image and slice its own; auto: training for slices of a stack, slice for images<br><b>vit every</b>: the ViT sees every n-th slice of a stack, its tokens are interpolated between; 0: as many slices as lie within four pixels, each where their distance is not known; 1: each slice (0 to 100)<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>dask</b>: address of a Dask scheduler, such as tcp://host:8786; default: this machine<br><b>part</b>: do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge-parts<br><b>merge parts</b>: put together what the parts did (--part), and write the result<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Apply</h3>Segment images and stacks with a saved classifier.<br><br><b>align</b>: move the images of further detectors onto the first where they are displaced<br><b>databar</b>: data bar of an SEM image at the bottom: 'auto', or its number of rows<br><b>page</b>: page of a file whose pages are no stack, such as a preview and the raw data, from 1; 0: chosen by itself, as the report's notes tell (at least 0)<br><b>grey range</b>: map the greys before the features are made: none; auto: the image's own range onto that of the training; LOW:HIGH: these greys onto 0 to 255, as ImageJ converts to 8-bit<br><b>dimensions</b>: what a .model of TWS was trained on, slices or volumes, where it does not say<br><b>probabilities</b>: write the class probabilities, too<br><b>probability type</b>: type of the probabilities that are written; auto: uint8 in OME-Zarr, where 255 is 1<br><b>uncertainty</b>: write the entropy of the probabilities, 0 (sure) to 1, too: where to label next<br><b>ome zarr</b>: version of an OME-Zarr that is written; today's Fiji reads 0.4 alone<br><b>statistics</b>: whose grey levels and means features are scaled by: training: those of the training images, with the drift of greys along a stack undone; stack: those of about 16 slices of the stack, likewise; slice: each image and slice its own; auto: training for slices of a stack, slice for images<br><b>vit every</b>: the ViT sees every n-th slice of a stack, its tokens are interpolated between; 0: as many slices as lie within four pixels, each where their distance is not known; 1: each slice (0 to 100)<br><b>smooth z</b>: probabilities of a stack are means over a slice and its neighbours, weighted 1 : 2 : 1<br><b>minimum size</b>: connected regions of one class with fewer pixels get the class of what surrounds them; 0: all stay (0 to 1000000000 px)<br><b>fill holes</b>: holes of so many pixels at most are given the one class that encloses them; 0: none (0 to 1000000000 px)<br><b>mode filter</b>: radius of a disc: each pixel gets the class that is most frequent in it; 0: off (0 to 100 px)<br><b>roi</b>: segment this field alone: x,y,width,height in pixels, or a .roi file of ImageJ (its bounding box); default: the whole image<br><b>weights</b>: file with the ViT's weights; default: from the cache, a model hub or the offline source<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>heap</b>: Java's memory, such as 4g; default: a third of the machine's, 8g at most<br><b>workers</b>: processes; 0: one a core (0 to 1024)<br><b>dask</b>: address of a Dask scheduler, such as tcp://host:8786; default: this machine<br><b>part</b>: do one part of the work alone, such as 3/10, for an array of cluster jobs; then once --merge-parts<br><b>merge parts</b>: put together what the parts did (--part), and write the result<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_align = Dialog.getCheckbox();
             v_databar = Dialog.getString();
             v_page = Dialog.getString();
+            v_grey_range = Dialog.getString();
+            v_dimensions = Dialog.getChoice();
             v_probabilities = Dialog.getCheckbox();
             v_probability_type = Dialog.getChoice();
             v_uncertainty = Dialog.getCheckbox();
@@ -99,6 +104,8 @@ if (asks) {
         chosen = fbChosen(chosen, "align", fbTruth(v_align), "true");
         chosen = fbChosen(chosen, "databar", v_databar, "auto");
         once = fbChosen(once, "page", v_page, "0");
+        chosen = fbChosen(chosen, "grey_range", v_grey_range, "none");
+        chosen = fbChosen(chosen, "dimensions", v_dimensions, "auto");
         chosen = fbChosen(chosen, "probabilities", fbTruth(v_probabilities), "true");
         chosen = fbChosen(chosen, "probability_type", v_probability_type, "auto");
         chosen = fbChosen(chosen, "uncertainty", fbTruth(v_uncertainty), "false");
@@ -144,6 +151,8 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("align", v_align));
         arguments = fbJoined(arguments, fbPair("databar", v_databar));
         arguments = fbJoined(arguments, fbPair("page", v_page));
+        arguments = fbJoined(arguments, fbPair("grey_range", v_grey_range));
+        arguments = fbJoined(arguments, fbPair("dimensions", v_dimensions));
         arguments = fbJoined(arguments, fbPair("probabilities", v_probabilities));
         arguments = fbJoined(arguments, fbPair("probability_type", v_probability_type));
         arguments = fbJoined(arguments, fbPair("uncertainty", v_uncertainty));

@@ -10,7 +10,7 @@ import pytest
 import fijibridge as fb
 from fijibridge.core.array_cache import ArrayCache, ByArray
 from fijibridge.features.tws import source
-from fijibridge.features.tws.default_features import classical_features
+from fijibridge.features.tws.block import tws_features
 from fijibridge.features.vit.encoder import ViTEncoder, token_cache
 from fijibridge.synthesis.demo import demo_image
 
@@ -113,7 +113,7 @@ def test_kept_on_the_disk_for_the_next_session(tiny_vit, runs, tmp_path, monkeyp
 
 def test_blocks_of_filters_are_kept_where_bytes_are_allowed(monkeypatch):
     calls = []
-    monkeypatch.setattr(source, "classical_features", lambda *a, **k: calls.append(a) or classical_features(*a, **k))
+    monkeypatch.setattr(source, "tws_features", lambda *a, **k: calls.append(a) or tws_features(*a, **k))
     image, _, _ = demo_image(112)
     plain = np.asarray(fb.extract_features(image, "tws"))
     monkeypatch.setattr(source.block_cache, "most_bytes", 2**24)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fijibridge.core.errors import FeatureMismatchError, ImageError, SettingsError
 from fijibridge.features import FeatureExtractor, FeatureStack, TwsSettings, VitSettings, extract_features
 from fijibridge.features import stack as stack_module
-from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+from fijibridge.features.tws.bank import feature_names
 from fijibridge.features.upsampling.bilinear import bilinear
 from fijibridge.images.image import Image
 from fijibridge.synthesis.demo import demo_image
@@ -57,7 +57,7 @@ def test_names_shape_and_extractor(stack, whole, extractor):
     assert whole.shape == stack.shape == (96, 90, 76 + 64)
     assert whole.dtype == np.float32
     assert np.isfinite(whole).all()
-    assert stack.names[:76] == CLASSICAL_NAMES
+    assert stack.names[:76] == feature_names(TwsSettings())
     assert stack.names[76] == "vit_b02_c000"
     assert len(set(stack.names)) == len(stack.names)
     assert not any("." in name for name in stack.names[76:])

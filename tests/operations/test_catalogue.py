@@ -21,6 +21,7 @@ from fijibridge.operations import CATALOGUE, operation
 DECLARED_ANEW = {
     "image": "the image that the operation works on: a micrograph, a stack, or a label image",
     "images": "the images that the operation works on: micrographs, stacks, or segmented planes",
+    "labels": "of one image, or one for each of several",
     "out": "where the results go: most write a folder when all is done, some a file, or step by step",
     "classifier": "a saved classifier: applied, or segmenting the micrographs of a volume",
     "network": "a trained network: applied, or a source of features",
@@ -51,7 +52,7 @@ def test_a_name_is_one_declaration():
 def test_what_is_declared_anew_is_of_one_kind():
     """Also the exceptions have one group, and one kind of value."""
     declarations = _declarations()
-    for key in DECLARED_ANEW.keys() - {"network", "steps"}:
+    for key in DECLARED_ANEW.keys() - {"labels", "network", "steps"}:
         assert len({param.group for _, _, param in declarations[key]}) == 1, key
         assert len({str(plain) for _, plain, _ in declarations[key]}) == 1, key
 

@@ -404,7 +404,7 @@ def test_channels_are_counted_at_each_scale(tiny_vit, sample, tmp_path, monkeypa
     assert "set channels to 12 or less" in error.value.remedy
 
 
-def test_files_that_do_not_describe_features(done, sample, tmp_path, monkeypatch):
+def test_files_that_do_not_describe_features(sample, tmp_path, monkeypatch):
     monkeypatch.setattr("fijibridge.jvm.java.find_java", lambda: None)
     rng = np.random.default_rng(0)
     elsewhere = FeatureStack.from_array(rng.normal(size=(20, 20, 3)))
@@ -415,7 +415,7 @@ def test_files_that_do_not_describe_features(done, sample, tmp_path, monkeypatch
     for classifier, kind, told in [
         (saved, FeatureMismatchError, "features from elsewhere"),
         (plain, ModelFileError, "plain.model does not describe features"),
-        (done[0], ImageNotFoundError, r"no .*features\.json"),
+        (sample, ImageNotFoundError, r"no .*features\.json"),
         (tmp_path / "gone", ImageNotFoundError, "no .*gone"),
     ]:
         with pytest.raises(kind, match=told):

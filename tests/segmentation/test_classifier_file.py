@@ -181,8 +181,7 @@ def test_a_model_on_other_features_is_refused_by_name(java, segmenter, tmp_path)
     names = list(forest.feature_names)
     others = {
         "vit_b06_c000": (["vit_b06_c000", *names[1:]], r"Forest to Python(?s:.*)import-classifier"),
-        "Gabor_1": (["Gabor_1", *names[1:]], r"76 features, among them Gabor_1"),
-        "turned": (names[::-1], "not TWS's default set in its order"),
+        "Gabor_1": (["Gabor_1", *names[1:]], r"76 features, of which 1 are not TWS's in 2D: Gabor_1"),
     }
     for name, (used, message) in others.items():
         write_model(tmp_path / f"{name}.model", replace(forest, feature_names=tuple(used)))

@@ -17,7 +17,8 @@ from groovy_jar import groovy_jar
 from shell import write_sample
 
 from fijibridge.features.presets import PRESETS
-from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+from fijibridge.features.tws.bank import feature_names
+from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.features.vit.debiasing.base import DEBIASING
 from fijibridge.frontends.imagej.install import install, texts_for
 from fijibridge.jvm import find_java
@@ -51,7 +52,7 @@ def test_the_dialog_offers_what_python_has():
     assert debiasing is not None
     assert re.findall('"([^"]+)"', debiasing[1]) == ["preset", *DEBIASING]
     assert f'addNumericField("Channels", {CHANNELS}, 0)' in script
-    assert f"TWS_FEATURES = {len(CLASSICAL_NAMES)}" in script
+    assert f"TWS_FEATURES = {len(feature_names(TwsSettings()))}" in script
 
 
 def _map(script: str, name: str) -> list[tuple[str, str]]:

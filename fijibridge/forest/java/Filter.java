@@ -8,13 +8,15 @@ public class Filter implements java.io.ObjectInputFilter {
     private java.util.HashSet names;
     private long size;
     private int collections;
+    private int most;
     public String refused;
 
-    public Filter(String[] allowed, long size) {
+    public Filter(String[] allowed, long size, int collections) {
         this.names = new java.util.HashSet();
         for (int i = 0; i < allowed.length; i++) { this.names.add(allowed[i]); }
         this.size = size;
         this.collections = 0;
+        this.most = collections;
         this.refused = null;
     }
 
@@ -26,11 +28,12 @@ public class Filter implements java.io.ObjectInputFilter {
         }
         Class type = info.serialClass();
         if (type == null) { return java.io.ObjectInputFilter.Status.UNDECIDED; }
-        // Nested hash tables of lists take time that doubles with each level: a header needs about ten collections.
+        // Nested hash tables of lists take time that doubles with each level. A forest and its header need about ten
+        // collections; of other classifiers the Reader looks at each.
         if (info.arrayLength() >= 0 && (type.getName().equals("[Ljava.lang.Object;")
                 || type.getName().equals("[Ljava.util.Map$Entry;"))) {
             this.collections = this.collections + 1;
-            if (this.collections > 40) {
+            if (this.collections > this.most) {
                 this.refused = "more nested lists and tables than a classifier has";
                 return java.io.ObjectInputFilter.Status.REJECTED;
             }

@@ -274,13 +274,12 @@ public class Forests {
         }
     }
 
-    public static Object read(String path, boolean zip, java.io.ObjectInputFilter filter) throws Exception {
+    public static Object read(String path, boolean zip, fijibridge.Filter filter, long size) throws Exception {
         java.io.InputStream file = new java.io.BufferedInputStream(new java.io.FileInputStream(path), 1048576);
         Object[] found = new Object[2];
         try {
             if (zip) { file = new java.io.BufferedInputStream(new java.util.zip.GZIPInputStream(file, 65536), 1048576); }
-            java.io.ObjectInputStream stream = new java.io.ObjectInputStream(file);
-            stream.setObjectInputFilter(filter);
+            fijibridge.Reader stream = new fijibridge.Reader(file, filter, size);
             found[0] = stream.readObject();
             found[1] = stream.readObject();
         } catch (Throwable e) {

@@ -1,6 +1,6 @@
 package fijibridge;
 
-/** A thread that calls one static method of Forests; Python polls it and so stays open to Ctrl-C. */
+/** A thread that calls one static method; Python polls it and so stays open to Ctrl-C. */
 public class Task extends java.lang.Thread {
     private java.lang.reflect.Method method;
     private Object[] arguments;

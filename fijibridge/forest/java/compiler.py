@@ -18,7 +18,8 @@ from fijibridge.jvm.lifecycle import gateway
 # Deep trees are serialised recursively, several Java frames a level. The stack is reserved, not used, until needed.
 _STACK = 512 * 2**20
 _POLL_MS = 100
-_CLASSES = ("Task", "Filter", "Forests")
+_CLASSES = ("Task", "Filter", "Reader", "Forests", "Trees", "Classifiers")
+_STATIC = {"Forests": "", "Trees": "trees_", "Classifiers": "classifiers_"}  # what `call` puts before their methods
 
 _lock = threading.Lock()
 _compiled: dict[str, Any] = {}
@@ -29,7 +30,7 @@ def forests() -> Any:
     return _classes()["Forests"]
 
 
-def stream_filter(allowed: list[str], size: int) -> Any:
+def stream_filter(allowed: list[str], size: int, collections: int) -> Any:
     """A filter for one stream.
 
     Parameters
@@ -38,22 +39,24 @@ def stream_filter(allowed: list[str], size: int) -> Any:
         Class names; arrays of them and of primitives are admitted too.
     size : int
         Uncompressed bytes of the stream.
+    collections : int
+        How many lists and tables it may hold.
 
     Returns
     -------
     java.io.ObjectInputFilter
         Its field `refused` says in words what it refused, or is null.
     """
-    return _classes()["Filter"](allowed, size)
+    return _classes()["Filter"](allowed, size, collections)
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Call a static method of Forests in a Java thread with a large stack, open to Ctrl-C.
+    """Call a static method of ours in a Java thread with a large stack, open to Ctrl-C.
 
     Parameters
     ----------
     name : str
-        Method.
+        Method of Forests; ``trees_`` and ``classifiers_`` before its name: of Trees and Classifiers.
     *arguments
         Java values (``jpype.JInt(3)``, not 3: reflection does not convert).
 
@@ -129,7 +132,11 @@ def _compile() -> dict[str, Any]:
             expected="FastRandomForest 0.99 (TWS 3 or 4) and javassist 3 on the class path",
             remedy="use the embedded default: call fijibridge.jvm.start() before other code starts Java",
         ) from error
-    methods = {str(found.getName()): found for found in loaded["Forests"].class_.getDeclaredMethods()}
+    methods = {
+        before + str(found.getName()): found
+        for name, before in _STATIC.items()
+        for found in loaded[name].class_.getDeclaredMethods()
+    }
     return {**loaded, "methods": methods}
 
 

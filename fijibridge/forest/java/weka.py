@@ -17,24 +17,23 @@ import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, JavaError, SettingsError
 from fijibridge.forest.forest import Forest
-from fijibridge.forest.java.arff import write_arff
-from fijibridge.forest.java.model_file import RELATION, read_objects, unusable
+from fijibridge.forest.java.model_file import RELATION, ModelObjects, header_names, read_objects, unusable
 from fijibridge.forest.java.model_writing import check_feature_names, weka_settings, write_model
+from fijibridge.forest.java.weka_trees import check_size, forest_of_trees
 from fijibridge.forest.out_of_bag import confusion
 from fijibridge.forest.samples import class_indices, features_tried
 
 __all__ = [
+    "balanced_rows_weka",
     "forest_from_weka",
     "predict_weka",
     "read_model",
     "to_weka",
     "train_weka",
-    "write_arff",
     "write_model",
 ]
 
 _ROWS = 2**16  # samples a transfer step, as float64
-_BUFFER_BYTES = 2**31 - 1  # what one Java buffer spans
 _SEEDS = 2**31  # Java's int
 _ROUNDING = 1e-9
 _SAME_ERROR = 1e-3  # of out-of-bag votes, counted twice: sums of equal votes may differ in their last digit
@@ -56,8 +55,8 @@ def forest_from_weka(frf: Any, header: Any) -> Forest:
     -------
     Forest
         Trees in order, nodes depth first. `settings` has what the classifier remembers: ``seed``, ``max_features``,
-        ``features_per_node``, ``max_depth`` and, where known, ``oob_error``. Leaf values that rounding left just
-        below 0 are 0.
+        ``features_per_node``, ``max_depth``, ``relation`` (of the header) and, where known, ``oob_error``. Leaf values
+        that rounding left just below 0 are 0.
 
     Raises
     ------
@@ -73,17 +72,10 @@ def _flatten(frf: Any, header: Any, what: str, limit: int) -> Forest:
     from fijibridge.forest.java import compiler as javahelper
     from fijibridge.jvm.transfer import direct_buffer
 
-    n_features, class_index = int(header.numAttributes()) - 1, int(header.classIndex())
-    if class_index < 0 or not header.classAttribute().isNominal():
-        raise unusable(f"{what} with no list of classes")
-    attributes = [header.attribute(i) for i in range(n_features + 1) if i != class_index]
-    other = [str(attribute.name()) for attribute in attributes if not attribute.isNumeric()]
-    if other:
-        raise unusable(f"{what} with the feature {other[0]} that is not numeric")
-    classes = [str(header.classAttribute().value(i)) for i in range(header.numClasses())]
+    features, classes, class_index = header_names(header, what)
     try:
         n_nodes, n_trees = javahelper.call("count", frf, jpype.JLong(limit))
-        _check_size(n_nodes, len(classes))
+        check_size(n_nodes, len(classes))
         arrays = {
             "feature": np.zeros(n_nodes, np.int32),
             "threshold": np.zeros(n_nodes, np.float64),
@@ -107,10 +99,10 @@ def _flatten(frf: Any, header: Any, what: str, limit: int) -> Forest:
     try:
         return Forest(
             **arrays,
-            n_features=n_features,
-            feature_names=tuple(str(attribute.name()) for attribute in attributes),
-            class_names=tuple(classes),
-            settings=_settings_of(frf),
+            n_features=len(features),
+            feature_names=features,
+            class_names=classes,
+            settings=_settings_of(frf) | {"relation": str(header.relationName())},
         )
     except SettingsError as error:
         raise unusable(f"{what}: {error.found}") from error
@@ -128,15 +120,6 @@ def _settings_of(frf: Any) -> dict[str, Any]:
     }
     oob_error = float(frf.measureOutOfBagError())
     return {**settings, "oob_error": oob_error} if np.isfinite(oob_error) else settings
-
-
-def _check_size(n_nodes: int, n_classes: int) -> None:
-    if n_nodes * n_classes * 8 > _BUFFER_BYTES:
-        raise SettingsError(
-            f"a forest of {n_nodes} nodes and {n_classes} classes",
-            expected=f"at most {_BUFFER_BYTES // 8} leaf values",
-            remedy="train fewer or shallower trees",
-        )
 
 
 def to_weka(forest: Forest) -> tuple[Any, Any]:
@@ -164,7 +147,7 @@ def to_weka(forest: Forest) -> tuple[Any, Any]:
     from fijibridge.forest.java import compiler as javahelper
     from fijibridge.jvm.transfer import direct_buffer
 
-    _check_size(forest.n_nodes, forest.n_classes)
+    check_size(forest.n_nodes, forest.n_classes)
     header = _header(forest.feature_names, forest.class_names)
     nodes = (forest.feature, forest.threshold, forest.left, forest.right)
     arrays = (*nodes, forest.value.reshape(-1), forest.left_fraction, forest.roots)
@@ -188,10 +171,10 @@ def _header(feature_names: Sequence[str], class_names: Sequence[str], capacity: 
 
 
 def read_model(path: str | os.PathLike[str]) -> Forest:
-    """Read a classifier that TWS, Weka or `write_model` saved.
+    """Read a forest that TWS, Weka or `write_model` saved.
 
-    Java's deserialisation may run code that a file chooses; here only the classes that a FastRandomForest consists of
-    are admitted, and no more objects than the file has room for.
+    Java's deserialisation may run code that a file chooses; here only the classes that Weka's classifiers consist of
+    are admitted (for a FastRandomForest its own alone), and no more objects than the file has room for.
 
     Parameters
     ----------
@@ -201,6 +184,7 @@ def read_model(path: str | os.PathLike[str]) -> Forest:
     Returns
     -------
     Forest
+        A FastRandomForest, or trees of Weka's own as in `forest_of_trees`.
 
     Raises
     ------
@@ -208,8 +192,39 @@ def read_model(path: str | os.PathLike[str]) -> Forest:
         If it is missing, truncated, not a ``.model``, another classifier, or holds what it must not.
     """
     path = Path(path)
-    frf, header, size = read_objects(path)
-    return _flatten(frf, header, str(path), limit=size)
+    found = read_objects(path)
+    forest = forest_of(found, str(path))
+    if forest is None:
+        raise unusable(
+            f"{path} holds a {found.java_class}, which is no forest",
+            "fijibridge.load_segmenter and fijibridge.forest.read_weka_model run it in Weka",
+        )
+    return forest
+
+
+def forest_of(found: ModelObjects, what: str) -> Forest | None:
+    """The forest that was read from a file.
+
+    Parameters
+    ----------
+    found : ModelObjects
+        What the file holds.
+    what : str
+        Its name, for messages.
+
+    Returns
+    -------
+    Forest or None
+        None for another classifier, see `forest_of_trees`.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no forest of binary trees although it should be.
+    """
+    if found.is_fast_random_forest:
+        return _flatten(found.classifier, found.header, what, limit=found.size)
+    return forest_of_trees(found, what)
 
 
 def train_weka(
@@ -342,6 +357,34 @@ def _confusion(forest: Forest, X: np.ndarray, index: np.ndarray) -> np.ndarray |
         log.warning("no out-of-bag confusion matrix: this FastRandomForest draws its samples another way")
         return None
     return confusion(index, votes)
+
+
+def balanced_rows_weka(y: np.ndarray, class_names: Sequence[str], seed: int) -> np.ndarray:
+    """The samples that TWS's "Balance classes" trains on: Weka's own filter draws them.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+        Indices into `class_names`.
+    class_names : sequence of str
+    seed : int
+        Of the filter.
+
+    Returns
+    -------
+    ndarray of int64
+        Indices of samples, as of :func:`fijibridge.forest.balance.balanced_rows`.
+    """
+    from fijibridge.jvm import gateway
+
+    data = _header(["row"], class_names, capacity=len(y))
+    _add_samples(data, np.arange(len(y), dtype=np.float64)[:, None], np.asarray(y, np.int32))
+    resample = gateway().jclass("weka.filters.supervised.instance.Resample")()
+    resample.setBiasToUniformClass(1.0)
+    resample.setRandomSeed(seed)
+    resample.setInputFormat(data)
+    drawn = gateway().jclass("weka.filters.Filter").useFilter(data, resample)
+    return np.array(drawn.attributeToDoubleArray(0), np.int64)
 
 
 def _check_range(name: str, value: Any, low: int, high: int) -> None:

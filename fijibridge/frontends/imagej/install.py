@@ -12,7 +12,7 @@ from fijibridge import __version__
 from fijibridge.core.atomic_output import output_file
 from fijibridge.core.errors import BridgeError, OutputError, ServiceError
 from fijibridge.core.installation import MANIFEST, check_folder, installation
-from fijibridge.frontends.imagej.macro_generator import COMMANDS, LIBRARY, macros_folder
+from fijibridge.frontends.imagej.macro_generator import COMMANDS, LIBRARY, library_text, macros_folder
 from fijibridge.frontends.service.client import STARTER, service_folder
 
 _BEGIN, _END = '// --- written by "fijibridge install" ---\n', "// --- end of what install writes ---\n"
@@ -174,7 +174,7 @@ def texts_for(*, is_fiji: bool, environment: str | None = None) -> dict[str, byt
         For an update site: the environment that the first use sets up, in place of this Python.
     """
     source = macros_folder()
-    texts = {f"macros/{LIBRARY}": filled_in((source / LIBRARY).read_text(encoding="utf-8"), environment=environment)}
+    texts = {f"macros/{LIBRARY}": filled_in(library_text(), environment=environment)}
     for path in sorted((source / COMMANDS).glob("*.ijm")):
         texts[f"plugins/FijiBridge/{path.name}"] = path.read_text(encoding="utf-8")
     for path in sorted((source / "examples").glob("*.ijm")):

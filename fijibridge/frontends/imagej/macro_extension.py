@@ -19,7 +19,7 @@ from fijibridge.core.errors import BridgeError, ImageError, SettingsError
 from fijibridge.frontends.arguments import is_one_line, one_line, parameters_of, parse_options
 from fijibridge.frontends.dispatch import DONE, ERROR, perform
 from fijibridge.frontends.imagej.install import filled_in
-from fijibridge.frontends.imagej.macro_generator import LIBRARY, macros_folder, placed
+from fijibridge.frontends.imagej.macro_generator import library_text, placed
 from fijibridge.images.reading import ORIGINAL
 from fijibridge.operations import CATALOGUE
 
@@ -244,7 +244,7 @@ def register(gateway: Gateway) -> Extension:
     handler, listener = Handler(), Listener()
     gateway.jclass("ij.Executer").addCommandListener(listener)
     Interpreter = gateway.jclass("ij.macro.Interpreter")
-    library = filled_in((macros_folder() / LIBRARY).read_text(encoding="utf-8"), hosted=extension.exchange)
+    library = filled_in(library_text(), hosted=extension.exchange)
     own = Interpreter.getAdditionalFunctions()
     Interpreter.setAdditionalFunctions(f"{own}\n{library}" if own is not None else library)
     extension.proxies = (handler, listener)  # Java holds them weakly for Python's part

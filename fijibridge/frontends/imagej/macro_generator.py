@@ -21,6 +21,7 @@ from fijibridge.frontends.arguments import PRESET, kind_of, parameters_of
 from fijibridge.operations import CATALOGUE, operation, title_of
 
 LIBRARY = "FijiBridge.ijm"
+_WEKA = "FijiBridge_Weka.ijm"  # its second part: the functions for macros that called TWS
 COMMANDS = "commands"
 _SEAM = "// --- generated from the catalogue of operations: fijibridge.frontends.imagej.macro_generator ---\n"
 _MORE = "More_options"
@@ -41,6 +42,12 @@ def macros_folder() -> Path:
     )
 
 
+def library_text() -> str:
+    """The whole library, as it is installed: ImageJ's macros include one file."""
+    folder = macros_folder()
+    return "".join((folder / name).read_text(encoding="utf-8") for name in (LIBRARY, _WEKA))
+
+
 def camel(name: str) -> str:
     """``import_classifier`` as ``ImportClassifier``."""
     return "".join(part.capitalize() for part in name.split("_"))
@@ -54,13 +61,13 @@ def command_name(name: str) -> str:
 def placed(name: str) -> tuple[list[str], list[str]]:
     """An operation's parameters as a macro function has them: those given by place, and the options.
 
-    By place: what has no default, and the folder ``out``.
+    By place: what has no default, the folder ``out``, and images and labels, whose titles the library makes files of.
     """
     parameters = parameters_of(name)
     places = [
         key
         for key, (_, param, parameter) in parameters.items()
-        if parameter.default is parameter.empty or param.role == "out"
+        if parameter.default is parameter.empty or param.positional or param.role == "out" or key == "labels"
     ]
     return places, [key for key in parameters if key not in places]
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from fijibridge.core.errors import ImageError
 from fijibridge.segmentation.slices.job import Job
-from fijibridge.segmentation.slices.reading import slices_of
+from fijibridge.segmentation.slices.reading import in_its_stack, slices_of
 from fijibridge.segmentation.slices.whole_stack import WholeStack, whole_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fijibridge.features.stack import FeatureStack
+    from fijibridge.images.around import StackAround
     from fijibridge.images.image import Image
     from fijibridge.segmentation.segmenter import PixelSegmenter
 
@@ -39,6 +40,8 @@ class SliceFeatures:
         self.job, self.stack, self.segmenter = job, job.stacks[number], segmenter
         self.whole = whole_of(job, number) if whole is None else whole
         extractor = segmenter.extractor_
+        self._needs_stack = extractor is not None and extractor.needs_stack
+        self._stacks: dict[int, StackAround] = {}
         # tokens of slices that are scaled differently cannot be interpolated
         kinds = [source.kind for source in extractor.sources] if extractor else []
         between = job.vit_every > 1 and self.whole.statistics is not None and "vit" in kinds
@@ -60,11 +63,38 @@ class SliceFeatures:
         """
         if not number:
             return self.segmenter.extract(image, self.whole.statistics)
+        image = self.in_its_stack(self.whole.without_drift(image, number), number)
         tokens = None
         if self._between is not None:
             with suppress(ImageError):  # a neighbour that cannot be read
                 tokens = self._between.tokens(number - 1)
-        return self.segmenter.extract(self.whole.without_drift(image, number), self.whole.statistics, tokens)
+        return self.segmenter.extract(image, self.whole.statistics, tokens)
+
+    def in_its_stack(self, image: Image, number: int) -> Image:
+        """A slice as features see it, with the slices around it where they need these.
+
+        Parameters
+        ----------
+        image : Image
+        number : int
+            Of the slice, from 1.
+        """
+        if not self._needs_stack:
+            return image
+        assert self.segmenter.extractor_ is not None
+        return in_its_stack(
+            image,
+            number,
+            self.stack.files,
+            page=self.job.page,
+            colour=self.segmenter.extractor_.needs_colour,
+            as_seen=self._as_seen,
+            known=self._stacks,
+        )
+
+    def _as_seen(self, image: Image, number: int) -> Image:
+        image = self.stack.greys(image) if self.stack.greys else image
+        return self.whole.without_drift(image, number)
 
     def _encoded(self, place: int) -> Mapping[str, np.ndarray]:
         """Tokens of a slice, the first being 0."""

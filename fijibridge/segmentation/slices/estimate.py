@@ -104,8 +104,8 @@ def tell(
     from fijibridge.segmentation.slices.unit import prediction
 
     pixels = image.data.shape[0] * image.data.shape[1]
-    if left * pixels < _WORTH_IT:
-        return None
+    if left * pixels < _WORTH_IT or (segmenter.extractor_ is not None and segmenter.extractor_.needs_stack):
+        return None  # nothing is known of a piece of a slice whose features look along z
     from dataclasses import replace
 
     from fijibridge.core.timing import Stages

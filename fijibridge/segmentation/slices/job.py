@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from fijibridge.features.tws.from_names import Dimensions
+from fijibridge.images.grey_map import GreyMap
 from fijibridge.labels.region import Field
 from fijibridge.segmentation.clean_up import CleanUp
 
 STORE = "volume.zarr"
 _UNITS = 32  # of a stack, about: what is done is saved so often; a unit is also one shard of OME-Zarr
 _TALLEST = 16  # slices of a unit
+_THICK = 32  # of a unit of features that look some 30 slices along z
 _UNIT_BYTES = 256 * 2**20  # of a unit's results, which are held in memory
 
 
@@ -45,6 +48,8 @@ class StackFiles:
         Points in time among the slices.
     total : int
         Slices that the files have.
+    greys : GreyMap, optional
+        By which greys are mapped before features are made.
     """
 
     name: str
@@ -55,6 +60,7 @@ class StackFiles:
     field: Field | None = None
     frames: int = 1
     total: int = 1
+    greys: GreyMap | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -73,7 +79,7 @@ class Job:
         Folder of what is done.
     classes : int
         Number of classes.
-    classifier, weights : str
+    classifier, weights, dimensions : str
         Of `load_segmenter`, for workers of other processes.
     align : bool
         Move the images of further detectors onto the first.
@@ -100,6 +106,8 @@ class Job:
     identity : str
         Digest of classifier, settings and inputs: a worker that lives on must not take an older classifier of the same
         path for this one.
+    thick : bool
+        Units of more slices, for features that look along z: thin ones would take more time.
     """
 
     stacks: tuple[StackFiles, ...]
@@ -107,6 +115,7 @@ class Job:
     classes: int
     classifier: str = ""
     weights: str = ""
+    dimensions: Dimensions = "auto"
     align: bool = True
     page: int = 0
     probabilities: str = "float32"
@@ -119,6 +128,7 @@ class Job:
     zarr: str = ""
     threads: int = 0
     identity: str = ""
+    thick: bool = False
 
     def unit_height(self, stack: StackFiles) -> int:
         """Slices of a unit of a stack: a 32nd of it, 16 at most, and what memory may hold; not fewer than from one that
@@ -126,6 +136,8 @@ class Job:
         a_pixel = 1 + self.classes * {"none": 0, "uint8": 1, "float32": 4}[self.probabilities] + 4 * self.uncertainty
         fitting = max(1, _UNIT_BYTES // (stack.shape[0] * stack.shape[1] * a_pixel))
         height = min(-(-len(stack.slices) // _UNITS), _TALLEST, fitting)
+        if self.thick:
+            height = min(len(stack.slices), _THICK, fitting)
         return max(1, -(-height // self.vit_every) * self.vit_every)
 
     def units(self) -> list[Unit]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from fijibridge.core.errors import ImageError
-from fijibridge.images.image import Image
+from fijibridge.images.around import StackAround, Surroundings
+from fijibridge.images.image import Image, count_frames, count_slices
 from fijibridge.images.joined import joined_slices
 from fijibridge.segmentation.slices.job import Job, StackFiles
 
@@ -41,7 +46,7 @@ def slices_of(job: Job, stack: StackFiles, numbers: list[int]) -> Iterator[Image
                 )
                 done += 1
                 if inside and shape == stack.shape:
-                    yield image
+                    yield stack.greys(image) if stack.greys else image
                     continue
                 yield ImageError(
                     f"slice {numbers[done - 1]} is {image.shape[1]} x {image.shape[0]} pixels, others "
@@ -54,3 +59,60 @@ def slices_of(job: Job, stack: StackFiles, numbers: list[int]) -> Iterator[Image
                 raise
             done += 1
             yield error
+
+
+def in_its_stack(
+    image: Image,
+    number: int,
+    paths: Mapping[str, Path],
+    *,
+    page: int = 0,
+    colour: bool = False,
+    as_seen: Callable[[Image, int], Image] = lambda image, number: image,
+    known: dict[int, StackAround] | None = None,
+) -> Image:
+    """A slice with the slices around it, those of the same point in time, for features that look along z.
+
+    Parameters
+    ----------
+    image : Image
+    number : int
+        Of the slice, from 1.
+    paths : mapping
+        Detector -> file; the first one's slices are taken.
+    page : int
+        As the option of that name.
+    colour : bool
+        Whether the slices are needed in colour.
+    as_seen : callable
+        (slice as it is read, its number) -> as features see it.
+    known : dict, optional
+        Stacks by point in time, kept from call to call.
+
+    Returns
+    -------
+    Image
+        With ``around``; as it was where the file holds no further slices.
+    """
+    from fijibridge.features.tws.colour import check_colour
+
+    file, only = next(iter(paths.values())), page - 1 if page else None
+    depth = count_slices(file, page=only) // count_frames(file, page=only)
+    if depth == 1:
+        return image
+    frame, place = divmod(number - 1, depth)
+    height = image.field.stop
+
+    def pixels(at: int) -> np.ndarray:
+        index = frame * depth + at
+        own = next(joined_slices({"": file}, align=False, databar=image.databar_rows, pages=[index], page=page))
+        if colour:
+            check_colour(own.data)
+            return own.data[:height]
+        return as_seen(own, index + 1).grey[:height]
+
+    stacks = {} if known is None else known
+    if frame not in stacks:
+        shape = (depth, height, image.shape[1])
+        stacks[frame] = StackAround(pixels, (*shape, 3), np.uint8) if colour else StackAround(pixels, shape)
+    return replace(image, around=Surroundings(stacks[frame], place))

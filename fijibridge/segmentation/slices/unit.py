@@ -16,6 +16,7 @@ from fijibridge.core.errors import ImageError
 from fijibridge.segmentation.slices.along_z import SliceFeatures
 from fijibridge.segmentation.slices.job import Job, StackFiles, Unit, store_of, unit_name
 from fijibridge.segmentation.slices.reading import slices_of
+from fijibridge.segmentation.slices.slab_prediction import SlabPrediction, looks_along_z_alone
 
 if TYPE_CHECKING:
     from fijibridge.core.timing import Stages
@@ -236,7 +237,9 @@ def _of_classifier(job: Job, number: int, stages: Stages) -> Predict:
     key = (job.classifier, job.identity, job.threads)
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = load_segmenter(job.classifier, weights=job.weights or None, n_threads=job.threads)
+        _loaded[key] = load_segmenter(
+            job.classifier, weights=job.weights or None, n_threads=job.threads, dimensions=job.dimensions
+        )
     if [job, number] != [*_predicting.get("for", ())]:
         _predicting["for"], _predicting["by"] = (job, number), prediction(_loaded[key], job, number, stages)
     return _predicting["by"]
@@ -265,9 +268,13 @@ def prediction(
     """
     stack = job.stacks[number]
     features = SliceFeatures(job, number, segmenter)
+    slabs = SlabPrediction(features) if looks_along_z_alone(segmenter) else None
     place = (stack.field.rows, stack.field.cols) if stack.field else ()
 
     def predict(shown: Image, whole: Image | None, number: int) -> np.ndarray:
+        if slabs is not None and number:
+            with stages("prediction"):
+                return slabs.of(shown if whole is None else whole, number, *place)
         found = given.get(number)
         if found is None:
             with stages("features"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.features import FeatureExtractor, FeatureSettings, TwsSettings, VitSettings, extract_features
-from fijibridge.features.tws.default_features import CLASSICAL_NAMES
+from fijibridge.features.tws.bank import feature_names
 from fijibridge.features.vit.encoder import ViTEncoder
 from fijibridge.features.vit.pca import check_basis, component_names, fit_basis, project
 from fijibridge.features.vit.probe import positional_probe
@@ -158,7 +158,7 @@ def stack(images, tiny_vit):
 
 
 def test_features_are_the_components_of_the_tokens(stack, images, encoder, tiny_vit):
-    assert stack.names == (*CLASSICAL_NAMES, *component_names(5))
+    assert stack.names == (*feature_names(TwsSettings()), *component_names(5))
     assert stack.names[76] == "vit_pca_000"
     assert stack.shape == (96, 96, 81)
     basis = stack.extractor.sources[1].basis_["b"]

@@ -17,7 +17,7 @@ import fijibridge as fb
 from fijibridge.core.errors import MacroError
 from fijibridge.frontends.arguments import kind_of, parameters_of
 from fijibridge.frontends.imagej.install import macro_text
-from fijibridge.frontends.imagej.macro_generator import camel, placed
+from fijibridge.frontends.imagej.macro_generator import camel, macros_folder, placed
 from fijibridge.operations import CATALOGUE
 
 FAST = "features=tws threads=1"
@@ -71,6 +71,7 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
         "labels": sample / "labels.tif",
         "classifier": classifier,
         "tws_model": classifier / "classifier.model",
+        "macro_file": macros_folder() / "examples" / "Weka_Recorded.ijm",
         "feature_file": classifier,
         "dataset": sample / "dataset",
         "network": sample / "network",

@@ -22,7 +22,7 @@ from shell import write_phases, write_sample
 from fijibridge.frontends.arguments import parameters_of
 from fijibridge.frontends.imagej import gui
 from fijibridge.frontends.imagej.install import install, macro_text
-from fijibridge.frontends.imagej.macro_generator import camel, command_name, placed
+from fijibridge.frontends.imagej.macro_generator import camel, command_name, macros_folder, placed
 from fijibridge.frontends.service import client as service
 from fijibridge.operations import CATALOGUE, operation
 
@@ -92,6 +92,7 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
         "tws_model": trained / "out" / "classifier" / "classifier.model",
+        "macro_file": macros_folder() / "examples" / "Weka_Recorded.ijm",
         "feature_file": trained / "out" / "classifier",
         "dataset": trained / "dataset",
         "network": trained / "network",

@@ -1,0 +1,1 @@
+"""Trainable Weka Segmentation's filters of a volume, made without a JVM."""

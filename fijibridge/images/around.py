@@ -1,0 +1,63 @@
+"""The stack around a slice, for features that look along z: read slice by slice, a bounded number of them kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+_KEPT_BYTES = 512 * 2**20  # of slices; at least as many as one block needs are kept
+
+
+class StackAround:
+    """A stack's pixels as an array that is read where it is sliced.
+
+    Parameters
+    ----------
+    read : callable
+        Place of a slice, from 0 -> its pixels.
+    shape : tuple of int
+        Slices, rows and columns; of an RGB stack also 3 colours.
+    dtype : dtype
+        float32 of greys, uint8 of colours.
+    """
+
+    def __init__(self, read: Callable[[int], np.ndarray], shape: tuple[int, ...], dtype: type = np.float32) -> None:
+        self.shape, self.ndim, self.dtype = shape, len(shape), np.dtype(dtype)
+        self._read = read
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._reading = threading.Lock()
+
+    def __getitem__(self, spans: tuple[slice, slice, slice]) -> np.ndarray:
+        planes, rows, cols = spans
+        places = range(*planes.indices(self.shape[0]))
+        with self._reading:
+            return np.stack([self._plane(place, len(places))[rows, cols] for place in places])
+
+    def _plane(self, place: int, together: int) -> np.ndarray:
+        if place in self._kept:
+            self._kept.move_to_end(place)
+            return self._kept[place]
+        plane = self._kept[place] = np.ascontiguousarray(self._read(place), self.dtype)
+        most = max(together, _KEPT_BYTES // max(1, plane.nbytes))
+        while len(self._kept) > most:
+            self._kept.popitem(last=False)
+        return plane
+
+
+class Surroundings(NamedTuple):
+    """Where a slice lies in its stack.
+
+    Parameters
+    ----------
+    stack : StackAround
+        Rows without the data bar, as the features have them.
+    place : int
+        Of the slice, from 0.
+    """
+
+    stack: StackAround
+    place: int
