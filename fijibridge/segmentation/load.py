@@ -226,6 +226,7 @@ def extractor_of_names(
 def _from_model(path: Path, n_threads: int, dimensions: Dimensions) -> PixelSegmenter:
     """A plain TWS model: its attribute names say which features it needs."""
     from fijibridge.forest import Forest, read_weka_model
+    from fijibridge.segmentation.model_colours import on_thirds
     from fijibridge.segmentation.model_greys import greys_of_forest
 
     ours = (
@@ -237,6 +238,8 @@ def _from_model(path: Path, n_threads: int, dimensions: Dimensions) -> PixelSegm
     relation = forest.settings.get("relation", "")
     extractor = extractor_of_names(forest.feature_names, relation, path, ours=ours, dimensions=dimensions)
     (source,) = extractor.sources
+    if isinstance(forest, Forest) and source.settings.colour:
+        forest = on_thirds(forest)
     segmenter = _of_forest(_in_order(forest, source.feature_names(), path, all_used=False), extractor, n_threads)
     if isinstance(forest, Forest):
         segmenter.grey_range_ = greys_of_forest(forest)

@@ -16,6 +16,7 @@ from fijibridge.forest import write_model
 from fijibridge.images.grey_map import grey_map
 from fijibridge.images.image import image_from_array
 from fijibridge.operations import operation
+from fijibridge.segmentation.model_colours import on_thirds
 from fijibridge.segmentation.model_greys import greys_of_forest
 from fijibridge.synthesis.demo import demo_image
 
@@ -113,3 +114,21 @@ def test_auto_needs_greys_on_both_sides():
     with pytest.raises(SettingsError, match="does not know the greys"):
         grey_map("auto", ramp, None)
     assert grey_map("none", flat, None) is None
+
+
+def test_splits_on_thirds_part_as_in_double_precision(old):
+    """TWS compares thirds in double precision with splits that were rounded to single precision."""
+    forest = old[0].forest_
+    rng = np.random.default_rng(1)
+    kinds = [
+        rng.integers(0, 766, forest.n_nodes) / 3.0,
+        (rng.integers(0, 766, forest.n_nodes) / 3.0).astype(np.float32),
+        (rng.integers(0, 1531, forest.n_nodes) / 6.0).astype(np.float32),
+        rng.uniform(-5, 300, forest.n_nodes),
+    ]
+    thirds = np.arange(766) / 3.0
+    for splits in kinds:
+        given = replace(forest, threshold=splits.astype(np.float64))
+        made = on_thirds(given)
+        left = thirds[:, None] < given.threshold
+        np.testing.assert_array_equal(thirds.astype(np.float32)[:, None] < made.threshold, left)
