@@ -58,12 +58,6 @@ def _a_file():
     return (*APPLY[:4], "taken", "--overwrite")
 
 
-def _result_for_classifier():
-    Path("result").mkdir()
-    shutil.move("classifier", "result")
-    return ("apply", "result", *APPLY[2:])
-
-
 def _model_text():
     Path("x.model").write_bytes(b"@relation iris")
     return ("apply", "x.model", "image.tif", "--out", "out")
@@ -116,7 +110,11 @@ BAD = {
     "unknown encoder": (None, (*VIT, "--encoder", "vit_smal"), ["'vit_smal'", "encoder"]),
     "not a ViT": (None, (*VIT, "--encoder", "resnet18"), ["resnet18"]),
     "no features": (None, (*SEGMENT, "--features", ","), ["no source", "tws,vit"]),
-    "features twice": (None, (*SEGMENT, "--features", "tws,tws"), ["tws, tws", "each once"]),
+    "features that may be two": (None, (*SEGMENT, "--features", "M"), ["features = 'M'", "Membrane_projections"]),
+    "sigma one number": (None, (*SEGMENT, "--features", "tws", "--sigma", "4"), ["sigma = '4'", "such as 1:16"]),
+    "sigmas turned": (None, (*SEGMENT, "--features", "tws", "--sigma", "4:1"), ["sigmas from 4.0 to 1.0"]),
+    "sigma of a ViT": (None, (*VIT, "--features", "vit", "--sigma", "1:4"), ["sigma = 1:4", "add tws"]),
+    "greys turned": (None, (*APPLY, "--grey-range", "200:100"), ["grey_range", "LOW below HIGH"]),
     "features of no network": (None, (*SEGMENT, "--features", "tws,network"), ["without its folder", "--network"]),
     "blocks no numbers": (None, (*VIT, "--blocks", "a"), ["blocks = 'a'"]),
     "blocks from 0": (None, (*VIT, "--blocks", "0", "--encoder", "test_vit"), ["blocks"]),
@@ -134,7 +132,6 @@ BAD = {
     "classifier a text": (_model_text, None, ["x.model"]),
     "classifier an image": (None, ("apply", "image.tif", *APPLY[2:]), ["not a .model file"]),
     "folder without index": (_model_no_folder, None, ["no classifier.json"]),
-    "result in place of its classifier": (_result_for_classifier, None, ["result", "the folder classifier in"]),
     "damaged forest": (_damaged_forest, None, ["classifier"]),
     "features of a newer version": (_newer_features, None, ["sigma"]),
     "second image missing": (None, (*APPLY[:3], "gone.tif", *APPLY[3:]), ["gone.tif"]),

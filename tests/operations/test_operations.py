@@ -27,6 +27,7 @@ from fijibridge.core.params import Param, param_of
 from fijibridge.features.extract import FeatureExtractor, extract_features
 from fijibridge.features.extractor_file import write_extractor
 from fijibridge.features.stack import FeatureStack
+from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.frontends.cli import main
 from fijibridge.images.image import read_image, read_slices
 from fijibridge.labels.region import slice_numbers
@@ -111,7 +112,7 @@ def test_report(done):
     strokes = demo_image(128)[1]
     assert stored["labelled_pixels"] == strokes.counts
     assert 0.5 < stored["oob_accuracy"] <= 1
-    assert [source["settings"] for source in stored["features"]["sources"]] == [{"kind": "tws"}]
+    assert [source["settings"] for source in stored["features"]["sources"]] == [TwsSettings().to_json()]
     assert stored["positional_probe_r2"] is None  # no ViT
     assert stored["pixel_size"]["x"] == pytest.approx(25)
     assert stored["outputs"] == ["confusion.csv", "labels.tif", "overlay.png", "probabilities.tif"]

@@ -172,8 +172,8 @@ def test_features_in_any_form(demo, tiny_vit):
     assert others[-1].extractor_.sources[1].encoder is first.extractor_.sources[1].encoder
     by_name, by_settings = (small(features).fit(image, labels) for features in ("tws", TwsSettings()))
     assert by_name.forest_.equals(by_settings.forest_)
-    with pytest.raises(SettingsError, match="features 'gabor'"):
-        small("gabor")
+    with pytest.raises(SettingsError, match="features 'garbor'"):
+        small("garbor")
 
 
 def test_segmenters_that_share_sources_have_heads_of_their_own(demo, tiny_vit):

@@ -141,7 +141,8 @@ def test_as_a_forest(saved, features, text):
 def test_its_face(saved, features, tmp_path):
     classifier = read_weka_model(saved("bayes.NaiveBayes"))
     assert (classifier.n_features, classifier.n_classes) == (len(features[3]), 3)
-    assert classifier.settings == {"trained_by": "weka.classifiers.bayes.NaiveBayes", "run_by": "Weka"}
+    trained = {"trained_by": "weka.classifiers.bayes.NaiveBayes", "run_by": "Weka"}
+    assert classifier.settings == trained | {"relation": "TWS-2D-v4.0.0-grayscale"}
     assert repr(classifier).startswith("WekaClassifier(weka.classifiers.bayes.NaiveBayes, ")
     assert in_few_words(classifier) == "weka.classifiers.bayes.NaiveBayes run by Weka"
     assert brief(classifier) == {
