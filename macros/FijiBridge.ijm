@@ -488,7 +488,7 @@ function fbRelease(id) {
 //   image: micrograph: TIFF, PNG, ...
 //   labels: label image of the same size (0 = unlabelled), or ImageJ ROIs (.zip, .roi); of a stack: a label image for each slice, or ROIs that say theirs
 //   out: folder for the results; it appears when they are complete
-//   options: engine, classes, preset, head, features, sigma, membrane_patch, membrane_thickness, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, balance, seed, databar, page, probabilities, uncertainty, ome_zarr, statistics, vit_every, smooth_z, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, resume, overwrite
+//   options: engine, classes, preset, head, features, sigma, membrane, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, seed, databar, page, probabilities, uncertainty, ome_zarr, statistics, vit_every, smooth_z, suggest, importance, minimum_size, fill_holes, mode_filter, roi, slices, weights, threads, heap, workers, resume, overwrite
 function fbSegment(image, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "
@@ -501,7 +501,7 @@ function fbSegment(image, labels, out, options) {
 //   images: labelled micrographs or stacks
 //   labels: label image or ImageJ ROIs (.zip, .roi) of each image in order, or a folder with files named as the images; of a stack on any of its slices
 //   out: folder for the results; it appears when they are complete
-//   options: data, feature_file, engine, classes, preset, head, features, sigma, membrane_patch, membrane_thickness, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, balance, seed, databar, page, save_data, importance, weights, threads, heap, overwrite
+//   options: data, feature_file, engine, classes, preset, head, features, sigma, membrane, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, trees, max_features, max_depth, balance, seed, databar, page, save_data, importance, weights, threads, heap, overwrite
 function fbTrain(images, labels, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("images", fbImage(images, id)) + ", "
@@ -526,7 +526,7 @@ function fbApply(classifier, images, out, options) {
 // Write the features of an image as a stack for ImageJ and TWS.
 //   image: micrograph or stack: TIFF, PNG, ...
 //   out: folder for the results; it appears when they are complete
-//   options: feature_file, preset, features, sigma, membrane_patch, membrane_thickness, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, databar, page, slices, weights, threads, overwrite
+//   options: feature_file, preset, features, sigma, membrane, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights, tile, network, detector, detectors, align, databar, page, slices, weights, threads, overwrite
 function fbFeatures(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "

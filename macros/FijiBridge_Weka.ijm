@@ -345,8 +345,8 @@ function fbWekaFilters() {
     filters = replace("" + fbWekaGet("filters"), "\n", ",");
     if (lengthOf(filters) == 0)
         fbWekaFail("no feature is chosen", "one at least", "setFeature, such as Gaussian_blur=true");
-    return "features=" + filters + " sigma=" + fbWekaGet("min_sigma") + ":" + fbWekaGet("max_sigma") + " membrane_patch="
-        + fbWekaGet("membrane_patch") + " membrane_thickness=" + fbWekaGet("membrane_thickness");
+    return "features=" + filters + " sigma=" + fbWekaGet("min_sigma") + ":" + fbWekaGet("max_sigma") + " membrane="
+        + fbWekaGet("membrane_patch") + ":" + fbWekaGet("membrane_thickness");
 }
 
 // The options of the training that say who trains, on which features; data say themselves how theirs are made.
@@ -356,7 +356,7 @@ function fbWekaMeans() {
     if (lengthOf(given) == 0 && of_data)
         return "engine=weka";
     if (of_data)
-        return replace(given, "(?:^|(?<= ))(features|preset|sigma|membrane_\\w+)=\\S+", "");
+        return replace(given, "(?:^|(?<= ))(features|preset|sigma|membrane)=\\S+", "");
     if (lengthOf(given) > 0)
         return given;
     return "" + fbWekaFilters() + " engine=weka";

@@ -11,7 +11,7 @@ from fijibridge.core.params import Param
 from fijibridge.features.presets import Preset, preset_settings
 from fijibridge.features.settings import Detector, FeatureSettings, sources_in
 from fijibridge.features.source import FEATURES, SourceSettings
-from fijibridge.features.tws.settings import PATCH, SIGMAS, THICKNESS, sigmas_in
+from fijibridge.features.tws.settings import MEMBRANE, SIGMAS, membrane_in, sigmas_in
 from fijibridge.features.vit.settings import (
     BLOCKS,
     CHANNELS,
@@ -27,14 +27,13 @@ from fijibridge.weights.encoders import DEFAULT_ENCODER
 
 __all__ = [
     "Blocks", "Channels", "CoarseBlocks", "Debiasing", "Detector", "Encoder", "EncoderWeights", "Enlargement",
-    "Features", "Head", "MembranePatch", "MembraneThickness", "NetworkFeatures", "Preset", "Sigmas", "Tile",
+    "Features", "Head", "Membrane", "NetworkFeatures", "Preset", "Sigmas", "Tile",
     "Upsampler", "UpsamplerWeights", "chosen_features",
 ]  # fmt: skip
 
 Features = Annotated[str | None, FEATURES]
 Sigmas = Annotated[str, SIGMAS]
-MembranePatch = Annotated[int, PATCH]
-MembraneThickness = Annotated[int, THICKNESS]
+Membrane = Annotated[str, MEMBRANE]
 Blocks = Annotated[str | None, BLOCKS]
 CoarseBlocks = Annotated[str | None, COARSE_BLOCKS]
 Channels = Annotated[int, CHANNELS]
@@ -74,8 +73,7 @@ def chosen_features(
     *,
     features: Features = None,
     sigma: Sigmas = "",
-    membrane_patch: MembranePatch = 19,
-    membrane_thickness: MembraneThickness = 1,
+    membrane: Membrane = "",
     encoder: Encoder = DEFAULT_ENCODER,
     blocks: Blocks = None,
     coarse_blocks: CoarseBlocks = None,
@@ -95,7 +93,7 @@ def chosen_features(
     ----------
     preset, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights
         As their annotations say; None leaves the preset's.
-    sigma, membrane_patch, membrane_thickness, tile, network, weights, detector
+    sigma, membrane, tile, network, weights, detector
         As their annotations say.
 
     Returns
@@ -108,11 +106,10 @@ def chosen_features(
         A value that cannot be.
     """
     chosen = {one.kind: one for one in sources_in(features or "tws,vit")}
-    own: dict[str, Any] = {"membrane_patch": membrane_patch, "membrane_thickness": membrane_thickness}
-    if (sigmas := sigmas_in(sigma)) is not None:
-        own |= {"min_sigma": sigmas[0], "max_sigma": sigmas[1]}
+    sigmas = sigmas_in(sigma)
+    own: dict[str, Any] = {**sigmas, **membrane_in(membrane)}
     kinds = [*chosen, *(["network"] if network and "network" not in chosen else [])]
-    if sigmas is not None and not any(hasattr(one, "min_sigma") for one in chosen.values()):
+    if sigmas and not any(hasattr(one, "min_sigma") for one in chosen.values()):
         raise SettingsError(
             f"sigma = {sigma}, and features {','.join(kinds)}",
             expected="filters of TWS's among the features, which have sigmas",

@@ -30,8 +30,7 @@ from fijibridge.operations.feature_options import (
     Enlargement,
     Features,
     Head,
-    MembranePatch,
-    MembraneThickness,
+    Membrane,
     NetworkFeatures,
     Preset,
     Sigmas,
@@ -71,7 +70,7 @@ from fijibridge.operations.stack_segmentation import (
     write_stack,
 )
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
-from fijibridge.segmentation.options import Balance, Engine, MaxDepth, MaxFeatures, Statistics, Trees
+from fijibridge.segmentation.options import Engine, MaxDepth, MaxFeatures, Statistics, Trees
 from fijibridge.segmentation.segmenter import PixelSegmenter
 from fijibridge.segmentation.slices.options import OmeZarr, SmoothZ, VitEvery
 from fijibridge.segmentation.suggestions import Place, write_places
@@ -99,8 +98,7 @@ def segment(
     head: Head = "linear",
     features: Features = None,
     sigma: Sigmas = "",
-    membrane_patch: MembranePatch = 19,
-    membrane_thickness: MembraneThickness = 1,
+    membrane: Membrane = "",
     encoder: Encoder = DEFAULT_ENCODER,
     blocks: Blocks = None,
     coarse_blocks: CoarseBlocks = None,
@@ -117,7 +115,6 @@ def segment(
     trees: Trees = 100,
     max_features: MaxFeatures = "sqrt",
     max_depth: MaxDepth = 0,
-    balance: Balance = False,
     seed: Seed = 0,
     databar: Databar = "auto",
     page: Page = 0,
@@ -178,8 +175,7 @@ def segment(
         preset,
         features=features,
         sigma=sigma,
-        membrane_patch=membrane_patch,
-        membrane_thickness=membrane_thickness,
+        membrane=membrane,
         encoder=encoder,
         blocks=blocks,
         coarse_blocks=coarse_blocks,
@@ -201,7 +197,6 @@ def segment(
         n_trees=trees,
         max_features=max_features,
         max_depth=max_depth,
-        balance=balance,
         seed=seed,
         n_threads=threads,
     )
@@ -300,7 +295,6 @@ def segment(
                     "failed": failed,
                     "labelled_slices": [index + 1 for index in strokes],
                     "labelled_pixels": _counts(strokes.values()),
-                    "balanced": balance,
                     "label_next": [place._asdict() for place in best] if suggest else None,
                     "positional_probe_r2": _probe(next(iter(stacks.values()))),
                     "expected": expected,

@@ -83,8 +83,8 @@ def test_it_is_the_training_that_python_does(places, trained):
 def test_one_image_is_the_training_of_segment(places, tmp_path):
     folder, _ = places
     image, labels = folder / "place0.tif", folder / "labels" / "place0.tif"
-    alone = train([image], labels=[labels], out=tmp_path / "t", balance=True, **QUICK)
-    whole = segment(image, labels=labels, out=tmp_path / "s", balance=True, **QUICK)
+    alone = train([image], labels=[labels], out=tmp_path / "t", **QUICK)
+    whole = segment(image, labels=labels, out=tmp_path / "s", **QUICK)
     assert alone["forest"] == whole["forest"]
     assert alone["oob_accuracy"] == whole["oob_accuracy"]
 

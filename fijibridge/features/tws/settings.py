@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param, check
 from fijibridge.features.source import SourceSettings
 from fijibridge.features.tws.filter_registry import FILTERS
 
+_Number = TypeVar("_Number", int, float)
 DEFAULT_FILTERS = ("Gaussian_blur", "Sobel_filter", "Hessian", "Difference_of_gaussians", "Membrane_projections")
 
 # declared once, for the settings here and for the operations' options
@@ -19,10 +20,11 @@ SIGMAS = Param(
     unit="px",
     group="Features",
 )
-PATCH = Param(
-    "side of the patch of TWS's membrane projections and Kuwahara filter", unit="px", low=3, high=255, group="Features"
+MEMBRANE = Param(
+    "side of the patch of TWS's membrane projections and Kuwahara filter, and thickness of membranes; default: 19:1",
+    unit="px",
+    group="Features",
 )
-THICKNESS = Param("expected thickness of membranes, for TWS's projections", unit="px", low=1, high=64, group="Features")
 Sigma = Annotated[float, Param("sigma of a filter of TWS's", low=0.01, high=256, unit="px")]
 
 
@@ -54,8 +56,8 @@ class TwsSettings(SourceSettings):
     filters: tuple[str, ...] = DEFAULT_FILTERS
     min_sigma: Sigma = 1.0
     max_sigma: Sigma = 16.0
-    membrane_patch: Annotated[int, PATCH] = 19
-    membrane_thickness: Annotated[int, THICKNESS] = 1
+    membrane_patch: Annotated[int, Param("side of TWS's patch", unit="px", low=3, high=255)] = 19
+    membrane_thickness: Annotated[int, Param("thickness of membranes", unit="px", low=1, high=64)] = 1
     colour: bool = False
     old_hessian: bool = False
 
@@ -113,8 +115,8 @@ def doubled(low: float, high: float) -> tuple[float, ...]:
     return tuple(found)
 
 
-def sigmas_in(text: str) -> tuple[float, float] | None:
-    """The smallest and the largest sigma of an option such as ``1:16``; None of an empty one.
+def sigmas_in(text: str) -> dict[str, float]:
+    """Fields of the settings from an option such as ``1:16``; none from an empty one.
 
     Parameters
     ----------
@@ -125,12 +127,29 @@ def sigmas_in(text: str) -> tuple[float, float] | None:
     SettingsError
         Other text.
     """
+    return _pair("sigma", text, ("min_sigma", "max_sigma"), float, "smallest:largest in pixels, such as 1:16")
+
+
+def membrane_in(text: str) -> dict[str, int]:
+    """Fields of the settings from an option such as ``19:1``; none from an empty one.
+
+    Parameters
+    ----------
+    text : str
+
+    Raises
+    ------
+    SettingsError
+        Other text.
+    """
+    return _pair("membrane", text, ("membrane_patch", "membrane_thickness"), int, "patch:thickness, such as 19:1")
+
+
+def _pair(option: str, text: str, names: tuple[str, str], kind: type[_Number], expected: str) -> dict[str, _Number]:
     if not text.strip():
-        return None
+        return {}
     try:
-        smallest, largest = (float(part) for part in text.split(":"))
+        first, second = (kind(part) for part in text.split(":"))
     except ValueError as error:
-        raise SettingsError(
-            f"sigma = {text!r}", expected="smallest:largest in pixels, such as 1:16", remedy="check the two numbers"
-        ) from error
-    return smallest, largest
+        raise SettingsError(f"{option} = {text!r}", expected=expected, remedy="check the two numbers") from error
+    return {names[0]: first, names[1]: second}

@@ -285,7 +285,8 @@ def _rows(name: str, keys: list[str]) -> list[list[str]]:
     """
     parameters = parameters_of(name)
     paths = {key for key in keys if parameters[key][1].role in ("labels", "out", "classifier", "file")}
-    short = {key for key in keys if kind_of(parameters[key][0]) in _SHORT} - paths
+    # texts with a unit are one or two numbers
+    short = {key for key in keys if kind_of(parameters[key][0]) in _SHORT or parameters[key][1].unit} - paths
     wide = {key for key in keys if kind_of(parameters[key][0]) in ("path", "paths")} | paths
     rest, rows = list(keys), []
     while rest:
@@ -360,7 +361,8 @@ def _field(key: str, plain: Any, param: Param, default: Any) -> tuple[str, str]:
     if param.role in ("classifier", "file"):
         folder = "true" if param.role == "classifier" else "false"
         return f'fbAddPath({label}, last, "{key}", {text}, {folder});', "Dialog.getString()"
-    return f'fbAddString({label}, last, "{key}", {text}, {_WIDTHS.get(kind, 16)});', "Dialog.getString()"
+    width = 7 if param.unit else _WIDTHS.get(kind, 16)
+    return f'fbAddString({label}, last, "{key}", {text}, {width});', "Dialog.getString()"
 
 
 def _choices(plain: Any, param: Param) -> list[str]:
