@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +175,15 @@ def test_surfaces_are_closed_and_the_same_by_slabs(seed, shape, method, slices, 
     assert open_edges(whole) == open_edges(slabs) == 0
     assert len(whole) == len(slabs)
     assert volume_of(whole) == pytest.approx(volume_of(slabs), rel=1e-6, abs=1e-6)
+
+
+def test_a_slab_meshed_in_parts_is_closed(phases, monkeypatch):
+    whole = triangles(phases, 1)
+    monkeypatch.setattr("fijibridge.metrology.export.stl._MESHED", 1)
+    parts = triangles(phases, 1)
+    assert open_edges(parts) == 0
+    assert len(parts) == len(whole)
+    assert volume_of(parts) == pytest.approx(volume_of(whole))
 
 
 def test_a_box_at_the_faces_is_itself():
@@ -410,6 +418,18 @@ def test_all_formats_at_once(labels, tmp_path, capsys):
     assert report["export"] == list(EXPORTS)
 
 
+def test_the_same_files_slab_by_slab(volume_file, tmp_path):
+    for name, memory in (("whole", ""), ("slabs", "20K")):
+        report = measure(
+            volume_file, out=tmp_path / name, export="vtk,npz,stl", metrics="fractions,chords", memory=memory
+        )
+        assert report["how"]["chords"].startswith("slabs" if memory else "whole")
+    for file in ("phases.vti", "phases.npz"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "slabs" / file).read_bytes()
+    sizes = [(tmp_path / name / "surface_pore.stl").stat().st_size for name in ("whole", "slabs")]
+    assert sizes[0] == sizes[1] > 84
+
+
 def test_a_format_of_ones_own(volume_file, tmp_path):
     def write(job: Job, folder: Path) -> Written:
         (folder / "size.txt").write_text(str(job.source.shape), encoding="utf-8")
@@ -480,7 +500,7 @@ def test_a_blend_needs_the_phase(volume_file, tmp_path):
 
 
 def test_names_of_files_differ(labels):
-    names: Sequence[str] = ("a/b", "a b", "A_B")
-    parts = [part for _, _, part in Job(as_phases(labels, class_names=names)).chosen()]
-    assert len({part.lower() for part in parts}) == 3
-    assert all(re.fullmatch(r"\w+", part) for part in parts)
+    for names in (("a/b", "a b", "A_B"), ("A_2", "a", "A"), ("\u7530" * 120, "\u7530" * 119, "b")):
+        parts = [part for _, _, part in Job(as_phases(labels, class_names=names)).chosen()]
+        assert len({part.lower() for part in parts}) == 3
+        assert all(re.fullmatch(r"\w+", part) and len(part.encode()) < 200 for part in parts)

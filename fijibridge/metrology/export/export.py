@@ -19,6 +19,7 @@ from fijibridge.phases.phases import OUTSIDE, PhaseSource
 if TYPE_CHECKING:
     from fijibridge.metrology.metric import Measurement
 
+_LONGEST = 40  # characters of a phase's name in a file's: these take up to 4 bytes, a name 255
 _DTYPES = (np.uint8, np.uint16, np.int16, np.int32, np.int64)
 
 
@@ -85,11 +86,13 @@ class Job:
             The volume has no phase of that name.
         """
         parts: dict[int, str] = {}
+        taken = set()  # in lower case: some file systems see no difference
         for phase, name in self.source:
-            part = re.sub(r"[^\w-]+", "_", name)
-            parts[phase] = (
-                part if part.lower() not in {other.lower() for other in parts.values()} else f"{part}_{phase}"
-            )
+            part = re.sub(r"[^\w-]+", "_", name)[:_LONGEST]
+            while part.lower() in taken:
+                part += f"_{phase}"
+            taken.add(part.lower())
+            parts[phase] = part
         numbers = [phase_number(self.source, name) for name in self.phases] or list(parts)
         return [(phase, self.source.names[phase], parts[phase]) for phase in dict.fromkeys(numbers)]
 
