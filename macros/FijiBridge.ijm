@@ -572,7 +572,7 @@ function fbConvertMacro(macro_file, out, options) {
 // Measure a segmented image or volume.
 //   image: label image or volume (stack): one value a phase
 //   out: folder for the results; it appears when they are complete
-//   options: classes, background, voxel_size, metrics, axes, conductivities, confidence, surface, memory, threads, overwrite
+//   options: classes, background, voxel_size, metrics, axes, conductivities, confidence, surface, export, export_phases, bpx_template, bpx_phases, bpx_electrode, bpx_axis, bpx_whole, memory, threads, overwrite
 function fbMeasure(image, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("image", fbImage(image, id)) + ", "

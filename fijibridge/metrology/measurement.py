@@ -105,7 +105,7 @@ def measure(
     wanted = _wanted(metrics, conductivities is not None)
     allowed = allowed_memory(memory)
     context = Context(
-        _held(phases, allowed),
+        held(phases, allowed),
         tuple(axes or phases.axes),
         conductivities,
         confidence,
@@ -131,8 +131,20 @@ def measure(
     return Measurement(phases, table, context.curves, tuple(wanted), tuple(context.notes), seconds, how)
 
 
-def _held(source: PhaseSource, allowed: int) -> PhaseSource:
-    """The image in memory where that takes little of what is allowed; else with slabs for which it suffices."""
+def held(source: PhaseSource, allowed: int) -> PhaseSource:
+    """The image in memory where that takes little of what is allowed; else with slabs for which it suffices.
+
+    Parameters
+    ----------
+    source : Phases or PhaseVolume
+        The image.
+    allowed : int
+        Bytes that it may take.
+
+    Returns
+    -------
+    Phases or PhaseVolume
+    """
     if isinstance(source, Phases) or source.size <= _HELD * allowed:
         return source.load()
     if isinstance(source, PhaseVolume):

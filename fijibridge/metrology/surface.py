@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 # Voxels. Planes in random directions come out 0.8 % too large with 0.7 (1.7 % in the worst) and spheres of radius 7
 # 1.1 % too small; with 1.0 it is 0.0 % and 2.9 %. Lines have no such curvature to lose: 0.2 % with 1.0, 1.3 % with 0.7.
-_SIGMA_AREA, _SIGMA_LINE = 0.7, 1.0
+SIGMA_AREA, _SIGMA_LINE = 0.7, 1.0
 # Slices that a slope depends on: the Gaussian is cut off at 4 sigma, the difference takes one more.
-_HALO_AREA, _HALO_LINE = 4, 5
+HALO_AREA, _HALO_LINE = 4, 5
 _MESHED = 64  # slices at a time: a mesh of all would take gigabytes
 _THIN = 0.15  # relative difference of two methods above which a note says so
 
@@ -138,7 +138,7 @@ def pair_areas(phases: PhaseSource, method: str) -> dict[tuple[int, int], float]
 
 def _areas(phases: PhaseSource, sets: set[tuple[int, ...]], method: str) -> dict[tuple[int, ...], float]:
     """Surface of each set of phases taken as one, in one pass through the slabs."""
-    area, before, after = (_gradient_area, _HALO_AREA, _HALO_AREA) if method == "gradient" else (_mesh_area, 0, 1)
+    area, before, after = (_gradient_area, HALO_AREA, HALO_AREA) if method == "gradient" else (_mesh_area, 0, 1)
     found = dict.fromkeys(sorted(sets), 0.0)
     for slab in phases.slabs(before=before, after=after):
         for several in found:
@@ -151,8 +151,23 @@ def _mask(slab: Slab, several: tuple[int, ...]) -> np.ndarray:
     return np.logical_or.reduce([slab.index == phase for phase in several])
 
 
-def _smoothed(phases: PhaseSource, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """A mask smoothed along the axes that have more than one voxel; the image is mirrored at its faces."""
+def smoothed(phases: PhaseSource, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """A mask smoothed along the axes that have more than one voxel; the image is mirrored at its faces.
+
+    Parameters
+    ----------
+    phases : Phases or PhaseVolume
+        The image that the mask is of.
+    mask : np.ndarray
+        (Z, Y, X) bool: some of its slices.
+    sigma : float
+        Of the Gaussian, in voxels.
+
+    Returns
+    -------
+    np.ndarray
+        float32 of the mask's shape.
+    """
     from scipy import ndimage as ndi
 
     sigmas = [sigma if size > 1 else 0 for size in phases.shape]
@@ -173,7 +188,7 @@ def _slope(field: np.ndarray, axis: int, step: float) -> np.ndarray:
 
 def _gradient_area(phases: PhaseSource, mask: np.ndarray, own: slice) -> float:
     """The part of a surface that lies in the slab's own slices."""
-    field = _smoothed(phases, mask, _SIGMA_AREA)
+    field = smoothed(phases, mask, SIGMA_AREA)
     square = np.zeros(field.shape, np.float32)
     for axis in phases.axes:
         place = phases.axis(axis)
@@ -263,7 +278,7 @@ def _line_length(phases: PhaseSource, a: np.ndarray, b: np.ndarray, own: slice) 
     """The part of the lines that lies in the slab's own slices."""
     slopes = []
     for mask in (a, b):
-        field = _smoothed(phases, mask, _SIGMA_LINE)
+        field = smoothed(phases, mask, _SIGMA_LINE)
         slopes.append(
             [_slope(field, phases.axis(axis), phases.spacing[phases.axis(axis)])[own] for axis in phases.axes]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,18 @@ from fijibridge.core.options import Out, Overwrite, Threads
 from fijibridge.core.params import Param, check, names_in
 from fijibridge.core.threads import limited_threads
 from fijibridge.core.timing import Stages
-from fijibridge.metrology.settings import Metrics, SurfaceMethod
+from fijibridge.metrology.catalogue import METRICS
+from fijibridge.metrology.settings import (
+    BpxAxis,
+    BpxElectrode,
+    BpxPhases,
+    BpxTemplate,
+    BpxWhole,
+    ExportPhases,
+    Exports,
+    Metrics,
+    SurfaceMethod,
+)
 from fijibridge.operations.options import Classes, VoxelSize
 from fijibridge.operations.report import REPORT, fraction_lines, peak_memory_mib, write_report
 from fijibridge.phases.reading import open_phases
@@ -62,6 +73,13 @@ def measure(
         Param("level of the confidence intervals of the phase fractions", low=0.5, high=0.9999, group="Measurement"),
     ] = 0.95,
     surface: SurfaceMethod = "gradient",
+    export: Exports = "",
+    export_phases: ExportPhases = "",
+    bpx_template: BpxTemplate = None,
+    bpx_phases: BpxPhases = "",
+    bpx_electrode: BpxElectrode = "positive",
+    bpx_axis: BpxAxis = "z",
+    bpx_whole: BpxWhole = False,
     memory: Annotated[
         str,
         Param(
@@ -80,7 +98,8 @@ def measure(
     A volume larger than memory is read slab by slab, with the same numbers; what needs the whole of it (correlation,
     sizes, tortuosity, conductivity) is then the mean of sampled blocks, with their standard deviation.
 
-    Writes metrics.csv, a CSV of each curve, a PNG of each metric, and report.json.
+    Writes metrics.csv, a CSV of each curve, a PNG of each metric, and report.json; with ``export`` the volume in the
+    formats of other tools, too.
 
     Returns
     -------
@@ -96,24 +115,45 @@ def measure(
     import logging
 
     from fijibridge.images.image import reading_notes
+    from fijibridge.metrology.blocks import allowed_memory
+    from fijibridge.metrology.export.export import BpxSettings, Job
+    from fijibridge.metrology.export.exporting import check_exports, write_exports
+    from fijibridge.metrology.measurement import held
     from fijibridge.metrology.measurement import measure as measure_labels
     from fijibridge.metrology.report import nested, write_measurement
 
     check(measure, locals())
-    wanted, limit = names_in(metrics), bytes_of(memory)
+    wanted, limit, formats = names_in(metrics), bytes_of(memory), names_in(export)
     stages = Stages()
+    outputs: list[str] = []
+    notes: list[str] = []
     with (
         limited_threads(threads, torch=False),
-        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[image]) as folder,
+        output_folder(out, marker=REPORT, overwrite=overwrite, inputs=[image, bpx_template]) as folder,
     ):
         with ExitStack() as files:
             with stages("reading"):
                 phases, stored, size_note = files.enter_context(
                     open_phases(image, classes=classes, voxel_size=voxel_size, background=_background(background))
                 )
+            job = Job(
+                phases,
+                tuple(names_in(export_phases)),
+                surface,
+                tuple(METRICS if "all" in wanted else wanted),
+                phases.axes if "all" in names_in(axes) else tuple(names_in(axes)),
+                allowed_memory(limit),
+                BpxSettings(bpx_template, bpx_electrode, bpx_phases, bpx_axis, bpx_whole),
+            )
+            check_exports(formats, job)
+            if formats:
+                with stages("exporting"):  # before the measuring: what fails, fails early
+                    job = replace(job, source=held(phases, job.memory))
+                    exported = write_exports(formats, job, folder)
+                    outputs, notes = [*outputs, *exported.names], [*notes, *exported.notes]
             with stages("measuring"):
                 found = measure_labels(
-                    phases,
+                    job.source,
                     metrics=None if "all" in wanted else wanted,
                     axes=None if "all" in names_in(axes) else names_in(axes),
                     conductivities=_conductivities(conductivities),
@@ -123,8 +163,10 @@ def measure(
                     memory=limit,
                 )
         with stages("writing"):
-            outputs = write_measurement(found, folder)
-        notes = [*reading_notes(image), *([size_note] if size_note else []), *found.notes]
+            outputs = write_measurement(found, folder) + outputs
+            exported = write_exports(formats, job, folder, found)
+            outputs += exported.names
+        notes = [*reading_notes(image), *([size_note] if size_note else []), *found.notes, *notes, *exported.notes]
         for note in notes:
             logging.getLogger(__name__).warning("%s: %s", image, note)
         total = sum(phases.counts)
@@ -145,6 +187,7 @@ def measure(
             "how": found.how,
             "confidence": confidence,
             "surface": surface,
+            "export": formats,
             "notes": notes,
             "outputs": outputs,
             "stages": stages.seconds,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fijibridge.core.errors import LabelsError
 
 if TYPE_CHECKING:
-    from fijibridge.phases.phases import Phases
+    from fijibridge.phases.phases import Phases, PhaseSource
 
 
 def write_phases(path: Path, phases: Phases) -> Path:
@@ -52,12 +52,12 @@ def write_phases(path: Path, phases: Phases) -> Path:
     )  # fmt: skip
 
 
-def check_values(phases: Phases) -> None:
+def check_values(phases: PhaseSource) -> None:
     """See that phases can be written, before hours of work.
 
     Parameters
     ----------
-    phases : Phases
+    phases : Phases or PhaseVolume
         Image or volume.
 
     Raises

@@ -11,36 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fijibridge.metrology.basins import basins
+
 if TYPE_CHECKING:
     from fijibridge.reconstruction.exemplars import Exemplars
 
-_DEPTH = 0.5  # voxels by which a neck must be thinner than both particles, in distance to their surface
 _SLICES = 24  # counted along each axis
 _THINNEST = 4.0  # voxels: mean chord below which a phase has layers, not particles
 _MARGIN = 1.1  # allowed ratio to the exemplar's contacts, within their scatter
-
-
-def basins(mask: np.ndarray) -> np.ndarray:
-    """Particles of a phase, separated at their necks by the watershed of the distance to the surface.
-
-    Parameters
-    ----------
-    mask : np.ndarray
-        (Y, X) or (Z, Y, X) bool.
-
-    Returns
-    -------
-    np.ndarray
-        int32 of that shape: 0 outside, 1, 2, ... a particle.
-    """
-    from scipy import ndimage
-    from skimage.morphology import h_maxima
-    from skimage.segmentation import watershed
-
-    distance = ndimage.distance_transform_edt(mask).astype(np.float32)
-    distance = ndimage.gaussian_filter(distance, 0.5) * mask  # ties of the voxel grid make no particles
-    markers, _ = ndimage.label(h_maxima(distance, _DEPTH), np.ones((3,) * mask.ndim))
-    return watershed(-distance, markers, mask=mask)
 
 
 def _steps(parts: np.ndarray, axis: int) -> np.ndarray:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fijibridge.core.errors import ImageError, LabelsError, SettingsError
+from fijibridge.metrology.basins import basins
 from fijibridge.metrology.chords import chord_lengths
 from fijibridge.metrology.correlation import two_point_correlation
 from fijibridge.phases.phases import as_phases
 from fijibridge.reconstruction.blocks import OVERLAP, blocks_of, largest_block, memory_needed
-from fijibridge.reconstruction.contacts import basins, contact_density, excess, surplus_contacts
+from fijibridge.reconstruction.contacts import contact_density, excess, surplus_contacts
 from fijibridge.reconstruction.cut import cut, single, whole_counts, without_singles
 from fijibridge.reconstruction.exemplars import check_exemplars, correlation_length
 from fijibridge.reconstruction.patches import PatchLoss
