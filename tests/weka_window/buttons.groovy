@@ -7,10 +7,6 @@ def windows = (0..2).collect { k ->
     return shown
 }
 def shown = windows[0]
-def front = { ImagePlus one ->
-    IJ.selectWindow(one.ID)
-    WindowManager.currentWindow = one.window
-}
 front(shown)
 say("first", script("Train_in_Weka_Window", "preset=fast"))
 front(windows[2])
