@@ -124,7 +124,8 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
         if isinstance(forest, Forest):
             forest.save(folder / FOREST)
-            write_model(folder / MODEL, forest)
+            of_volumes = extractor is not None and any(source.kind == "tws3d" for source in extractor.sources)
+            write_model(folder / MODEL, forest, is_3d=of_volumes)  # TWS loads one of volumes in its 3D window alone
         else:
             forest.save(folder / MODEL)
         if extractor:

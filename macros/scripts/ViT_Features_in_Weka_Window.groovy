@@ -23,7 +23,7 @@ command {
         "<b>Channels</b>: principal components of the ViT's channels at each scale that it sees; 0: all channels, 384 a" +
         " block: TWS holds all features in Java's memory<br>" +
         "<b>Debiasing</b>: how the ViT's positional bias is removed; preset: the preset's<br>" +
-        "<b>TWS features</b>: TWS's 76 default features beside the ViT's<br>" +
+        "<b>TWS features</b>: TWS's own features beside the ViT's, by the filters and sigmas in Settings<br>" +
         "<b>Classifier</b>: a saved classifier whose features are made instead; empty: those above<br>" +
         "<b>Detectors</b>: further detectors' images of the same field, whole paths: SE=/data/SE.tif, EDX-S=/data/S.tif")
     dialog.showDialog()
@@ -42,10 +42,11 @@ command {
         options = [feature_file: classifier]
     } else {
         int seen = 1 + (detectors ? detectors.split(",").size() : 0)
-        int copies = seen * Presets.SCALES[preset], others = withTws ? seen * Presets.TWS_FEATURES : 0
+        options = [preset: preset, channels: channels, debiasing: debiasing] + (withTws ? window.ownFeatures("vit") : [features: "vit"])
+        // how many other filters make is known when they are made
+        int copies = seen * Presets.SCALES[preset], others = withTws && window.hasDefaults() ? seen * Presets.TWS_FEATURES : 0
         int ofVit = channels > 0 ? copies * channels : seen * Presets.BLOCKS[preset] * Presets.BLOCK_CHANNELS
         window.checkRoom(others + ofVit, others, copies)
-        options = [preset: preset, channels: channels, debiasing: debiasing, features: withTws ? "tws,vit" : "vit"]
     }
     if (detectors)
         options.detectors = detectors

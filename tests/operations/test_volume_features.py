@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from fijibridge.core.errors import FeatureMismatchError
 from fijibridge.features.tws3d.block import tws3d_features
 from fijibridge.features.tws3d.colour import colour_features_3d
 from fijibridge.features.tws3d.settings import Tws3dSettings
-from fijibridge.forest import write_model
+from fijibridge.forest import read_weka_model
 from fijibridge.operations import operation
 
 SETTINGS = Tws3dSettings(("Gaussian_blur", "Hessian", "Mean", "Variance"), 1.0, 2.0)
@@ -84,12 +85,12 @@ def test_slices_with_a_smooth_z_and_by_two_processes(volume, trained, tmp_path):
     np.testing.assert_array_equal(one, two)
 
 
-def test_a_model_of_tws_3d(java, volume, trained, tmp_path, monkeypatch):
+def test_a_model_of_tws_3d(java, volume, trained, tmp_path):
+    """Its header says 3D, without which TWS's window of volumes does not load it."""
     folder, data = volume
     segmenter = fb.load_segmenter(trained)
-    for module in ("model_writing", "weka"):
-        monkeypatch.setattr(f"fijibridge.forest.java.{module}.RELATION", "TWS-3D-v4.0.0-grayscale")
-    write_model(tmp_path / "old.model", segmenter.forest_)
+    shutil.copy(trained / "classifier.model", tmp_path / "old.model")
+    assert read_weka_model(tmp_path / "old.model").settings["relation"] == "TWS-3D-v4.0.0-grayscale"
     loaded = fb.load_segmenter(tmp_path / "old.model")
     assert loaded.extractor_.settings.sources == (SETTINGS,)
     fb.segment_volume(tmp_path / "old.model", folder / "volume.tif", tmp_path / "all.tif", threads=1)

@@ -20,6 +20,7 @@ from fijibridge.features.presets import PRESETS
 from fijibridge.features.tws.bank import feature_names
 from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.features.vit.debiasing.base import DEBIASING
+from fijibridge.forest import read_arff
 from fijibridge.frontends.imagej.install import install, texts_for
 from fijibridge.jvm import find_java
 from fijibridge.labels.reading import read_labels
@@ -217,6 +218,69 @@ class TestWindow:
         assert "was stopped" in found["stopped"]
         assert "closed during the training" in found["closed"]
 
+    def test_the_settings_own_features(self, run):
+        """Those that are ticked in Settings, also after features of the ViT alone, whose marks TWS shows."""
+        found = run("settings")
+        own = feature_names(TwsSettings(filters=("Gaussian_blur", "Median"), min_sigma=2, max_sigma=8))
+        vit = tuple(f"vit_pca_{k:03d}" for k in range(4))
+        assert found["beside"] == found["alone"] == found["again"] == found["changed"] == ""
+        assert found["names"].split(",") == found["names again"].split(",") == [*own, *vit]
+        assert found["names alone"].split(",") == [*vit]
+        assert found["sigmas"] == "2.0,8.0"
+        assert float(found["accuracy"]) > 0.75
+        changed = TwsSettings(filters=("Kuwahara",), min_sigma=2, max_sigma=4, membrane_patch=7)
+        assert found["names changed"].split(",") == [*feature_names(changed), *vit]
+        assert "no filter is ticked" in found["none"]
+
+    def test_loaded_data_go_on_with_more_traces(self, run, work):
+        found = run("data")
+        assert "no traces beside the loaded data" in found["no traces"]
+        for key in ("trained", "vit", "trained on the ViT", "alone"):
+            assert found[key] == "", key
+        arff = work / "old.arff"
+        names = read_arff(arff).feature_names
+        assert re.search(
+            rf"trained on \d+ traces and \d+ loaded samples, by their features: {len(names)} of", found["trained log"]
+        )
+        assert "open the image in a new window" in found["trained log"]
+        operation("train")([work / "flipped.tif"], labels=[work / "traces.zip"], data=arff, out=work / "python")
+        operation("apply")(work / "python" / "classifier", images=[work / "flipped.tif"], out=work / "applied")
+        ours = tifffile.imread(work / "window.tif")
+        assert np.mean(ours == _labels(work / "applied")) > 0.999
+        assert np.mean(ours == tifffile.imread(work / "truth.tif")[:, ::-1]) > 0.75
+        assert "loaded data, too" in found["next"]
+        assert found["enabled"] == "3,4.0"  # as in the data
+        assert found["maps"] == "3"
+        assert float(found["as TWS applies it"]) > 0.999
+        assert found["TWS trains on"] == str(len(names))
+        assert float(found["TWS after it"]) > 0.75
+        assert "class 4" in found["another class"]
+        assert "loaded samples, by their features: 8," in found["trained on the ViT log"]
+        assert found["features"] == "8"
+        assert float(found["as TWS applies the ViT's"]) > 0.999
+        assert "traces alone: the loaded data cannot serve, for nothing says how" in found["alone log"]
+
+    def test_the_window_of_volumes(self, run, work):
+        """Load data and further traces, and Apply classifier of a loaded J48, in TWS's 3D version."""
+        found = run("data3d")
+        assert found["trained"] == ""
+        assert "loaded samples, by their features: 9 of TWS's own" in found["log"]
+        operation("train")(
+            [work / "volume.tif"], labels=[work / "traces.zip"], data=work / "old.arff", out=work / "python"
+        )
+        operation("apply")(work / "python" / "classifier", images=[work / "volume.tif"], out=work / "by python")
+        assert np.mean(tifffile.imread(work / "window.tif") == _labels(work / "by python")) > 0.999
+        assert float(found["as TWS applies it"]) > 0.999
+        assert np.mean(tifffile.imread(work / "loaded.tif") == _labels(work / "applied")) > 0.999
+
+    def test_apply_classifier_of_a_loaded_one(self, run, work):
+        """SMO on other filters and sigmas than TWS's defaults."""
+        found = run("loaded")
+        assert float(found["accuracy"]) > 0.6
+        assert "traces of 0 classes" in found["no traces"]
+        assert found["title"] == "Apply classifier"
+        assert np.mean(_labels(work / "applied") == tifffile.imread(work / "window.tif")) > 0.999
+
     def test_apply_classifier_runs_beside_imagej(self, run, work):
         found = run("apply")
         assert found["trained"] == found["trained meanwhile"] == ""
@@ -282,7 +346,8 @@ class TestWindow:
 @pytest.mark.tws
 @pytest.mark.slow
 def test_features_that_do_not_fit_the_memory(run):
-    found = run("heap", "-XX:+UseParallelGC", heap="400m")
+    # without resizing: else what Java says of its memory depends on what was done before
+    found = run("heap", "-XX:+UseParallelGC", "-XX:-UseAdaptiveSizePolicy", heap="400m")
     assert "768 features of 512 x 512 pixels take 768 MiB" in found["large"]
     assert "half of Java's memory" in found["large"]
     limit = re.search("set channels to ([0-9]+) or less", found["large"])

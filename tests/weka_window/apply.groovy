@@ -2,15 +2,7 @@
 def shown = openThree(image("image.tif"))
 traces(shown, strokes())
 say("trained", script("Train_in_Weka_Window", "preset=fast"))
-def apply = { String images, String out ->
-    new Thread({ button(shown, "Apply classifier").doClick() }).start()
-    until("dialog", 20) { dialogs() }
-    def dialog = dialogs()[0]
-    dialog.stringFields.withIndex().each { field, k -> field.text = [images, out][k] }
-    say("screen ${out - WORK}", dialog.title)
-    def ok = dialog.buttons.find { it?.label?.trim() == "OK" }
-    java.awt.EventQueue.invokeAndWait { dialog.actionPerformed(new java.awt.event.ActionEvent(ok, 1001, "OK")) }
-}
+def apply = { String images, String out -> say("screen ${out - WORK}", applyByButton(shown, images, out)) }
 apply(WORK + "/image.tif", WORK + "/applied")
 until("progress", 20) { java.awt.Window.windows.any { it.showing && it instanceof javax.swing.JFrame && it.title.startsWith("Apply classifier") } }
 IJ.selectWindow(shown.ID)

@@ -7,10 +7,6 @@ def windows = (0..2).collect { k ->
     return shown
 }
 def shown = windows[0]
-def front = { ImagePlus one ->
-    IJ.selectWindow(one.ID)
-    WindowManager.currentWindow = one.window
-}
 front(shown)
 say("first", script("Train_in_Weka_Window", "preset=fast"))
 front(windows[2])
@@ -35,10 +31,17 @@ say("trained again", script("Train_in_Weka_Window", "preset=fast"))
 say("told", IJ.log?.contains("the window's traces alone"))
 say("as before", agreement(result(shown), before) > 0.99)
 
+/** Waits until Python trains for a window, however long the script takes to compile. */
+def begun = { ImagePlus one ->
+    def training = one.window.trainingImage
+    until("training begun", 60) { training.getProperty("fijibridge.running") }
+    Thread.sleep(500)
+}
+
 // Esc: the button's own thread; nothing is lost, and the next press works
 front(windows[1])
 IJ.redirectErrorMessages()
-def stopped = Thread.start { Thread.sleep(700); ij.macro.Interpreter.abort() }
+def stopped = Thread.start { begun(windows[1]); ij.macro.Interpreter.abort() }
 say("stopped", script("Train_in_Weka_Window", "preset=best"))
 stopped.join()
 say("after Esc", script("Train_in_Weka_Window", "preset=fast"))
@@ -46,7 +49,7 @@ say("after Esc", script("Train_in_Weka_Window", "preset=fast"))
 // closed while Python trains
 front(windows[2])
 def closing = Thread.start {
-    Thread.sleep(700)
+    begun(windows[2])
     windows[2].window.trainingImage.changes = false
     windows[2].changes = false
     windows[2].window.windowClosing(new java.awt.event.WindowEvent(windows[2].window, java.awt.event.WindowEvent.WINDOW_CLOSING))

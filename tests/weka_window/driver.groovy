@@ -8,6 +8,7 @@ import ij.process.*
 FOLDER = System.getProperty("fiji")
 TWS = "trainableSegmentation.Weka_Segmentation"
 IJ.debugMode = false
+Prefs.setThreads(4) // TWS's membrane projections wait for ever on a thread that two or three do not have
 ImageJ.main(["-port0", "-ijpath", FOLDER] as String[]) // port 0: else it calls upon an ImageJ that runs already
 
 def say(String key, Object value) { println "ANSWER ${key}=${String.valueOf(value).replace('\n', '\\n')}"; System.out.flush() }
@@ -27,10 +28,10 @@ def until(String what, int seconds, Closure<Boolean> done) {
 def isTws(ImagePlus image) { image?.window?.class?.name == TWS + '$CustomWindow' }
 
 /** Shows an image in a TWS window: that window's image. */
-def openTws(ImagePlus image) {
+def openTws(ImagePlus image, String plugin = "Trainable Weka Segmentation") {
     image.show()
     until("image shown", 20) { WindowManager.currentImage == image }
-    IJ.run("Trainable Weka Segmentation")
+    IJ.run(plugin)
     until("TWS window", 60) { isTws(WindowManager.currentImage) }
     Thread.sleep(300)
     return WindowManager.currentImage
@@ -123,8 +124,8 @@ WORK = System.getProperty("work")
 def image(String name) { IJ.openImage(WORK + "/" + name) }
 
 /** A TWS window on an image of WORK with three classes. */
-def openThree(ImagePlus opened) {
-    def shown = openTws(opened)
+def openThree(ImagePlus opened, String plugin = "Trainable Weka Segmentation") {
+    def shown = openTws(opened, plugin)
     weka(shown, "createNewClass", "class 3")
     return shown
 }
@@ -151,4 +152,31 @@ def closeDialog(String what) {
     collect(dialog)
     dialog.dispose()
     return texts.join(" | ")
+}
+
+/** Presses Apply classifier and answers its dialog: the files and the output folder. */
+def applyByButton(ImagePlus shown, String images, String out) {
+    new Thread({ button(shown, "Apply classifier").doClick() }).start()
+    until("dialog", 20) { dialogs() }
+    def dialog = dialogs()[0]
+    dialog.stringFields.withIndex().each { field, k -> field.text = [images, out][k] }
+    def title = dialog.title, ok = dialog.buttons.find { it?.label?.trim() == "OK" }
+    java.awt.EventQueue.invokeAndWait { dialog.actionPerformed(new java.awt.event.ActionEvent(ok, 1001, "OK")) }
+    return title
+}
+
+/** A stack of a plane, turned from slice to slice. */
+def turned(ImageProcessor plane, int slices = 3) {
+    def stack = new ImageStack(plane.width, plane.height)
+    (0..<slices).each { k ->
+        def own = plane.duplicate()
+        k.times { own = own.rotateRight() }
+        stack.addSlice(own)
+    }
+    return new ImagePlus("slices", stack)
+}
+
+def front(ImagePlus shown) {
+    IJ.selectWindow(shown.ID)
+    WindowManager.currentWindow = shown.window
 }

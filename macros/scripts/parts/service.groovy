@@ -140,6 +140,12 @@ class FeatureFile {
         return file
     }
 
+    /** A number of the settings, the first of this name, such as min_sigma of TWS's filters; null where none has it. */
+    BigDecimal number(String key) {
+        def found = text =~ /"${key}"\s*:\s*([0-9.]+)/
+        return found.find() ? found.group(1) as BigDecimal : null
+    }
+
     /** The features' names, in their order. */
     List<String> names() {
         def found = text =~ /"feature_names"\s*:\s*\[([^\]]*)\]/

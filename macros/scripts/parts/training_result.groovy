@@ -3,14 +3,16 @@
 /** Image, traces and result of a training, in a folder of its own. */
 class TrainingResult {
     final WekaWindow window
-    final List<Integer> used // numbers of the classes that have traces
+    final List<Integer> used // numbers of the classes that are trained
+    final WindowData data // null where none were loaded
     final File folder = Files.createTempDirectory("fijibridge").toFile()
     private List<Integer> labelled = []
     private ImagePlus result
 
-    TrainingResult(WekaWindow window, List<Integer> used) {
+    TrainingResult(WekaWindow window, List<Integer> used, WindowData data) {
         this.window = window
         this.used = used
+        this.data = data
     }
 
     private File getStack() { new File(folder, "training.tif") }
@@ -41,14 +43,20 @@ class TrainingResult {
     /** Trains; the overlay of the slices with traces and of the one that is looked at. */
     void train(String preset) {
         def wanted = (labelled + window.displayed.currentSlice).unique().sort()
-        def out = new File(folder, "result")
-        Service.call("fbSegment", stack.path, rois.path, out.path, Service.option("preset", preset) + " suggest=8" +
-            slices(wanted) + " on_error=return")
+        def out = new File(folder, "result"), part = "result", file = "labels.tif"
+        if (data == null)
+            Service.call("fbSegment", stack.path, rois.path, out.path, Service.option("preset", preset) + " suggest=8" +
+                slices(wanted) + " on_error=return")
+        else {
+            Service.call("fbTrain", stack.path, rois.path, out.path, data.write(folder) + " on_error=return")
+            part = "first"
+            file = apply(part, wanted)
+        }
         if (window.slices == 1)
             wanted = [1]
-        record("result", wanted)
+        record(part, wanted)
         result = null // the first look is over
-        put(new File(out, "labels.tif"), wanted)
+        put(new File(folder, "${part}/${file}"), wanted)
         show()
     }
 
@@ -61,16 +69,22 @@ class TrainingResult {
                 return
             IJ.showStatus("FijiBridge: slice ${slice} of the stack, ${left.size() - k} left")
             def name = "slice${slice}".toString()
-            Service.call("fbApply", new File(folder, "result/classifier").path, stack.path, new File(folder, name).path,
-                "slices=${slice} on_error=return")
+            def file = apply(name, [slice])
             record(name, [slice])
             if (latest) {
-                put(new File(folder, "${name}/training_labels.tif"), [slice])
+                put(new File(folder, "${name}/${file}"), [slice])
                 window.ask("updateButtonsEnabling")
                 window.displayed.updateAndDraw()
             }
         }
         return !left.empty
+    }
+
+    /** Segments slices with the classifier into a folder of this name: the file of labels in it. */
+    private String apply(String name, List<Integer> wanted) {
+        Service.call("fbApply", new File(folder, "result/classifier").path, stack.path, new File(folder, name).path,
+            "on_error=return" + slices(wanted))
+        return "training_labels.tif"
     }
 
     private String slices(List<Integer> wanted) { window.slices == 1 ? "" : " slices=[${wanted.join(',')}]" }

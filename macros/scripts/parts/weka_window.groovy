@@ -7,6 +7,8 @@ class WekaWindow {
     static final String CLASS = 'trainableSegmentation.Weka_Segmentation$CustomWindow'
     // kept with the training image, as each script has classes of its own: how its features were made
     static final String TEXT = "fijibridge.features.json", ARRAYS = "fijibridge.features.safetensors"
+    // which of TWS's filters were ticked before features were put in, and which have been since
+    static final String TICKED = "fijibridge.ticked", MARKED = "fijibridge.marked"
     final window
     final segmentation
 
@@ -82,8 +84,44 @@ class WekaWindow {
 
     /** What the window's classifier was trained on; empty where TWS does not know any more. */
     List<String> getTrainedOn() {
-        def header = segmentation.trainHeader
-        return header == null ? [] : (0..<header.numAttributes() - 1).collect { header.attribute(it).name() }
+        segmentation.trainHeader == null ? [] : attributes(segmentation.trainHeader)
+    }
+
+    /** Names of the features in data of Weka. */
+    static List<String> attributes(data) { (0..<data.numAttributes() - 1).collect { data.attribute(it).name() } }
+
+    /** Whether TWS makes features of whole volumes: its 3D version. */
+    boolean isVolume() { segmentation.isProcessing3D() }
+
+    /** TWS's filters that are ticked in Settings; as long as nobody changed the marks of features put in, those before. */
+    List<String> getTicked() {
+        def marked = this.marked
+        return training.getProperty(MARKED) == marked ? training.getProperty(TICKED) as List<String> : marked
+    }
+
+    private List<String> getMarked() { named(segmentation.enabledFeatures) }
+
+    private List<String> named(boolean[] on) {
+        (families as List<String>).withIndex().findAll { name, k -> on[k] }.collect { name, k -> name }
+    }
+
+    /** Whether Settings ask for the features that TWS has by default, of slices. */
+    boolean hasDefaults() {
+        if (volume)
+            return false
+        def fresh = tws("FeatureStack").newInstance([new ByteProcessor(1, 1)] as Object[])
+        return ticked == named(fresh.enabledFeatures) && [segmentation.minimumSigma, segmentation.maximumSigma] == [1f, 16f]
+    }
+
+    /** The features that Settings ask of TWS, as options of Python beside those of another kind. */
+    Map<String, Object> ownFeatures(String others) {
+        if (ticked.empty)
+            throw new Refusal("no filter is ticked in Settings", "one at least beside those of the ViT", "tick some in Settings," +
+                " or leave TWS features out")
+        def chosen = [features: (ticked.collect { volume ? "tws3d:" + it : it } + others).join(","),
+            sigma: "${segmentation.minimumSigma}:${segmentation.maximumSigma}"]
+        return volume ? chosen : chosen + [membrane_patch: segmentation.membranePatchSize,
+            membrane_thickness: segmentation.membraneThickness]
     }
 
     /** Refuses an image that changed behind the window. */
@@ -151,7 +189,9 @@ class WekaWindow {
         boolean[] enabled = families.collect { family -> known.any { it.startsWith(family) } } as boolean[]
         try {
             (0..<slices).each { segmentation.featureStackArray.get(it)?.setStack(null) } // the old ones make room first
-            def array = tws("FeatureStackArray").newInstance(slices, 1f, 16f, false, 1, 19, enabled)
+            def before = ticked
+            def array = tws("FeatureStackArray").newInstance(slices, segmentation.minimumSigma, segmentation.maximumSigma, false,
+                segmentation.membraneThickness, segmentation.membranePatchSize, enabled)
             files.eachWithIndex { file, k ->
                 def opened = IJ.openImage(file.path)
                 if (opened?.width != image.width || opened.height != image.height)
@@ -166,13 +206,15 @@ class WekaWindow {
             }
             array.reference = 0
             segmentation.featureStackArray = array // which also clears TWS's marks that features are to be made
-            if (known.any { it.startsWith("Membrane_projections") }) { // TWS's defaults, which these were made with
-                segmentation.minimumSigma = 1f
-                segmentation.maximumSigma = 16f
-                segmentation.membraneThickness = 1
-                segmentation.membranePatchSize = 19
+            [min_sigma: "minimumSigma", max_sigma: "maximumSigma", membrane_thickness: "membraneThickness",
+                membrane_patch: "membranePatchSize"].each { key, name ->
+                def value = made.number(key)
+                if (value != null) // those of TWS's filters among these features
+                    segmentation."$name" = name.startsWith("membrane") ? value as int : value as float
             }
             segmentation.enabledFeatures = enabled
+            training.setProperty(TICKED, before)
+            training.setProperty(MARKED, marked)
             if (segmentation.loadedTrainingData == null) // else a class that is added after a classifier was loaded
                 segmentation.loadedClassNames = null // makes TWS fail
         } catch (Throwable failed) {
@@ -186,10 +228,13 @@ class WekaWindow {
     }
 
     /** What the names of TWS's own features begin with. */
-    String[] getFamilies() { tws(segmentation.isProcessing3D() ? "FeatureStack3D" : "FeatureStack").availableFeatures }
+    String[] getFamilies() { tws(volume ? "FeatureStack3D" : "FeatureStack").availableFeatures }
 
-    /** Whether TWS itself makes features of these names. */
-    boolean isOwn(List<String> known) { known.every { name -> name == "original" || families.any { name.startsWith(it) } } }
+    /** Whether TWS itself makes features of these names, of which the first are the image's own channels. */
+    boolean isOwn(List<String> known) {
+        def image = ["original", "Hue", "Saturation", "Brightness"]
+        return known.every { name -> name in image || families.any { name.startsWith(it) } }
+    }
 
     /** Puts the features in the order of the classifier, by which TWS matches them. */
     void reorder() {
@@ -211,11 +256,11 @@ class WekaWindow {
         showResult(labels)
     }
 
-    /** Sets what Plot result evaluates the classifier on: the window's traces, with the features in the window. */
-    void setTrainedOnTraces() {
+    /** Sets what Plot result evaluates the classifier on: samples of the traces; null: the loaded ones. */
+    void setTraceData(samples) {
         def kept = segmentation.class.getDeclaredField("traceTrainingData") // TWS has no method for it
         kept.accessible = true
-        kept.set(segmentation, segmentation.createTrainingInstances())
+        kept.set(segmentation, samples)
     }
 
     private void showResult(ImagePlus labels) {
@@ -272,6 +317,7 @@ class WekaWindow {
             if (files.size() != slices)
                 throw new Refusal("features of ${files.size()} slice(s)", "of ${slices}", "run the command again")
             def made = FeatureFile.of(out.path)
+            checkRoom(made.names().size())
             between()
             put(files, made)
             int count = made.names().size()

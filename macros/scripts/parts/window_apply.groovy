@@ -5,8 +5,20 @@ class ApplyJob {
     static final String BAR = "images and slices" // of fijibridge apply
     static final String SUFFIXES = /(?i).*\.(tiff?|png|jpe?g|bmp|gif|pgm|jp2|webp)/
 
-    /** Asks for images and an output folder, and starts; the classifier is copied, for training goes on. */
-    static void ask(File classifier) {
+    /** Asks, and applies a window's classifier of TWS's own features: trained there or loaded, any of Weka's. */
+    static void askOf(WekaWindow window) {
+        def folder = Files.createTempDirectory("fijibridge").toFile(), model = new File(folder, "window.model")
+        try {
+            if (!window.segmentation.saveClassifier(model.path))
+                throw new Refusal("TWS did not save its classifier", "a file ${model}", "look into the Log and the Console")
+            ask(model, ["--dimensions", window.volume ? "3d" : "2d"]) // which a model of an old TWS does not say
+        } finally {
+            folder.deleteDir()
+        }
+    }
+
+    /** Asks for images and an output folder, and starts; the classifier, a folder or a .model, is copied, for training goes on. */
+    static void ask(File classifier, List<String> options = []) {
         def dialog = new GenericDialog("Apply classifier")
         dialog.addFileField("Images", "")
         dialog.addDirectoryField("Out", "")
@@ -26,8 +38,8 @@ class ApplyJob {
             throw new Refusal("the output folder ${out}", "a folder that does not exist yet", "give a new name")
         if (Recorder.record && images.size() == 1)
             Recorder.recordString(("run(\"FB Apply\", \"classifier=[CLASSIFIER] images=[${given}] out=[${out}]" +
-                "${maps ? '' : ' probabilities=false'}\"); // CLASSIFIER: a folder that Save classifier wrote\n").toString())
-        new ApplyJob(classifier, images, out, maps).start()
+                "${maps ? '' : ' probabilities=false'}\"); // CLASSIFIER: what Save classifier wrote\n").toString())
+        new ApplyJob(classifier, images, out, options + (maps ? "--probabilities" : "--no-probabilities")).start()
     }
 
     private final File folder, log
@@ -35,15 +47,15 @@ class ApplyJob {
     private final File out
     private final List<String> command
 
-    ApplyJob(File classifier, List<File> images, File out, boolean maps) {
+    ApplyJob(File classifier, List<File> images, File out, List<String> options) {
         this.images = images
         this.out = out
         def start = Service.command(["apply"])
         folder = Files.createTempDirectory("fijibridge-apply").toFile()
         log = new File(folder, "log.txt")
-        def own = new File(folder, "classifier")
+        def own = new File(folder, classifier.isFile() ? classifier.name : "classifier")
         copy(classifier, own)
-        command = start + [own.path] + images*.path + ["--out", out.path, maps ? "--probabilities" : "--no-probabilities"]
+        command = start + [own.path] + images*.path + ["--out", out.path] + options
     }
 
     /** Copies a folder. */
@@ -56,6 +68,7 @@ class ApplyJob {
     private void start() {
         def builder = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log)
         builder.redirectInput(ProcessBuilder.Redirect.from(new File(System.getProperty("os.name").startsWith("Windows") ? "NUL" : "/dev/null")))
+        builder.environment().putIfAbsent("JAVA_HOME", System.getProperty("java.home")) // a .model is read in Java
         def process = builder.start()
         IJ.log("FijiBridge: applying the classifier to ${images.size()} file(s) in process ${process.pid()}, into ${out}".toString())
         def bar = new JProgressBar(0, 100), text = new JLabel("starts"), cancel = new JButton("Cancel")

@@ -52,6 +52,7 @@ class WindowTraining {
             place.gridy++
             panel.add(it, place)
         }
+        offerApply(window)
         window.window.validate()
     }
 
@@ -63,30 +64,42 @@ class WindowTraining {
         if (!(preset in PRESETS))
             throw new Refusal("preset=${preset}", PRESETS.join(", "), "choose one of them")
         window.checkImage()
-        def image = window.training
+        def image = window.training, data = WindowData.of(window)
         if (image.getProperty(RUNNING))
             throw new Refusal("a training in this window is still running", "one at a time", "wait until it has ended")
         def traces = Traces.of(window), used = traces*.group.unique().sort()
-        if (used.size() < 2)
+        if (data?.obstacle) {
+            IJ.log("FijiBridge: trains on the window's traces alone: the loaded data cannot serve, for ${data.obstacle}".toString())
+            data = null
+        }
+        if (data != null) {
+            if (used.empty)
+                throw new Refusal("no traces beside the loaded data", "one at least", "draw a stroke and add it to its class;" +
+                    " TWS's own Train classifier trains on loaded data alone")
+            if (window.classNames.size() > data.classNames.size())
+                throw new Refusal("the classes ${window.classNames.join(', ')}", "those of the loaded data:" +
+                    " ${data.classNames.join(', ')}", "a further class needs data that have it: open the image in a new window")
+            used = 1..data.classNames.size()
+        } else if (used.size() < 2)
             throw new Refusal("traces of ${used.size()} class${used.size() == 1 ? '' : 'es'}", "traces of two classes or more",
                 "draw a stroke on each class, and press its Add button")
-        if (window.segmentation.loadedTrainingData != null)
-            IJ.log("FijiBridge: trained on the window's traces alone; data that were loaded serve TWS's own Train classifier")
         image.setProperty(RUNNING, true)
-        def result = new TrainingResult(window, used)
+        def result = new TrainingResult(window, used as List<Integer>, data)
         def start = System.currentTimeMillis(), overlaid = false
         try {
             try {
                 result.save(traces)
-                if (preset != "fast" && image.getProperty(RESULT) == null && image.width * image.height >= LARGE) {
+                if (data == null && preset != "fast" && image.getProperty(RESULT) == null && image.width * image.height >= LARGE) {
                     result.firstLook()
                     say("a first look, by TWS's features alone", start)
                 }
-                IJ.showStatus("FijiBridge: training; the first time takes longest")
+                IJ.showStatus("FijiBridge: training" + (data == null ? "; the first time takes longest" : " on traces and ${data}"))
                 result.train(preset)
                 image.setProperty(LATEST, result.folder.path)
                 overlaid = true
-                say("trained on ${traces.size()} traces with preset ${preset}", start)
+                say("trained on ${traces.size()} traces " + (data == null ? "with preset ${preset}" : "and ${data}"), start)
+                if (data?.own)
+                    IJ.log("FijiBridge: to train with features of the ViT, open the image in a new window, without Load data")
                 keep(window, result)
             } finally {
                 image.setProperty(RUNNING, null)
@@ -111,6 +124,9 @@ class WindowTraining {
     static void labelNext(WekaWindow window) {
         def folder = window.training.getProperty(RESULT) as String
         def file = folder == null ? null : new File(folder, "result/label_next.zip")
+        if (folder != null && new File(folder, "loaded.arff").isFile())
+            throw new Refusal("the latest training has loaded data, too", "one on traces alone", "look at the overlay: label" +
+                " where it is wrong")
         if (file == null || !file.isFile())
             throw new Refusal("no training of this window", "one by Train in Weka Window", "draw a stroke on each class, add it," +
                 " then press Train with ViT")
@@ -153,10 +169,15 @@ class WindowTraining {
             maps == null ? null : ""
         }
         window.guard("Save classifier") { holdsOurs(window) ? saved(window) : null }
+    }
+
+    /** Apply classifier by a process of its own: of the latest training, and of any classifier of TWS's own features. */
+    private static void offerApply(WekaWindow window) {
         window.guard("Apply classifier", "of Train in Weka Window") {
-            if (!holdsOurs(window))
+            def ours = holdsOurs(window)
+            if (!ours && !(window.trainedOn && window.isOwn(window.trainedOn)))
                 return null
-            new Thread({ Command.of { ApplyJob.ask(classifier(window)) } }, "FijiBridge apply").start()
+            new Thread({ Command.of { ours ? ApplyJob.ask(classifier(window)) : ApplyJob.askOf(window) } }, "FijiBridge apply").start()
             return ""
         }
     }
@@ -195,6 +216,14 @@ class WindowTraining {
                 throw new Refusal("TWS did not load the classifier", "an image of one type in window and classifier",
                     "look into the Log; an RGB image is to be made grey (Image > Type > 8-bit) before the window is opened")
         }
+        if (window.isOwn(FeatureFile.of(classifier.path).names())) { // TWS makes them where it needs them
+            window.forget()
+            window.segmentation.setFeaturesDirty() // before loading, which marks what the result needs
+            load()
+            window.traceData = null
+            ready(window)
+            return
+        }
         def crowded = null
         try {
             window.checkRoom(FeatureFile.of(classifier.path).names().size())
@@ -207,8 +236,12 @@ class WindowTraining {
         } else {
             window.fetch(Service.option("feature_file", classifier.path), load)
             window.reorder()
-            window.setTrainedOnTraces()
+            window.traceData = window.segmentation.createTrainingInstances()
         }
+        ready(window)
+    }
+
+    private static void ready(WekaWindow window) {
         window.training.setProperty(CLASSIFIER, window.segmentation.classifier)
         window.ask("setTrainingComplete", true)
         window.ask("updateButtonsEnabling")
