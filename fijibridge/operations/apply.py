@@ -232,6 +232,7 @@ def apply(
                     "files": files,
                     "failed": batch.failed,
                     "outputs": outputs_of(target, files),
+                    "features_by_names": _by_names(classifier, segmenter),
                     "expected": expected,
                     "stages": stages.seconds,
                     **about_classifier(segmenter),
@@ -249,7 +250,19 @@ def summary(report: dict[str, Any]) -> list[str]:
     if "part" in report:
         done = f"{report['units_done']} of all {report['units']} units are done; at the end: --merge-parts"
         return [f"part {report['part']}: {report['slices_of_part']} slices; {done}"]
-    return [*fraction_lines(report), *failed_lines(report)]
+    told = report["features_by_names"]
+    return [
+        *([f"features, by the names of the attributes: {told}"] if told else []),
+        *fraction_lines(report),
+        *failed_lines(report),
+    ]
+
+
+def _by_names(classifier: Path, segmenter: PixelSegmenter) -> str | None:
+    """What was told from the attributes of a .model; None of a folder, which says it itself."""
+    if segmenter.extractor_ is None or not Path(classifier).is_file():
+        return None
+    return "; ".join(map(str, segmenter.extractor_.settings.sources))
 
 
 def _names(images: list[Path]) -> list[str]:
@@ -292,8 +305,8 @@ def _greys_compared(image: Image, segmenter: PixelSegmenter) -> str | None:
     low, high = np.percentile(grey, (1, 99))
     note = (
         f"{100 * outside:.0f} % of the pixels are darker or brighter than all of training's (greys {low:g} to {high:g} "
-        f"against {trained[0]:g} to {trained[1]:g}), and these features see greys as they are: scale the image as the "
-        "training's was, or train anew"
+        f"against {trained[0]:g} to {trained[1]:g}), and these features see greys as they are: give --grey-range auto, or "
+        "LOW:HIGH, or train anew"
     )
     log.warning("%s: %s", image.path, note)
     return note

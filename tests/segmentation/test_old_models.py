@@ -89,8 +89,9 @@ def test_greys_that_do_not_fit_are_told_and_mapped(old, tmp_path, caplog):
     segmenter, path, data = old
     apply = operation("apply")
     tifffile.imwrite(tmp_path / "deep.tif", data.astype(np.uint16) * 200 + 3000)
-    apply(path, [tmp_path / "deep.tif"], out=tmp_path / "as_it_is", threads=1)
-    assert "these features see greys as they are" in caplog.text
+    report = apply(path, [tmp_path / "deep.tif"], out=tmp_path / "as_it_is", threads=1)
+    assert report["features_by_names"].startswith("TWS's Gaussian_blur, Hessian, Membrane_projections of a grey image")
+    assert "these features see greys as they are: give --grey-range auto" in caplog.text
     expected = segmenter.predict(data)
     as_it_is = tifffile.imread(tmp_path / "as_it_is" / "deep_labels.tif")
     assert (as_it_is == expected).mean() < 0.9
