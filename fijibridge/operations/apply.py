@@ -305,8 +305,8 @@ def _greys_compared(image: Image, segmenter: PixelSegmenter) -> str | None:
     low, high = np.percentile(grey, (1, 99))
     note = (
         f"{100 * outside:.0f} % of the pixels are darker or brighter than all of training's (greys {low:g} to {high:g} "
-        f"against {trained[0]:g} to {trained[1]:g}), and these features see greys as they are: give --grey-range auto, or "
-        "LOW:HIGH, or train anew"
+        f"against {trained[0]:g} to {trained[1]:g}), and these features see greys as they are: give --grey-range auto "
+        "or LOW:HIGH, or train anew"
     )
     log.warning("%s: %s", image.path, note)
     return note
