@@ -458,7 +458,7 @@ def test_a_full_disk_leaves_nothing_half_written(segmenter, demo, tmp_path, monk
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    def full_model(path: Path, *_):
+    def full_model(path: Path, *_, **__):
         path.write_bytes(b"half")
         full()
 
