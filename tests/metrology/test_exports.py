@@ -53,9 +53,6 @@ def written(name: str, source: Phases | PhaseVolume, folder: Path, **options: ob
     return write_exports([name], job, folder)
 
 
-# --- labels ----------------------------------------------------------------------------------------------------------
-
-
 def read_vti(path: Path) -> tuple[np.ndarray, dict[str, str], dict[str, list[str]]]:
     """Labels, attributes of the image, and field data, by VTK's definition of XML with appended raw data."""
     data = path.read_bytes()
@@ -136,9 +133,6 @@ def test_geodict(labels, tmp_path):
     assert (found == np.where(labels == 3, 0, labels)).all()
     assert float(told["Voxel Length"]) == pytest.approx(20e-9)
     assert [told[value] for value in "012"] == ["background", "pore", "binder"]
-
-
-# --- surfaces --------------------------------------------------------------------------------------------------------
 
 
 def triangles(source: Phases | PhaseVolume, phase: int, method: str = "gradient") -> np.ndarray:
@@ -223,9 +217,6 @@ def test_stl_tells_what_smoothing_takes(tmp_path):
     assert (tmp_path / "surface_wire.stl").stat().st_size > 84  # the isosurface cuts edges, but nothing is lost
 
 
-# --- networks --------------------------------------------------------------------------------------------------------
-
-
 def dumbbell() -> np.ndarray:
     """Two cubes of 9 voxels along x, joined by a duct of 4 x 4 voxels; the first touches the face."""
     labels = np.zeros((13, 13, 28), np.uint8)
@@ -277,9 +268,6 @@ def test_openpnm_reads_it(tmp_path, phases):
     for name, array in expected.items():
         assert np.asarray(network[name]) == pytest.approx(array, rel=1e-6), name
     assert set(network.pores("xmin")) == set(np.flatnonzero(expected["pore.xmin"]))
-
-
-# --- BPX -------------------------------------------------------------------------------------------------------------
 
 
 def electrode() -> dict[str, object]:
@@ -396,9 +384,6 @@ def test_bpx_leaves_out_what_no_model_takes(tmp_path):
     parts, report = bpx_of(file, tmp_path / "out")
     assert "Transport efficiency" not in parts["Positive electrode"]
     assert any("Transport efficiency is 0 and left out" in note for note in report["notes"])
-
-
-# --- the operation ---------------------------------------------------------------------------------------------------
 
 
 def test_all_formats_at_once(labels, tmp_path, capsys):

@@ -104,7 +104,6 @@ class WholePlanes:
             (height, width),
             box,
             settings,
-            of_bytes=rgb is not None,
             once=partial(self.value, grey),
             rgb=rgb[y0:y1, x0:x1] if rgb is not None else None,
             colour=self.colour,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param, check
+from fijibridge.core.registry import Registry
 from fijibridge.features.source import SourceSettings
 from fijibridge.features.tws.filter_registry import FILTERS
 
@@ -62,18 +63,7 @@ class TwsSettings(SourceSettings):
     old_hessian: bool = False
 
     def __post_init__(self) -> None:
-        check(type(self), vars(self))
-        for name in ("min_sigma", "max_sigma"):  # whole numbers too: names say 1.0
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if unknown := [name for name in self.filters if name not in FILTERS]:
-            FILTERS[unknown[0]]  # says what there is; the others are not loaded, since a help text makes settings, too
-        if not self.sigmas:
-            raise SettingsError(
-                f"sigmas from {self.min_sigma} to {self.max_sigma}",
-                expected="a smallest one that is not above the largest",
-                remedy="such as 1:16",
-            )
-        object.__setattr__(self, "filters", tuple(name for name in FILTERS if name in self.filters))
+        check_filters(self, FILTERS)
 
     def __str__(self) -> str:
         kind = "an RGB image" if self.colour else "a grey image"
@@ -98,6 +88,35 @@ class TwsSettings(SourceSettings):
     def sigmas(self) -> tuple[float, ...]:
         """TWS's sigmas, from the smallest to the largest."""
         return doubled(self.min_sigma, self.max_sigma)
+
+
+def check_filters(settings: Any, filters: Registry[Any]) -> None:
+    """Check the filters and sigmas of settings, of slices or of volumes, and bring the filters into TWS's order.
+
+    Parameters
+    ----------
+    settings : TwsSettings or Tws3dSettings
+        Being made.
+    filters : Registry
+        The filters that there are.
+
+    Raises
+    ------
+    SettingsError
+        A filter that there is not, or sigmas that cannot be.
+    """
+    check(type(settings), vars(settings))
+    for name in ("min_sigma", "max_sigma"):  # whole numbers too: names say 1.0
+        object.__setattr__(settings, name, float(getattr(settings, name)))
+    if unknown := [name for name in settings.filters if name not in filters]:
+        filters[unknown[0]]  # says what there is; the others are not loaded, since a help text makes settings, too
+    if not settings.sigmas:
+        raise SettingsError(
+            f"sigmas from {settings.min_sigma} to {settings.max_sigma}",
+            expected="a smallest one that is not above the largest",
+            remedy="such as 1:8",
+        )
+    object.__setattr__(settings, "filters", tuple(name for name in filters if name in settings.filters))
 
 
 def doubled(low: float, high: float) -> tuple[float, ...]:

@@ -38,9 +38,6 @@ class Window:
     box : (int, int, int, int)
         y0, y1, x0, x1 of the block, in the image.
     settings : TwsSettings
-    of_bytes : bool, optional
-        Whether ``grey`` is one colour of an RGB image, 8-bit numbers: some of ImageJ's filters treat these in their
-        own way.
     once : callable, optional
         Keeps values of the whole image, see :meth:`of_image`; not needed where ``grey`` is the whole image.
     rgb : ndarray, uint8, shape (y1 - y0, x1 - x0, 3), optional
@@ -59,14 +56,13 @@ class Window:
         box: Box,
         settings: TwsSettings,
         *,
-        of_bytes: bool = False,
         once: OncePerImage | None = None,
         rgb: np.ndarray | None = None,
         colour: int = 0,
         once_rgb: OncePerImage | None = None,
     ) -> None:
         self.grey, self.origin, self.shape, self.box, self.settings = grey, origin, shape, box, settings
-        self.of_bytes, self.rgb, self.colour = of_bytes, rgb, colour
+        self.rgb, self.colour = rgb, colour
         self._once_rgb = once_rgb
         self._once = once
         y0, y1, x0, x1 = box

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from fijibridge.core.errors import SettingsError
-from fijibridge.core.params import Param, check
+from fijibridge.core.params import Param
 from fijibridge.features.source import SourceSettings
-from fijibridge.features.tws.settings import Sigma, doubled
+from fijibridge.features.tws.settings import Sigma, check_filters, doubled
 from fijibridge.features.tws3d.filter_registry import FILTERS_3D
 
 DEFAULT_FILTERS = ("Mean", "Variance")
@@ -55,16 +54,7 @@ class Tws3dSettings(SourceSettings):
     )
 
     def __post_init__(self) -> None:
-        check(type(self), vars(self))
-        if unknown := [name for name in self.filters if name not in FILTERS_3D]:
-            FILTERS_3D[unknown[0]]  # says what there is; the others are not loaded
-        if not self.sigmas:
-            raise SettingsError(
-                f"sigmas from {self.min_sigma} to {self.max_sigma}",
-                expected="a smallest one that is not above the largest",
-                remedy="such as 1:8",
-            )
-        object.__setattr__(self, "filters", tuple(name for name in FILTERS_3D if name in self.filters))
+        check_filters(self, FILTERS_3D)
 
     def __str__(self) -> str:
         kind = "an RGB volume" if self.colour else "a grey volume"
