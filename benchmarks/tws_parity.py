@@ -294,7 +294,35 @@ def part_forest(results: Results, one: dict[str, Any]) -> None:
     table.add(said["cpu_applying"] / pixels, spent / pixels, equal, met(spent / pixels <= 1.5))
 
 
-PARTS = ("2d", "rgb", "3d", "classifiers", "speed")
+# A process of its own, since its peak is asked for: blocks of an image, once what depends on all of it is there.
+_BLOCKS = """
+import sys
+import numpy as np
+import fijibridge as fb
+from fijibridge.core.machine import peak_memory_mib
+from fijibridge.features.tws.filter_registry import FILTERS
+side = int(sys.argv[1])
+noise = np.random.default_rng(0).normal(128, 30, (side, side)).clip(0, 255).astype(np.uint8)
+stack = fb.FeatureExtractor(fb.TwsSettings(FILTERS.names)).transform(noise)
+for place, block in zip(range(5), stack.blocks()):
+    stack.block(*block)
+print(peak_memory_mib())
+"""
+
+
+def part_memory(results: Results, size: int) -> None:
+    """Peak memory of all filters on a large image; blocks after the fifth take no more."""
+    done = subprocess.run([sys.executable, "-c", _BLOCKS, str(size)], capture_output=True, text=True, check=True)
+    peak = float(done.stdout.split()[-1]) / 1024
+    table = results.table(
+        "memory",
+        f"Peak memory of TWS's features, all filters, {size} x {size}, 8 bit, block by block; goal 2 GiB",
+        {"peak, GiB": ".2f", "goal": ""},
+    )
+    table.add(peak, met(peak <= 2))
+
+
+PARTS = ("2d", "rgb", "3d", "classifiers", "speed", "memory")
 
 
 def main() -> int:
@@ -302,6 +330,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--speed-size", type=int, default=1024, help="side of the image of the part speed")
+    parser.add_argument("--memory-size", type=int, default=4096, help="side of the image of the part memory")
     parser.add_argument("--volume", default="24,64,64", help="planes, rows, columns")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     add_json(parser)
@@ -317,6 +346,8 @@ def main() -> int:
                 part_3d(results, (planes, rows, columns), work)
             elif part == "speed":
                 part_speed(results, options.speed_size, work)
+            elif part == "memory":
+                part_memory(results, options.memory_size)
             elif part == "classifiers":
                 part_classifiers(results, options.size, work)
             else:
