@@ -1,9 +1,9 @@
 """Each reference of the metrology beside what is measured, and the seconds of all metrics of a volume.
 
-    python benchmarks/metrology.py [--small]
+    python benchmarks/metrology.py [--small] [--part references|electrode|surface]
 
-Prints Markdown tables. The second table takes some minutes and needs shared/data/volumes/electrode.tif; ``--small``
-leaves it out, and takes fewer images for the statistics.
+Prints Markdown tables. The part ``electrode`` takes some minutes and needs shared/data/volumes/electrode.tif;
+``--small`` leaves it out, and takes fewer images for the statistics.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from machine import data_folder
 from results import Results, Table, add_json, met
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # the media that the tests measure too
-from media import ball, grains, overlapping_balls, slanted_strip, union_of_two_balls
+from media import balls_at, grains, overlapping_balls, slanted_strip, union_of_two_balls
+from surfaces import surfaces
 
 from fijibridge.metrology import (
     effective_conductivity,
@@ -42,18 +43,19 @@ def line(table: Table, name: str, wanted: float, tolerance: float, work: Callabl
     table.add(name, f"{wanted:.6g}", f"{found:.6g}", f"{tolerance:.2g}: {met(good)}", seconds)
 
 
-def sphere(radius: float, method: str) -> float:
-    """Area over that of the sphere."""
-    table = specific_surface(ball(2 * int(radius) + 11, radius), method=method)
-    return float(table.area.iloc[0] / (4 * np.pi * radius**2))
+def sphere(radius: float) -> float:
+    """Mean area of spheres around random places over the exact one."""
+    rng, size = np.random.default_rng(0), 2 * int(radius) + 11
+    areas = [specific_surface(balls_at(size, radius, size / 2 + rng.random((1, 3)))).area.iloc[0] for _ in range(40)]
+    return float(np.mean(areas) / (4 * np.pi * radius**2))
 
 
 def film() -> float:
-    """Interface of a layer of two voxels between two other phases, by intercepts, over that of the plane."""
+    """Interface of a layer of two voxels between two other phases over that of the plane."""
     z, y, x = np.indices((40, 40, 40)) - 19.5
     tilt = np.array([1, 0.4, 0.3])
     away = (tilt[0] * z + tilt[1] * y + tilt[2] * x) / np.linalg.norm(tilt)
-    table = specific_surface(np.digitize(away, [-0.9, 1.1]), method="intercepts")
+    table = specific_surface(np.digitize(away, [-0.9, 1.1]))
     return float(table.area[(table.phase == "phase 0") & (table.other == "phase 1")].iloc[0] / 1600 / np.hypot(1, 0.5))
 
 
@@ -105,9 +107,9 @@ def references(table: Table, small: bool) -> None:
     line(table, "tau, dead end", np.inf, 0, lambda: tortuosity(dead, 0).tau)
     line(table, "laminate across / Wiener's lower bound", 1, 1e-5, lambda: laminate("z", "wiener_low"))
     line(table, "laminate along / Wiener's upper bound", 1, 1e-5, lambda: laminate("x", "wiener_high"))
-    line(table, "area of a sphere of radius 7 / exact", 1, 0.015, lambda: sphere(7, "gradient"))
+    line(table, "area of spheres of radius 7 / exact", 1, 0.015, lambda: sphere(7))
     line(table, "cube of 10^3 in 20^3, marching cubes", 0.0705, 5e-5, cube)
-    line(table, "layer of 2 voxels, intercepts / exact", 1, 0.05, film)
+    line(table, "layer of 2 voxels / exact", 1, 0.05, film)
     line(table, "slanted triple line / its length", 1, 0.02, slanted_line)
     line(
         table, "overlapping balls: largest error of S2", 0, 0.04 if small else 0.02, lambda: balls(64 if small else 160)
@@ -142,14 +144,18 @@ def electrode(results: Results, table: Table) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a minute less, no electrode.tif")
+    parser.add_argument("--part", choices=("references", "electrode", "surface"), help="default: all")
     add_json(parser)
     arguments = parser.parse_args(argv)
     results = Results("metrology", arguments.json)
     columns = {"reference": "", "exact": "", "measured": "", "goal": "", "s": ".2f"}
     table = results.table("references", "What is known exactly beside what is measured", columns)
-    references(table, arguments.small)
-    if not arguments.small:
+    if arguments.part in (None, "references"):
+        references(table, arguments.small)
+    if arguments.part in (None, "electrode") and not arguments.small:
         electrode(results, table)
+    if arguments.part in (None, "surface"):
+        surfaces(results, arguments.small)
     return 0
 
 

@@ -55,8 +55,8 @@ def conductivity(index: np.ndarray, phase: int) -> float:
 
 
 def surfaces(index: np.ndarray) -> np.ndarray:
-    """Specific surface of each phase by marching cubes."""
-    return specific_surface(index, method="marching-cubes").specific_surface.to_numpy()[: len(NAMES)]
+    """Specific surface of each phase."""
+    return specific_surface(index).specific_surface.to_numpy()[: len(NAMES)]
 
 
 class Truth:

@@ -21,15 +21,25 @@ def slanted_strip(count: int = 20) -> np.ndarray:
 
 def overlapping_balls(size: int, radius: float, density: float, seed: int = 0) -> np.ndarray:
     """(size, size, size) uint8, periodic: 0 in balls with centres anywhere, ``density`` of them a voxel; 1 between."""
+    return balls_at(size, radius, ball_centres(size, density, seed))
+
+
+def ball_centres(size: int, density: float, seed: int = 0, ndim: int = 3) -> np.ndarray:
+    """(N, ndim) places anywhere in a square or cube, ``density`` of them a pixel or voxel."""
     rng = np.random.default_rng(seed)
-    between = np.ones((size,) * 3, np.uint8)
+    return rng.random((rng.poisson(density * size**ndim), ndim)) * size
+
+
+def balls_at(size: int, radius: float, centres: np.ndarray) -> np.ndarray:
+    """uint8, periodic: 0 in the balls (discs) with these centres, (N, 3) or (N, 2); 1 between."""
+    ndim = centres.shape[1]
+    between = np.ones((size,) * ndim, np.uint8)
     reach = int(np.ceil(radius)) + 1
     offsets = np.arange(-reach, reach + 1)
-    for centre in rng.random((rng.poisson(density * size**3), 3)) * size:
-        corner = np.floor(centre).astype(int)
-        z, y, x = (corner[axis] + offsets for axis in range(3))
-        away = ((z - centre[0])[:, None, None] ** 2 + (y - centre[1])[:, None] ** 2 + (x - centre[2]) ** 2) <= radius**2
-        between[np.ix_(z % size, y % size, x % size)] &= ~away
+    for centre in centres:
+        places = [int(np.floor(one)) + offsets for one in centre]
+        away = sum(np.ix_(*((place - one) ** 2 for place, one in zip(places, centre, strict=True)))) <= radius**2
+        between[np.ix_(*(place % size for place in places))] &= ~away
     return between
 
 

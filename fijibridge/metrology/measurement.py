@@ -37,7 +37,7 @@ def measure(
     axes: Sequence[str] | None = None,
     conductivities: Mapping[str, float] | Sequence[float] | None = None,
     confidence: float = 0.95,
-    surface_method: SurfaceMethod = "gradient",
+    surface_method: SurfaceMethod = "intercepts",
     periodic: bool = False,
     tolerance: float = 1e-6,
     threads: int = 0,
@@ -60,7 +60,7 @@ def measure(
         Of each phase, for the effective conductivity of the composite.
     confidence, periodic
         As for `phase_fractions`.
-    surface_method : {"gradient", "marching-cubes", "intercepts"}
+    surface_method : {"intercepts", "marching-cubes"}
         As for `specific_surface`.
     tolerance : float
         Relative residual of the flow solver, as for `tortuosity`.

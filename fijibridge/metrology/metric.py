@@ -105,7 +105,7 @@ class Context:
         Conductivity of each phase.
     confidence : float
         Confidence level of intervals.
-    surface_method : {"gradient", "marching-cubes", "intercepts"}
+    surface_method : {"intercepts", "marching-cubes"}
         How interfaces are measured.
     periodic : bool
         Whether the image repeats itself at its borders.
@@ -127,7 +127,7 @@ class Context:
     axes: tuple[str, ...]
     conductivities: Mapping[str, float] | Sequence[float] | None = None
     confidence: float = 0.95
-    surface_method: str = "gradient"
+    surface_method: str = "intercepts"
     periodic: bool = False
     tolerance: float = 1e-6
     threads: int = 0

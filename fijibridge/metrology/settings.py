@@ -20,9 +20,9 @@ Metrics = Annotated[
     ),
 ]
 SurfaceMethod = Annotated[
-    Literal["gradient", "marching-cubes", "intercepts"],
+    Literal["intercepts", "marching-cubes"],
     Param(
-        "how interfaces are measured: smoothed gradient, marching cubes, or intercepts (for layers of a few voxels)",
+        "how interfaces are measured: intercepts in all directions, or marching cubes, to compare with other programs",
         group="Measurement",
     ),
 ]

@@ -10,43 +10,50 @@ import numpy as np
 from fijibridge.core.errors import SettingsError
 from fijibridge.metrology import plots
 from fijibridge.metrology.intercepts import interface_areas
+from fijibridge.metrology.meshes import mesh_areas
 from fijibridge.metrology.metric import Context, Measurement, Metric
 from fijibridge.phases.phases import PhaseSource, Slab, as_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
     from fijibridge.phases.phases import PhasesOptions
 
-# Voxels. Planes in random directions come out 0.8 % too large with 0.7 (1.7 % in the worst) and spheres of radius 7
-# 1.1 % too small; with 1.0 it is 0.0 % and 2.9 %. Lines have no such curvature to lose: 0.2 % with 1.0, 1.3 % with 0.7.
-SIGMA_AREA, _SIGMA_LINE = 0.7, 1.0
-# Slices that a slope depends on: the Gaussian is cut off at 4 sigma, the difference takes one more.
-HALO_AREA, _HALO_LINE = 4, 5
-_MESHED = 64  # slices at a time: a mesh of all would take gigabytes
-_THIN = 0.15  # relative difference of two methods above which a note says so
+_SIGMA_LINE = 1.0  # voxels: lines have no curvature that a Gaussian would take away
+_HALO_LINE = 5  # slices that a slope depends on: the Gaussian is cut off at 4 sigma, the difference takes one more
+# share of a surface that is extrapolated, above which a note says how far off that can be
+_ROUGH, _THIN = 0.15, 0.25
+_FINE = "less than some 4 voxels across: it may be off by 5 %"
+_FINEST = "about one voxel thick: it may be a quarter too large; smaller voxels would tell"
+_MESHES = (
+    "surfaces by marching cubes are some 8 % too large where they are smooth and curved, more so with flat voxels, and "
+    "too small between particles of a few voxels; --surface intercepts is right to 3 % from a radius of 3 voxels on"
+)
 
 
-def specific_surface(labels: Any, *, method: str = "gradient", **options: Unpack[PhasesOptions]) -> pd.DataFrame:
+def specific_surface(labels: Any, *, method: str = "intercepts", **options: Unpack[PhasesOptions]) -> pd.DataFrame:
     """Interface area between each pair of phases, and of each phase, per volume (2D: length per area).
 
-    ``"gradient"``: the integral of ``|grad(p)|`` of the phase's indicator smoothed by a Gaussian of 0.7 voxels
-    (the coarea formula, Federer 1959); right to 2 % for planes in any direction and for bodies of more than some 12
-    voxels across; layers thinner than about 3 voxels come out too small. ``"marching-cubes"``: the area of the 0.5
-    isosurface of the voxels themselves (Lewiner et al. 2003; in 2D marching squares), which keeps thin layers and is
-    some 8 % too large on curved surfaces (17 % with flat voxels). Faces of voxels are
-    never counted: that would be 50 % too large. The interface of a pair is ``(S_i + S_j - S_ij) / 2``, with S_ij of
-    both phases taken as one. ``"intercepts"``: lines in 13 directions (2D: 4) and Crofton's formula, as MorphoLibJ in
-    Fiji (Lehmann and Legland 2012, Insight J.), each pair counted for itself; right for layers of a voxel or two too,
-    with up to 5 % of error where all interfaces lie in one direction. Faces of the image are no surface.
+    ``"intercepts"``: Crofton's formula with steps of up to 2.4 voxels in all directions, extrapolated to steps of no
+    length, since a step that crosses twice crosses unseen (`fijibridge.metrology.intercepts.step_weights`). Right to
+    3 % for overlapping spheres of a radius of 3 voxels and more, for layers of 2 voxels and more and for planes in any
+    direction; layers of one voxel come out a quarter too large. ``"marching-cubes"``: the area of the 0.5 isosurface
+    of the voxels themselves, as other programs have it (Lewiner et al. 2003; in 2D marching squares), some 8 % too
+    large on curved surfaces (17 % with flat voxels) and too small in crevices. Faces of voxels are never counted: that
+    would be 50 % too large.
+
+    Faces of the image are no surface. What lies at them weighs more where steps or cells lead out of the image, so that
+    a part that is cut out has on average the surface per volume of the whole.
 
     Parameters
     ----------
     labels : array_like, Phases or PhaseVolume
         (Y, X) or (Z, Y, X) labels.
-    method : {"gradient", "marching-cubes", "intercepts"}
+    method : {"intercepts", "marching-cubes"}
         See above.
     **options
         Spacing, unit, background and names as `as_phases` takes them.
@@ -85,65 +92,56 @@ def _surface_table(phases: PhaseSource, pairs: dict[tuple[int, int], float]) -> 
         )
 
     for phase, _ in phases:
-        row(phase, "", sum(value for pair, value in pairs.items() if phase in pair))
+        row(phase, "", max(of_phase(pairs, phase), 0.0))
     for (a, b), value in pairs.items():
-        row(a, phases.names[b], value)
+        row(a, phases.names[b], max(value, 0.0))
     return pd.DataFrame(rows)
 
 
-def pair_areas(phases: PhaseSource, method: str) -> dict[tuple[int, int], float]:
+def of_phase(pairs: Mapping[tuple[int, int], float], phase: int) -> float:
+    """Area of a phase's interfaces with all others, of those of the pairs."""
+    return sum(area for pair, area in pairs.items() if phase in pair)
+
+
+def pair_areas(phases: PhaseSource, method: str = "intercepts") -> dict[tuple[int, int], float]:
     """Area of the interface of each pair of phases.
 
     Parameters
     ----------
     phases : Phases or PhaseVolume
         The image.
-    method : {"gradient", "marching-cubes", "intercepts"}
+    method : {"intercepts", "marching-cubes"}
         As for `specific_surface`.
 
     Returns
     -------
     dict
-        (index of a phase, index of another) -> area; length in 2D.
+        (index of a phase, index of another) -> area; length in 2D. A little below 0 can be what is 0: those of all
+        pairs with a phase add up to its own.
 
     Raises
     ------
     SettingsError
         Another method.
     """
-    pairs = list(combinations(range(len(phases)), 2))
     if method == "intercepts":
-        areas = interface_areas(phases)
-        return {(a, b): float(areas[a, b]) for a, b in pairs}
-    if method not in ("gradient", "marching-cubes"):
+        return _by_pair(interface_areas(phases).areas)
+    if method != "marching-cubes":
         raise SettingsError(
-            f"method = {method!r}", expected="gradient, marching-cubes or intercepts", remedy="check the spelling"
+            f"method = {method!r}", expected="intercepts or marching-cubes", remedy="check the spelling"
         )
-    # a phase's own surface includes that with the background, which cancels in the pairs
-    single = [(phase,) for phase, _ in phases]
-    both: dict[tuple[int, int], tuple[int, ...] | None] = {}
-    for a, b in pairs:
-        if len(phases) == 2 and phases.filled:
-            both[a, b] = None  # all there is has no surface
-        elif len(phases) == 3 and phases.filled:  # two together have the surface of the third
-            both[a, b] = (3 - a - b,)
-        else:
-            both[a, b] = (a, b)
-    found = _areas(phases, {*single, *(several for several in both.values() if several)}, method)
+    every = frozenset(range(len(phases)))
+    both = {pair: every - set(pair) for pair in combinations(every, 2)}  # two together have the surface of the rest
+    sets = {(phase,) for phase, _ in phases} | {tuple(sorted(rest)) for rest in both.values() if rest}
+    found = mesh_areas(phases, sets)
     return {
-        (a, b): max((found[a,] + found[b,] - (found[several] if several else 0.0)) / 2, 0.0)
-        for (a, b), several in both.items()
+        (a, b): (found[a,] + found[b,] - (found[tuple(sorted(rest))] if rest else 0.0)) / 2
+        for (a, b), rest in both.items()
     }
 
 
-def _areas(phases: PhaseSource, sets: set[tuple[int, ...]], method: str) -> dict[tuple[int, ...], float]:
-    """Surface of each set of phases taken as one, in one pass through the slabs."""
-    area, before, after = (_gradient_area, HALO_AREA, HALO_AREA) if method == "gradient" else (_mesh_area, 0, 1)
-    found = dict.fromkeys(sorted(sets), 0.0)
-    for slab in phases.slabs(before=before, after=after):
-        for several in found:
-            found[several] += area(phases, _mask(slab, several), slab.own)
-    return found
+def _by_pair(areas: np.ndarray) -> dict[tuple[int, int], float]:
+    return {(a, b): float(areas[a, b]) for a, b in combinations(range(len(areas)), 2)}
 
 
 def _mask(slab: Slab, several: tuple[int, ...]) -> np.ndarray:
@@ -184,39 +182,6 @@ def _slope(field: np.ndarray, axis: int, step: float) -> np.ndarray:
         slope[0] = (moved[1] - moved[0]) / np.float32(2 * step)
         slope[-1] = (moved[-1] - moved[-2]) / np.float32(2 * step)
     return np.moveaxis(slope, 0, axis)
-
-
-def _gradient_area(phases: PhaseSource, mask: np.ndarray, own: slice) -> float:
-    """The part of a surface that lies in the slab's own slices."""
-    field = smoothed(phases, mask, SIGMA_AREA)
-    square = np.zeros(field.shape, np.float32)
-    for axis in phases.axes:
-        place = phases.axis(axis)
-        square += _slope(field, place, phases.spacing[place]) ** 2
-    np.sqrt(square, out=square)
-    return float(square[own].sum(dtype=np.float64)) * phases.voxel
-
-
-def _mesh_area(phases: PhaseSource, mask: np.ndarray, own: slice) -> float:
-    """Area of the 0.5 isosurface (length of the contour in 2D), open at the mask's faces: of the cells of a slab."""
-    from skimage import measure
-
-    if mask.all() or not mask.any():
-        return 0.0
-    if phases.ndim == 2:
-        total = 0.0
-        for contour in measure.find_contours(mask[0].astype(np.float32), 0.5):
-            steps = np.diff(contour, axis=0) * np.array(phases.spacing[1:])
-            total += float(np.hypot(*steps.T).sum())
-        return total
-    total = 0.0
-    for start in range(0, mask.shape[0] - 1, _MESHED):
-        part = mask[start : start + _MESHED + 1]
-        if part.shape[0] < 2 or part.all() or not part.any():
-            continue
-        vertices, faces, *_ = measure.marching_cubes(part.astype(np.float32), 0.5, spacing=phases.spacing)
-        total += float(measure.mesh_surface_area(vertices, faces))
-    return total
 
 
 def triple_phase_boundary(labels: Any, **options: Unpack[PhasesOptions]) -> pd.DataFrame:
@@ -290,23 +255,25 @@ def _line_length(phases: PhaseSource, a: np.ndarray, b: np.ndarray, own: slice) 
 
 
 def _measure_surface(context: Context) -> None:
-    found = pair_areas(context.source, context.surface_method)
-    for row in _surface_table(context.source, found).itertuples():
+    found = interface_areas(context.source) if context.surface_method == "intercepts" else None
+    pairs = _by_pair(found.areas) if found else pair_areas(context.source, context.surface_method)
+    for row in _surface_table(context.source, pairs).itertuples():
         if row.other:
             context.add("interface_area", row.specific_surface, context.length_unit(-1), row.phase, other=row.other)
         else:
             context.add("specific_surface", row.specific_surface, context.length_unit(-1), row.phase)
             context.add("surface_of_phase_volume", row.per_phase_volume, context.length_unit(-1), row.phase)
-    if context.surface_method == "intercepts":
+    if not found:
+        context.notes.append(_MESHES)
         return
-    # a cheap check: smoothing removes thin parts that intercepts count
-    exact = pair_areas(context.source, "intercepts")
+    seen = _by_pair(found.seen)
     for phase, name in context.source:
-        ours, theirs = (sum(area for pair, area in areas.items() if phase in pair) for areas in (found, exact))
-        if theirs and abs(ours / theirs - 1) > _THIN:
+        whole = of_phase(pairs, phase)
+        share = 1 - of_phase(seen, phase) / whole if whole > 0 else 0.0
+        if share > _ROUGH:
             context.notes.append(
-                f"{name}: its surface by {context.surface_method} is {ours / theirs:.2f} times that by intercepts: "
-                "parts of it are a few voxels thick; --surface intercepts is made for that"
+                f"{name}: {100 * share:.0f} % of its surface is hidden between voxels and extrapolated, since "
+                f"parts of it are {_FINE if share < _THIN else _FINEST}"
             )
 
 

@@ -72,7 +72,7 @@ def measure(
         float,
         Param("level of the confidence intervals of the phase fractions", low=0.5, high=0.9999, group="Measurement"),
     ] = 0.95,
-    surface: SurfaceMethod = "gradient",
+    surface: SurfaceMethod = "intercepts",
     export: Exports = "",
     export_phases: ExportPhases = "",
     bpx_template: BpxTemplate = None,

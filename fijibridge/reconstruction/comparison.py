@@ -16,7 +16,7 @@ from fijibridge.metrology.chords import chord_lengths
 from fijibridge.metrology.components import connectivity
 from fijibridge.metrology.correlation import two_point_correlation
 from fijibridge.metrology.report import number
-from fijibridge.metrology.surface import pair_areas
+from fijibridge.metrology.surface import of_phase, pair_areas
 from fijibridge.metrology.transport import tortuosities
 from fijibridge.phases.phases import Phases
 from fijibridge.reconstruction.alike import PLANES, check_alike, names_of, present, relabelled, with_index
@@ -54,8 +54,8 @@ class Comparison:
         - ``autocorrelation``, ``cross_correlation``: mean probabilities over the lags; the difference is the mean
           absolute one over the lags along both axes of the plane, the error that over ``phi (1 - phi)``, or over
           ``phi_i phi_j``, of the exemplar.
-        - ``specific_surface``, ``interface_area``: the volume's by intercepts in 13 directions; the exemplar's is its
-          perimeter (by intercepts in 4 directions) times 4/pi, which is exact on average for isotropic material and
+        - ``specific_surface``, ``interface_area``: the volume's by intercepts; the exemplar's is its
+          perimeter (by intercepts, too) times 4/pi, which is exact on average for isotropic material and
           an approximation for the mean of three planes of anisotropic material.
         - ``perimeter``, ``interface_length``: of the volume's slices and the exemplar, in 2D, for anisotropic material.
         - ``mean_chord``: along each axis.
@@ -318,12 +318,14 @@ def _surface(work: _Work) -> None:
 
 
 def _perimeters(images: Sequence[Phases], pairs: Sequence[tuple[int, int]]) -> dict[Any, float]:
-    """Interface per measure of images together: by place for a phase, by places for a pair; intercepts' method."""
-    areas = [pair_areas(image, "intercepts") for image in images]
+    """Interface per measure of images together: by place for a phase, by places for a pair."""
+    areas = [pair_areas(image) for image in images]
     measure = sum(image.measure for image in images)
     found: dict[Any, float] = {pair: sum(area[pair] for area in areas) / measure for pair in pairs}
     number = len(images[0])
-    return {place: sum(found[pair] for pair in pairs if place in pair) for place in range(number)} | found
+    # a little below 0 may come out what is 0
+    whole = {place: max(of_phase(found, place), 0.0) for place in range(number)}
+    return whole | {pair: max(area, 0.0) for pair, area in found.items()}
 
 
 def _slices(volume: Phases, plane: str) -> list[Phases]:
@@ -423,8 +425,7 @@ def compare(
     """Compare a volume with the micrographs that it should look like in its slices.
 
     Surfaces are compared by stereology, ``S_V = 4/pi L_A`` (Underwood 1970, Quantitative Stereology), and measured by
-    intercepts (``specific_surface(..., method="intercepts")``), which is right for thin phases too and of the same kind
-    in 2D and 3D.
+    intercepts (`fijibridge.metrology.specific_surface`), of the same kind in 2D and 3D and for images of any size.
 
     Parameters
     ----------

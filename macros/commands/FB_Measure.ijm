@@ -31,7 +31,7 @@ if (asks) {
             fbAddString("Confidence", last, "confidence", "0.95", 7);
             Dialog.addToSameRow();
             fbAddString("Background", last, "background", "", 16);
-            fbAddChoice("Surface", last, "surface", newArray("gradient", "marching-cubes", "intercepts"), "gradient");
+            fbAddChoice("Surface", last, "surface", newArray("intercepts", "marching-cubes"), "intercepts");
             Dialog.addToSameRow();
             fbAddString("Axes", last, "axes", "all", 16);
             fbAddChoice("Bpx_electrode", last, "bpx_electrode", newArray("positive", "negative"), "positive");
@@ -48,7 +48,7 @@ if (asks) {
             Dialog.addToSameRow();
             fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>background</b>: label value that is no part of the sample; default: every value is a phase, also 0<br><b>axes</b>: axes for transport and percolation, separated by commas; all, z, y, x<br><b>confidence</b>: level of the confidence intervals of the phase fractions (0.5 to 0.9999)<br><b>surface</b>: how interfaces are measured: smoothed gradient, marching cubes, or intercepts (for layers of a few voxels)<br><b>export phases</b>: phases for stl and openpnm, separated by commas; default: every phase<br><b>bpx template</b>: BPX file of the cell, of which the measured numbers replace those of the electrode; default: bpx.json is a part, to be completed<br><b>bpx phases</b>: for bpx: the phase that holds the electrolyte, and the active material, such as pore=pore,particles=CAM<br><b>bpx electrode</b>: for bpx: the electrode that the volume is of<br><b>bpx axis</b>: for bpx: the axis from the current collector to the separator<br><b>bpx whole</b>: for bpx: the volume spans the electrode, so that its extent is the electrode's thickness<br><b>memory</b>: memory that the program may take, such as 2GB, for volumes larger than it; default: most of what is free<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Measure</h3>Measure a segmented image or volume.<br><br><b>background</b>: label value that is no part of the sample; default: every value is a phase, also 0<br><b>axes</b>: axes for transport and percolation, separated by commas; all, z, y, x<br><b>confidence</b>: level of the confidence intervals of the phase fractions (0.5 to 0.9999)<br><b>surface</b>: how interfaces are measured: intercepts in all directions, or marching cubes, to compare with other programs<br><b>export phases</b>: phases for stl and openpnm, separated by commas; default: every phase<br><b>bpx template</b>: BPX file of the cell, of which the measured numbers replace those of the electrode; default: bpx.json is a part, to be completed<br><b>bpx phases</b>: for bpx: the phase that holds the electrolyte, and the active material, such as pore=pore,particles=CAM<br><b>bpx electrode</b>: for bpx: the electrode that the volume is of<br><b>bpx axis</b>: for bpx: the axis from the current collector to the separator<br><b>bpx whole</b>: for bpx: the volume spans the electrode, so that its extent is the electrode's thickness<br><b>memory</b>: memory that the program may take, such as 2GB, for volumes larger than it; default: most of what is free<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_confidence = Dialog.getString();
             v_background = Dialog.getString();
@@ -80,7 +80,7 @@ if (asks) {
         chosen = fbChosen(chosen, "background", v_background, "");
         chosen = fbChosen(chosen, "axes", v_axes, "all");
         chosen = fbChosen(chosen, "confidence", v_confidence, "0.95");
-        chosen = fbChosen(chosen, "surface", v_surface, "gradient");
+        chosen = fbChosen(chosen, "surface", v_surface, "intercepts");
         chosen = fbChosen(chosen, "export_phases", v_export_phases, "");
         chosen = fbChosen(chosen, "bpx_template", v_bpx_template, "");
         chosen = fbChosen(chosen, "bpx_phases", v_bpx_phases, "");

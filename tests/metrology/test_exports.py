@@ -135,7 +135,7 @@ def test_geodict(labels, tmp_path):
     assert [told[value] for value in "012"] == ["background", "pore", "binder"]
 
 
-def triangles(source: Phases | PhaseVolume, phase: int, method: str = "gradient") -> np.ndarray:
+def triangles(source: Phases | PhaseVolume, phase: int, method: str = "intercepts") -> np.ndarray:
     return np.concatenate([np.zeros((0, 3, 3)), *phase_surface(source, phase, method)])
 
 
@@ -157,7 +157,7 @@ def open_edges(corners: np.ndarray) -> int:
 @given(
     st.integers(0, 2**16),
     st.tuples(*[st.integers(2, 7)] * 3),
-    st.sampled_from(["gradient", "marching-cubes"]),
+    st.sampled_from(["intercepts", "marching-cubes"]),
     st.integers(1, 4),
     st.floats(0.1, 0.9),
 )

@@ -58,7 +58,7 @@ class Job:
         The volume.
     phases : tuple of str
         Names of the phases for formats of one phase a file; empty: all.
-    surface_method : {"gradient", "marching-cubes", "intercepts"}
+    surface_method : {"intercepts", "marching-cubes"}
         How the metrology finds surfaces.
     metrics : tuple of str
         What is measured too.
@@ -71,7 +71,7 @@ class Job:
 
     source: PhaseSource
     phases: tuple[str, ...] = ()
-    surface_method: str = "gradient"
+    surface_method: str = "intercepts"
     metrics: tuple[str, ...] = ()
     axes: tuple[str, ...] = ("z", "y", "x")
     memory: int = 2**31

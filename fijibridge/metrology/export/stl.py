@@ -9,9 +9,12 @@ import numpy as np
 
 from fijibridge.core.errors import ImageError
 from fijibridge.metrology.export.export import Export, Job, Written
-from fijibridge.metrology.surface import HALO_AREA, SIGMA_AREA, smoothed
+from fijibridge.metrology.surface import smoothed
 from fijibridge.phases.phases import PhaseSource
 
+# Voxels: planes in random directions keep their area to 1 %, spheres of radius 7 too
+_SIGMA = 0.7
+_HALO = 3  # slices that a smoothed voxel depends on: the Gaussian is cut off at 4 sigma
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _MESHED = 2**21  # voxels at a time: triangles take many times as much as they
 _MOST = 2**32 - 1  # facets that the file's count holds
@@ -22,12 +25,12 @@ _TINY = 1e-300  # a facet without area has no normal
 _OFF = 0.02  # relative difference to the phase's volume above which a note says so
 
 
-def phase_surface(source: PhaseSource, phase: int, method: str = "gradient") -> Iterator[np.ndarray]:
+def phase_surface(source: PhaseSource, phase: int, method: str = "intercepts") -> Iterator[np.ndarray]:
     """The surface of a phase as triangles, slab by slab: closed, also at the volume's faces.
 
-    The 0.5 isosurface (Lewiner et al. 2003) of the phase's indicator; ``"gradient"`` smooths it by a Gaussian of 0.7
-    voxels, as `fijibridge.metrology.specific_surface` does; other methods take the voxels as they are, but for a
-    fiftieth of the smoothed indicator, which says whether voxels that meet at an edge are joined.
+    The 0.5 isosurface (Lewiner et al. 2003) of the phase's indicator, smoothed by a Gaussian of 0.7 voxels; by
+    ``"marching-cubes"`` that of the voxels as they are, but for a fiftieth of the smoothed indicator, which says
+    whether voxels that meet at an edge are joined.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def phase_surface(source: PhaseSource, phase: int, method: str = "gradient") -> 
         The volume.
     phase : int
         Index of the phase.
-    method : {"gradient", "marching-cubes", "intercepts"}
+    method : {"intercepts", "marching-cubes"}
         See above.
 
     Yields
@@ -50,10 +53,10 @@ def phase_surface(source: PhaseSource, phase: int, method: str = "gradient") -> 
         A slice that cannot be read.
     """
     above = None
-    for slab in source.slabs(before=HALO_AREA, after=HALO_AREA):
+    for slab in source.slabs(before=_HALO, after=_HALO):
         mask = slab.index == phase
-        own = smoothed(source, mask, SIGMA_AREA)[slab.own]
-        if method != "gradient":
+        own = smoothed(source, mask, _SIGMA)[slab.own]
+        if method == "marching-cubes":
             own = np.float32(1 - _TIE) * mask[slab.own] + np.float32(_TIE) * own
         middle = np.abs(own - 0.5) < _AWAY
         own[middle] = np.where(own[middle] < 0.5, 0.5 - _AWAY, 0.5 + _AWAY)
@@ -122,7 +125,7 @@ def _write(job: Job, folder: Path) -> Written:
             file.write(np.array(count, "<u4").tobytes())
         own = job.source.counts[phase] * job.source.voxel
         if abs(volume / own - 1) > _OFF:
-            advice = "; --surface marching-cubes does not smooth" if job.surface_method == "gradient" else ""
+            advice = "; --surface marching-cubes does not smooth" if job.surface_method != "marching-cubes" else ""
             notes.append(
                 f"{names[-1]} encloses {volume / own:.3f} times the volume of {name}: parts of it are a few voxels "
                 f"thick{advice}"
