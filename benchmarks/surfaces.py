@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
 import numpy as np
-from media import ball_centres, balls_at, grains
+from media import ball_centres, balls_at, grains, three_phases
 from results import Results, met
 
-from fijibridge.metrology import specific_surface
+from fijibridge.metrology import specific_surface, triple_phase_boundary
 
 METHODS = ("intercepts", "marching-cubes")
 GOAL, GOAL_R = 3.0, (3, 16)  # %: the default, for radii in this range
-PARTS_GOAL = 0.5  # %
+PARTS_GOAL, LINES_GOAL = 0.5, 1.0  # %
 _POINTS = 200_000  # on the spheres, to find how much of them is exposed
 
 
@@ -170,6 +170,23 @@ def pieces(results: Results, small: bool) -> None:
             table.add(name, side, *cells, f"{PARTS_GOAL}: {met(good)}")
 
 
+def lines(results: Results, small: bool) -> None:
+    """The triple-phase boundary of parts of a volume against that of the whole."""
+    whole = 64 if small else 144
+    columns = {"side of the part": "", "mean less the whole, %": "+.2f", "scatter of a part": ".1f", "goal": ""}
+    title = f"Triple-phase boundary per volume of the parts of three phases in {whole}^3 voxels"
+    table = results.table("triple_parts", title, columns)
+    volume = three_phases((whole,) * 3, 2.5, 4)
+    exact = triple_phase_boundary(volume).density.iloc[0]
+    for side in (32,) if small else (24, 36, 48):
+        parts = [
+            100 * triple_phase_boundary(volume[z : z + side, y : y + side, x : x + side]).density.iloc[0] / exact - 100
+            for z, y, x in product(range(0, whole, side), repeat=3)
+        ]
+        mean = float(np.mean(parts))
+        table.add(side, mean, float(np.std(parts)), f"{LINES_GOAL}: {met(abs(mean) <= LINES_GOAL)}")
+
+
 def cost(results: Results) -> None:
     """CPU seconds on 128^3 voxels."""
     columns = {"method": "", "CPU s, two phases": ".2f", "CPU s, three phases": ".2f"}
@@ -190,5 +207,6 @@ def surfaces(results: Results, small: bool) -> None:
     """All tables."""
     plates(results, small)
     pieces(results, small)
+    lines(results, small)
     cost(results)
     spheres(results, small)

@@ -268,6 +268,15 @@ def test_a_slanted_line():
     assert found.length.iloc[0] == pytest.approx(40 * np.sqrt(1 + 0.4**2 + 0.3**2), rel=0.02)
 
 
+def test_parts_have_the_lines_of_the_whole():
+    volume = three_phases((72, 72, 72), 2.5, 4)
+    parts = [
+        triple_phase_boundary(volume[z : z + 24, y : y + 24, x : x + 24]).density.iloc[0]
+        for z, y, x in product(range(0, 72, 24), repeat=3)
+    ]
+    assert np.mean(parts) == pytest.approx(triple_phase_boundary(volume).density.iloc[0], rel=0.04)
+
+
 def test_four_phases_and_2d():
     square = np.zeros((40, 60), int)  # a T above and a T below: two points
     square[20:, :] = 1
