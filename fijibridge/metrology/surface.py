@@ -44,7 +44,7 @@ def specific_surface(labels: Any, *, method: str = "intercepts", **options: Unpa
     3 % for overlapping spheres of a radius of 3 voxels and more, for layers of 2 voxels and more and for planes in any
     direction; layers of one voxel come out a quarter too large. ``"marching-cubes"``: the area of the 0.5 isosurface
     of the voxels themselves, as other programs have it (Lewiner et al. 2003; in 2D marching squares), some 8 % too
-    large on curved surfaces (17 % with flat voxels) and too small in crevices. Faces of voxels are never counted: that
+    large on smooth surfaces (20 % with flat voxels) and too small in crevices. Faces of voxels are never counted: that
     would be 50 % too large.
 
     Faces of the image are no surface. What lies at them weighs more where steps or cells lead out of the image, so that
