@@ -100,7 +100,19 @@ def _surface_table(phases: PhaseSource, pairs: dict[tuple[int, int], float]) -> 
 
 
 def of_phase(pairs: Mapping[tuple[int, int], float], phase: int) -> float:
-    """Area of a phase's interfaces with all others, of those of the pairs."""
+    """Area of a phase's interfaces with all others.
+
+    Parameters
+    ----------
+    pairs : mapping
+        (index of a phase, index of another) -> area.
+    phase : int
+        Index of the phase.
+
+    Returns
+    -------
+    float
+    """
     return sum(area for pair, area in pairs.items() if phase in pair)
 
 
