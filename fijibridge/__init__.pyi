@@ -16,6 +16,7 @@ from fijibridge.images.volume import Volume as Volume
 from fijibridge.images.volume import open_volume as open_volume
 from fijibridge.labels.labels import Labels as Labels
 from fijibridge.labels.reading import read_labels as read_labels
+from fijibridge.operations.generate import generate as generate
 from fijibridge.operations.train import train as train
 from fijibridge.operations.volumes import segment_volume as segment_volume
 from fijibridge.segmentation.clean_up import clean_up as clean_up

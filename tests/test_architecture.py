@@ -28,7 +28,7 @@ ORDER = (
     ("forest",),
     ("network",),
     ("segmentation",),
-    ("synthesis",),
+    ("synthesis", "parametric"),
     ("reconstruction",),
     ("superresolution",),
     ("tws",),

@@ -13,6 +13,7 @@ MODULES = (
     "fijibridge.phases",
     "fijibridge.metrology",
     "fijibridge.reconstruction",
+    "fijibridge.parametric",
     "fijibridge.superresolution",
     "fijibridge.synthesis",
 )

@@ -26,6 +26,7 @@ CATALOGUE = {
     "convert_macro": "fijibridge.operations.convert_macro",
     "measure": "fijibridge.operations.measure",
     "reconstruct": "fijibridge.operations.reconstruct",
+    "generate": "fijibridge.operations.generate",
     "superresolve": "fijibridge.operations.superresolve",
     "simulate": "fijibridge.operations.simulate",
     "diversity": "fijibridge.operations.diversity",

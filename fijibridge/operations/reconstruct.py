@@ -18,6 +18,7 @@ from fijibridge.operations.micrographs import Classifier, Otsu, read_slices
 from fijibridge.operations.options import Classes, OutVolume, PixelSize, VggWeights
 from fijibridge.operations.report import REPORT, difference_lines, fraction_lines, peak_memory_mib, write_report
 from fijibridge.operations.volume_files import VOLUME, beside, check_state, check_target, finished, places_of
+from fijibridge.operations.volume_size import VolumeSize, volume_shape
 from fijibridge.phases.writing import check_values, write_phases
 from fijibridge.reconstruction.settings import (
     ChordWeight,
@@ -51,7 +52,7 @@ def reconstruct(
     ],
     *,
     out: OutVolume,
-    volume_size: Annotated[str, Param("voxels along all axes, or z,y,x", level="basic", group="3D volume")] = "128",
+    volume_size: VolumeSize = "128",
     classes: Classes = "",
     pixel_size: PixelSize = "",
     classifier: Classifier = None,
@@ -102,7 +103,7 @@ def reconstruct(
     check(reconstruct, locals())
     given = {name: value for name, value in locals().items() if name in ReconstructionSettings.__annotations__}
     settings = ReconstructionSettings(**given)
-    shape = _shape(volume_size)
+    shape = volume_shape(volume_size)
     if len(images) not in (1, 3):
         raise SettingsError(
             f"{len(images)} micrographs",
@@ -180,28 +181,3 @@ def reconstruct(
 def summary(report: dict[str, Any]) -> list[str]:
     """Lines for a person."""
     return [*fraction_lines(report), *difference_lines(report)]
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    import math
-
-    from fijibridge.images.writing import LARGEST_TIFF
-
-    try:
-        sides = [int(part) for part in str(text).split(",")]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 3) or min(sides) < 1:
-        raise SettingsError(
-            f"volume_size = {text!r}",
-            expected="a number of voxels, or three: z,y,x",
-            remedy="such as 128, or 64,128,128",
-        )
-    sides = sides * 3 if len(sides) == 1 else sides
-    if math.prod(sides) > LARGEST_TIFF:  # known now, not after days
-        raise SettingsError(
-            f"volume_size = {text}: {math.prod(sides) / 2**30:.1f} GiB",
-            expected="less than 4 GiB, the limit of an ImageJ TIFF",
-            remedy="make a smaller volume, or several with other seeds",
-        )
-    return tuple(sides)  # type: ignore[return-value]
