@@ -591,6 +591,17 @@ function fbReconstruct(images, out, options) {
     return "" + fbCall("reconstruct", id, arguments, options);
 }
 
+// Generate a large 3D volume like a segmented 2D slice, in minutes.
+//   like: segmented slice, or the parameters.json of an earlier run
+//   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both
+//   options: volume_size, classes, pixel_size, classifier, otsu, set_fractions, scale_lengths, stretch, periodic, seed, threads, overwrite
+function fbGenerate(like, out, options) {
+    id = fbBegin();
+    arguments = "" + fbPair("like", fbImage(like, id)) + ", "
+        + fbPair("out", out);
+    return "" + fbCall("generate", id, arguments, options);
+}
+
 // Make a fine 3D volume from a coarse one and fine 2D micrographs that show more phases.
 //   coarse: coarse volume: labels, probabilities of a phase, or a grey CT
 //   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both

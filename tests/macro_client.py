@@ -59,6 +59,8 @@ def small_options(name: str, sample: Path) -> str:
     if name in ("reconstruct", "superresolve"):
         wanted |= {"volume_size": "16", "loss": "patches", "steps": "2", "slices_per_step": "2", "factor": "4"}
         wanted |= {"trust": "coarse", "micrographs": str(sample / "phases.tif"), "visible": "ISE"}
+    if name == "generate":
+        wanted["volume_size"] = "16"
     if "network" in name:
         wanted |= {"bse": str(sample / "image.tif"), "steps": "2", "crop": "64", "batch": "2", "width": "4"}
         wanted["unet_encoder"] = "plain"

@@ -91,6 +91,13 @@ def test_reconstruct_volume(tmp_path):
     assert float(re.search(r"two_point_percent: ([\d.]+)", out).group(1)) < 25
 
 
+def test_generate_volume(tmp_path):
+    out = run(ROOT / "examples" / "generate_volume.py", tmp_path)
+    assert tifffile.imread(tmp_path / "volume.tif").shape == (64, 64, 64)
+    assert float(re.search(r"two-point functions differ by ([\d.]+) %", out).group(1)) < 8
+    assert 0.55 < float(re.search(r"times 1.5: ([\d.]+)", out).group(1)) < 0.8
+
+
 def test_superresolve_volume(tmp_path):
     out = run(ROOT / "examples" / "superresolve_volume.py", tmp_path)
     assert tifffile.imread(tmp_path / "fine.tif").shape == (32, 32, 32)

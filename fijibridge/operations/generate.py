@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PARAMETERS = "parameters.json"
+TITLE = "Generate 3D"
 NOT_OPENED = (PARAMETERS,)
 _COMPARED = 128  # voxels a side of the part that is compared with the slice
 _MOST_BYTES = 2**24  # of a file with parameters

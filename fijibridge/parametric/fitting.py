@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KINDS = (Kind(), *(Kind(degrees) for degrees in (1, 1.25, 1.5, 2, 4)), *(Kind(degrees, False) for degrees in (1, 2, 4)))
 _FEWEST = 50  # pixels of a phase
 _SMALLEST = 32  # pixels a side
-_PIXELS = 250_000  # of the slices that are simulated
+_PIXELS = 120_000  # of the slices that are simulated
 _TILE = 192  # pixels a side of the parts of a large slice, at least
 _REACHES = (32, 0.33)  # lags: at least, and at most this share of a side
 _ITERATIONS = 4
@@ -38,6 +38,7 @@ _DAMPING = 0.8
 _LEANINGS = (-0.95, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
 _KEPT = 2  # models with the same phases cut so far that are followed up
 _MOST_KEPT = 4
+_SAMPLE = 2000  # quantiles by which a level is found
 _REST = 255
 _UNKNOWN = Spectrum((4.0, 2.0), (1.0, 0.0))  # until it is fitted
 
@@ -244,13 +245,15 @@ def _leaning(state: _State, phase: int, target: _Target) -> tuple[int, float]:
         earlier = state.steps[place].phase
         mask = (state.labels == earlier).astype(np.float32)
         wanted = target.two_point[min(earlier, phase), max(earlier, phase)]
+        sample = np.quantile(field[free], (np.arange(_SAMPLE) + 0.5) / _SAMPLE)
         for leaning in _LEANINGS:
             width = np.sqrt(1 - leaning**2)
             low, high = -6.0, 6.0
             for _ in range(25):
                 level = (low + high) / 2
-                chance = special.ndtr((leaning * field - level) / width) * free
-                low, high = (level, high) if chance.mean() > share else (low, level)
+                found_share = special.ndtr((leaning * sample - level) / width).mean() * free.mean()
+                low, high = (level, high) if found_share > share else (low, level)
+            chance = special.ndtr((leaning * field - level) / width) * free
             found = mean_product(mask, chance.astype(np.float32), target.reach, target.scales)
             apart = float(np.average((found - wanted) ** 2, weights=weights))
             if apart < best:

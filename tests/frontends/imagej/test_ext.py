@@ -68,6 +68,7 @@ def by_place(name: str, classifier: Path, out: str) -> list[str]:
         "image": sample / ("labels.tif" if name == "measure" else "image.tif"),
         "images": sample / ("phases.tif" if name == "reconstruct" else "image.tif"),
         "coarse": sample / "coarse.tif",
+        "like": sample / "phases.tif",
         "labels": sample / "labels.tif",
         "classifier": classifier,
         "tws_model": classifier / "classifier.model",

@@ -80,7 +80,12 @@ def headless(imagej, tmp_path) -> Callable[[list[tuple[str, str]]], tuple[list[s
 
 def image_for(name: str) -> str:
     """The file that an operation of the catalogue is tried on."""
-    return {"measure": "labels.tif", "reconstruct": "phases.tif", "superresolve": "coarse.tif"}.get(name, "image.tif")
+    return {
+        "measure": "labels.tif",
+        "reconstruct": "phases.tif",
+        "generate": "phases.tif",
+        "superresolve": "coarse.tif",
+    }.get(name, "image.tif")
 
 
 def given(name: str, trained: Path, out: Path) -> dict[str, str]:
@@ -89,6 +94,7 @@ def given(name: str, trained: Path, out: Path) -> dict[str, str]:
         "image": trained / image_for(name),
         "images": trained / image_for(name),
         "coarse": trained / image_for(name),
+        "like": trained / image_for(name),
         "labels": trained / "labels.tif",
         "classifier": trained / "out" / "classifier",
         "tws_model": trained / "out" / "classifier" / "classifier.model",
@@ -113,7 +119,7 @@ def test_every_function_and_command(headless, imagej, trained, tmp_path, service
         call = f"fb{camel(name)}({arguments}{separator}{macro_text(small_options(name, trained))})"
         macros.append((f'// include FijiBridge.ijm\nreturn "" + {call};', ""))
         options = given(name, trained, tmp_path / f"{name} command")
-        open_already = ("image", "images", "coarse")
+        open_already = ("image", "images", "coarse", "like")
         words = " ".join(f"{key}=[{value}]" for key, value in options.items() if key not in open_already)
         command = imagej / "plugins" / "FijiBridge" / f"{command_name(name).replace(' ', '_')}.ijm"
         macros += [(open_image, ""), (str(command), f"{words} {small_options(name, trained)}")]
