@@ -40,7 +40,20 @@ class Step:
     leaning: float = 0.0
 
     def score(self, own: np.ndarray, earlier: Sequence[np.ndarray]) -> np.ndarray:
-        """What is thresholded: the own field's normal scores and those of the step that it follows, weighted."""
+        """What is thresholded: the own field's normal scores and those of the step that it follows, weighted.
+
+        Parameters
+        ----------
+        own : np.ndarray
+            float32; overwritten.
+        earlier : sequence of np.ndarray
+            Those of each step before.
+
+        Returns
+        -------
+        np.ndarray
+            As `own`.
+        """
         if self.follows < 0 or not self.leaning:
             return own
         own *= np.float32(np.sqrt(1 - self.leaning**2))
@@ -156,7 +169,20 @@ class Model:
         return replace(self, fractions=tuple(shares))
 
     def with_lengths(self, factor: float = 1.0, stretch: Sequence[float] = (1.0, 1.0, 1.0)) -> Model:
-        """The same with all lengths multiplied by a factor, and those along z, y and x by factors of their own."""
+        """The same with other lengths.
+
+        Parameters
+        ----------
+        factor : float
+            By which all are multiplied.
+        stretch : sequence of float
+            By which those along z, y and x are multiplied, too.
+
+        Raises
+        ------
+        SettingsError
+            Factors that come to less than 0.1 or more than 10.
+        """
         z, y, x = (factor * own * other for own, other in zip(self.stretch, stretch, strict=True))
         return replace(self, stretch=(z, y, x))
 

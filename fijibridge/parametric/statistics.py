@@ -221,6 +221,12 @@ def differences(wanted: SliceStatistics, found: SliceStatistics) -> dict[str, np
 
 
 def score(wanted: SliceStatistics, found: SliceStatistics) -> float:
-    """One number for `differences`: the smaller, the more alike."""
+    """One number for `differences`: the smaller, the more alike.
+
+    Parameters
+    ----------
+    wanted, found : SliceStatistics
+        As there.
+    """
     apart = differences(wanted, found)
     return float(sum(weight * apart[name].mean() for name, weight in WEIGHTS.items()))
