@@ -1,37 +1,55 @@
 """Each reference of the metrology beside what is measured, and the seconds of all metrics of a volume.
 
-    python benchmarks/metrology.py [--small] [--part references|electrode|surface]
+    python benchmarks/metrology.py [--small] [--part PART] [--part peers [--sides 64,128,256] [--sample FILE]]
 
-Prints Markdown tables. The part ``electrode`` takes some minutes and needs shared/data/volumes/electrode.tif;
-``--small`` leaves it out, and takes fewer images for the statistics.
+Prints Markdown tables. The cost takes some minutes and needs shared/data/volumes/electrode.tif; ``--small`` leaves it
+out, and takes fewer images for the statistics.
+
+``--part peers`` measures one tortuosity factor by fijibridge, TauFactor and OpenImpala, those that are
+installed, on the same volumes with one thread each, in CPU seconds with all that is prepared. TauFactor's equations are
+fijibridge's, so that the error of both is known from a solution to 1e-8 (1e-6 of more than 128^3 voxels). OpenImpala's
+factor is another: potentials are fixed in the outermost voxels' centres, and only what percolates counts in the
+fraction. It is left out above 64^3 voxels, TauFactor above 128^3: they would take an hour. ``--sample`` is TauFactor's
+own sample, of its repository.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
+import io
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from machine import data_folder
 from results import Results, Table, add_json, met
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # the media that the tests measure too
-from media import balls_at, grains, overlapping_balls, slanted_strip, union_of_two_balls
+from media import balls_at, grains, overlapping_balls, sections, slanted_strip, union_of_two_balls
 from surfaces import surfaces
 
 from fijibridge.metrology import (
+    conductivity_tensor,
     effective_conductivity,
+    electrode_tortuosity,
     measure,
     phase_fractions,
     specific_surface,
+    sphere_sizes,
+    tortuosities,
     tortuosity,
     triple_phase_boundary,
     two_point_correlation,
 )
 from fijibridge.operations.report import peak_memory_mib
+
+PARTS = ("references", "transport", "surface", "cost", "peers")
 
 
 def line(table: Table, name: str, wanted: float, tolerance: float, work: Callable[[], float]) -> None:
@@ -103,7 +121,13 @@ def references(table: Table, small: bool) -> None:
     dead[15:] = False
     tortuosity(channel, 0)  # compiles
     line(table, "tau, straight channel", 1, 5e-6, lambda: tortuosity(channel, 0).tau)
-    line(table, "tau, slanted 2 x 2 strip, N = 20", 7.51667, 1e-5, lambda: tortuosity(slanted_strip(20), 0).tau)
+    line(
+        table,
+        "tau, slanted 2 x 2 strip, N = 20",
+        7.51667,
+        1e-5,
+        lambda: tortuosity(slanted_strip(20), 0, tolerance=1e-8).tau,
+    )
     line(table, "tau, dead end", np.inf, 0, lambda: tortuosity(dead, 0).tau)
     line(table, "laminate across / Wiener's lower bound", 1, 1e-5, lambda: laminate("z", "wiener_low"))
     line(table, "laminate along / Wiener's upper bound", 1, 1e-5, lambda: laminate("x", "wiener_high"))
@@ -124,38 +148,174 @@ def references(table: Table, small: bool) -> None:
     )
 
 
-def electrode(results: Results, table: Table) -> None:
+def electrode(table: Table) -> None:
     import tifffile
 
     volume = tifffile.imread(data_folder() / "volumes" / "electrode.tif")
     line(table, "electrode.tif, phase 0, axis 0: tau", 2.0776, 5e-4, lambda: tortuosity(volume == 0, 0).tau)
     line(table, "... D_eff", 0.2166, 1e-4, lambda: tortuosity(volume == 0, 0).relative_conductivity)
-    for size in (64, 256):
-        began = time.perf_counter()
-        found = measure(volume[:size, :size, :size])
-        spent = time.perf_counter() - began
-        costs = results.table(f"cost_{size}", f"Seconds of each metric, {size}^3 voxels", {"metric": "", "s": ".1f"})
-        for name, seconds in {**found.seconds, "all": spent}.items():
-            costs.add(name, seconds)
-    memory = results.table("memory", "Peak memory of all of it", {"GiB (0: not known on this system)": ".2f"})
-    memory.add((peak_memory_mib() or 0) / 1024)
+
+
+def cost(results: Results, sides: list[int]) -> None:
+    import tifffile
+
+    volume = tifffile.imread(data_folder() / "volumes" / "electrode.tif")
+    measure(volume[:32, :32, :32])  # compiles
+    table = results.table(
+        "cost",
+        "All metrics of parts of electrode.tif; of which nine tortuosity factors; peak of memory so far",
+        {"volume": "", "CPU s": ".0f", "tortuosity, CPU s": ".0f", "peak memory, GiB": ".1f"},
+    )
+    for side in sides:
+        part = volume[:side, :side, :side]
+        flow = spent(lambda: len(tortuosities(part).axis))[1]  # noqa: B023
+        every = spent(lambda: len(measure(part).table))[1]  # noqa: B023
+        table.add(f"{side}^3", every, flow, (peak_memory_mib() or 0) / 1024)
+
+
+def unfolded(quantity: str) -> float:
+    """Of lognormal spheres, unfolded from the discs of a section, over the truth."""
+    found = sphere_sizes(sections(700, 24, 0.25, 0.3))
+    if quantity == "mean":
+        return found.mean / (24 * np.exp(0.25**2 / 2))
+    return found.sauter / (24 * np.exp(2.5 * 0.25**2))
+
+
+def oblique() -> float:
+    """Off-diagonal element of layers at 45 degrees over that of the turned laminate."""
+    y, x = np.indices((16, 16))
+    ring = np.array([1, 1, 1, 1, 0.25, 0.25, 0.25, 0.25, 1])
+    faces = 2 * ring[1:] * ring[:-1] / (ring[1:] + ring[:-1])
+    wanted = (1 / (1 / faces).mean() - faces.mean()) / 2
+    return float(conductivity_tensor((y + x) % 8 >= 4, [1.0, 0.25]).values[0, 1] / wanted)
+
+
+def narrow_channels() -> float:
+    volume = np.zeros((40, 9, 9), bool)
+    volume[:, 1::3, 1::3] = True
+    return electrode_tortuosity(volume, 0).tau
+
+
+def transport(table: Table) -> None:
+    line(table, "tensor of layers at 45 degrees, off the diagonal / exact", 1, 1e-5, oblique)
+    line(table, "electrode tortuosity factor, narrow channels", 1, 1e-4, narrow_channels)
+    line(table, "mean diameter of lognormal spheres from a section / exact", 1, 0.05, lambda: unfolded("mean"))
+    line(table, "their Sauter mean diameter / exact", 1, 0.05, lambda: unfolded("sauter"))
+
+
+def seam(table: Table) -> None:
+    import tifffile
+
+    volume = tifffile.imread(data_folder() / "volumes" / "electrode.tif")
+    for side in (64, 128):
+        for phase, name in ((0, "pores"), (1, "particles"), (2, "binder")):
+            part = volume[:side, :side, :side] == phase
+            diagonal = conductivity_tensor(part, [0.0, 1.0]).values.diagonal()
+            sealed = np.array([tortuosity(part, axis).relative_conductivity for axis in range(3)])
+            table.add(f"{name}, {side}^3", *sealed, *(diagonal / sealed))
+
+
+def spent(work: Callable[[], float]) -> tuple[float, float]:
+    """What it returns, and CPU seconds."""
+    began = time.process_time()
+    found = work()
+    return found, time.process_time() - began
+
+
+def by_taufactor(mask: np.ndarray, criterion: float) -> float:
+    import taufactor
+    import torch
+
+    torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()):
+        solver = taufactor.Solver(mask.astype(np.uint8), device="cpu")
+        solver.solve(verbose=False, conv_crit=criterion, iter_limit=20_000)
+    return float(np.ravel(solver.tau)[0])
+
+
+def by_openimpala(mask: np.ndarray) -> float:
+    import openimpala
+
+    # its default solver, AMReX's multigrid, ends the program on these volumes
+    options = {"solver": "flexgmres", "preconditioner": "pfmg"}
+    return float(openimpala.tortuosity(mask.astype(np.int32), 1, "z", **options).tortuosity)
+
+
+def peers(results: Results, sides: list[int], sample: Path | None) -> None:
+    import tifffile
+
+    table = results.table(
+        "peers",
+        "One tortuosity factor by several programs, one thread each",
+        {"volume": "", "program": "", "stops at": "", "factor": ".5f", "its error": ".0e", "CPU s": ".2f"},
+    )
+    electrode = tifffile.imread(data_folder() / "volumes" / "electrode.tif")
+    volumes = {
+        f"electrode.tif, {name}, {side}^3": electrode[:side, :side, :side] == phase
+        for side in sides
+        for phase, name in ((0, "pores"), (1, "particles"))
+    }
+    if sample is not None:
+        volumes[f"{sample.name}, white"] = tifffile.imread(sample) > 0
+    tortuosity(electrode[:8, :8, :8] == 0, 0, threads=1)  # compiles
+    if present("taufactor"):
+        by_taufactor(np.ones((8, 8, 8), bool), 1e-2)  # imports
+    session: Any = contextlib.nullcontext()
+    if present("openimpala"):
+        import openimpala
+
+        session = openimpala.Session()
+    with session:
+        for name, mask in volumes.items():
+            exact = tortuosity(mask, 0, tolerance=1e-8 if mask.size <= 128**3 else 1e-6, threads=1).tau
+            for tolerance in (1e-3, 1e-5):
+                found, seconds = spent(lambda: tortuosity(mask, 0, tolerance=tolerance, threads=1).tau)  # noqa: B023
+                table.add(name, "fijibridge", f"factor {tolerance:.0e}", found, abs(found / exact - 1), seconds)
+            if present("taufactor") and mask.size <= 128**3:
+                for criterion in (1e-2, 1e-3):
+                    found, seconds = spent(lambda: by_taufactor(mask, criterion))  # noqa: B023
+                    version = f"TauFactor {metadata.version('taufactor')}"
+                    table.add(name, version, f"flow {criterion:.0e}", found, abs(found / exact - 1), seconds)
+            if present("openimpala") and mask.size <= 64**3:
+                found, seconds = spent(lambda: by_openimpala(mask))  # noqa: B023
+                version = f"OpenImpala {metadata.version('openimpala')}"
+                table.add(name, version, "residual 1e-9", found, None, seconds)
+
+
+def present(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a minute less, no electrode.tif")
-    parser.add_argument("--part", choices=("references", "electrode", "surface"), help="default: all")
     add_json(parser)
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all but peers")
+    parser.add_argument("--sides", default="64,128,256", help="voxels along the sides of the parts of electrode.tif")
+    parser.add_argument("--sample", type=Path, default=None, help="TauFactor's own sample")
     arguments = parser.parse_args(argv)
     results = Results("metrology", arguments.json)
+    parts = arguments.part or [part for part in PARTS if part != "peers"]
+    sides = [int(side) for side in arguments.sides.split(",")]
     columns = {"reference": "", "exact": "", "measured": "", "goal": "", "s": ".2f"}
-    table = results.table("references", "What is known exactly beside what is measured", columns)
-    if arguments.part in (None, "references"):
+    if "references" in parts:
+        table = results.table("references", "What is known exactly beside what is measured", columns)
         references(table, arguments.small)
-    if arguments.part in (None, "electrode") and not arguments.small:
-        electrode(results, table)
-    if arguments.part in (None, "surface"):
+        if not arguments.small:
+            electrode(table)
+    if "transport" in parts:
+        title = "Tensor, electrode tortuosity factor and spheres behind discs, where they are known"
+        transport(results.table("transport", title, columns))
+        if not arguments.small:
+            axes = {f"sealed, {axis}": ".4f" for axis in "zyx"} | {f"tensor / sealed, {axis}": ".2f" for axis in "zyx"}
+            title = "Relative conductivity along the axes of parts of electrode.tif: sealed sides beside the tensor"
+            seam(results.table("seam", title, {"part": "", **axes}))
+    if "surface" in parts:
         surfaces(results, arguments.small)
+    if "cost" in parts and not arguments.small:
+        cost(results, sides)
+    if "peers" in parts:
+        peers(results, sides, arguments.sample)
     return 0
 
 

@@ -66,3 +66,27 @@ def three_phases(shape: tuple[int, ...], sigma: float = 2, seed: int = 0) -> np.
     """uint8 0, 1, 2: two thresholded fields."""
     first, second = grains(shape, sigma, 0.4, seed), grains(shape, sigma, 0.5, seed + 1)
     return np.where(first, 0, 1 + second).astype(np.uint8)
+
+
+def sections(side: int, median: float, spread: float, share: float, seed: int = 0) -> np.ndarray:
+    """(side, side) uint8, periodic: 1 in the discs that a plane cuts out of spheres of lognormal diameters.
+
+    The discs are apart by 2 pixels, the largest placed first; ``spread`` is the standard deviation of the logarithm.
+    """
+    rng = np.random.default_rng(seed)
+    spheres = median * np.exp(spread**2 + spread * rng.standard_normal(20_000))  # met in proportion to the diameter
+    discs = spheres * np.sqrt(1 - rng.random(len(spheres)) ** 2)
+    discs = discs[: np.searchsorted(np.cumsum(np.pi / 4 * discs**2), share * side**2)]
+    image, placed = np.zeros((side, side), np.uint8), np.zeros((0, 3))
+    for disc in np.sort(discs)[::-1]:
+        while True:
+            centre = rng.random(2) * side
+            gap = np.abs(placed[:, :2] - centre)
+            if (np.hypot(*np.minimum(gap, side - gap).T) >= (placed[:, 2] + disc) / 2 + 2).all():
+                break
+        placed = np.vstack([placed, [*centre, disc]])
+        around = np.arange(-int(disc / 2) - 1, int(disc / 2) + 2)
+        y, x = int(centre[0]) + around, int(centre[1]) + around
+        away = (y - centre[0])[:, None] ** 2 + (x - centre[1]) ** 2
+        image[np.ix_(y % side, x % side)] |= (away <= disc**2 / 4).astype(np.uint8)
+    return image

@@ -19,7 +19,7 @@ import numpy as np
 
 from fijibridge.core.cache import cache_folder
 
-_SMALL = 40_000  # voxels of a grid that one thread does: handing out work would take longer
+_SMALL = 200_000  # voxels of a grid that one thread does: handing out work takes as long on a busy machine
 
 log = logging.getLogger(__name__)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -128,7 +128,7 @@ class Workers:
 
     def __init__(self, threads: int = 0) -> None:
         self.count = thread_count(threads)
-        self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
+        self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None  # the caller works, too
 
     def __enter__(self) -> Workers:
         return self
@@ -162,5 +162,7 @@ class Workers:
         if self._pool is None or size < _SMALL:
             return kernel(*arrays, low, high) or 0.0
         cuts = np.linspace(low, high, self.count + 1).astype(int)
-        jobs = [self._pool.submit(kernel, *arrays, int(a), int(b)) for a, b in pairwise(cuts)]
-        return sum(job.result() or 0.0 for job in jobs)
+        *others, own = ((int(a), int(b)) for a, b in pairwise(cuts))
+        jobs = [self._pool.submit(kernel, *arrays, *part) for part in others]
+        total = kernel(*arrays, *own) or 0.0
+        return sum((job.result() or 0.0 for job in jobs), total)

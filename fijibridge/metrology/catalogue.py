@@ -27,7 +27,10 @@ METRICS: Registry[Metric] = Registry(
             "fijibridge.metrology.surface:SURFACE",
         ),
         "triple": ("triple-phase boundary: where three phases meet", "fijibridge.metrology.surface:TRIPLE"),
-        "sizes": ("particle and pore sizes: local thickness of each phase", "fijibridge.metrology.sizes:SIZES"),
+        "sizes": (
+            "particle and pore sizes: local thickness of each phase; of a 2D image also the spheres behind its discs",
+            "fijibridge.metrology.sizes:SIZES",
+        ),
         "connectivity": (
             "connected components and percolation of each phase",
             "fijibridge.metrology.components:CONNECTIVITY",
@@ -36,6 +39,14 @@ METRICS: Registry[Metric] = Registry(
         "conductivity": (
             "effective conductivity of the composite along each axis",
             "fijibridge.metrology.transport:CONDUCTIVITY",
+        ),
+        "tensor": (
+            "tensor of the conductivity of each phase, with conductivities of the composite (only when named)",
+            "fijibridge.metrology.tensor:TENSOR",
+        ),
+        "electrode_tortuosity": (
+            "electrode tortuosity factor of each phase, from each face to its surface (only when named)",
+            "fijibridge.metrology.electrode:ELECTRODE",
         ),
     },
 )

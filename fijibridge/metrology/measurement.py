@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fijibridge.phases.phases import PhasesOptions
 
 log = logging.getLogger(__name__)
+ALL = "all"
 _HELD = 0.25  # share of the memory
 _SLAB_BYTES = 50  # bytes a voxel that a slab takes with what is made of it, measured
 _NEIGHBOURS = 10  # slices that a slab has beside its own, at most
@@ -39,7 +40,7 @@ def measure(
     confidence: float = 0.95,
     surface_method: SurfaceMethod = "intercepts",
     periodic: bool = False,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-5,
     threads: int = 0,
     memory: int = 0,
     **options: Unpack[PhasesOptions],
@@ -52,8 +53,8 @@ def measure(
         (Y, X) or (Z, Y, X) labels; every value is a phase, except the background.
     metrics : sequence of str, optional
         Some of `fijibridge.metrology.catalogue.METRICS`: fractions, correlation, chords, surface, triple, sizes,
-        connectivity, tortuosity, conductivity; by default all that the image has (conductivity only with
-        `conductivities`).
+        connectivity, tortuosity, conductivity, tensor, electrode_tortuosity; by default all that the image has but
+        the last two (conductivity only with `conductivities`), as "all" says beside other names.
     axes : sequence of {"z", "y", "x"}, optional
         For transport and percolation; all by default.
     conductivities : mapping or sequence of float, optional
@@ -63,7 +64,7 @@ def measure(
     surface_method : {"intercepts", "marching-cubes"}
         As for `specific_surface`.
     tolerance : float
-        Relative residual of the flow solver, as for `tortuosity`.
+        Relative error of conductivities at which the flow solver stops, as it estimates it.
     threads : int
         0: all cores.
     memory : int
@@ -154,10 +155,11 @@ def held(source: PhaseSource, allowed: int) -> PhaseSource:
 
 
 def _wanted(names: Sequence[str] | None, conducting: bool) -> dict[str, Metric]:
-    """The metrics to measure, in the order of `METRICS`."""
-    if names is None:
-        every = {name: METRICS[name] for name in METRICS}
-        return {name: metric for name, metric in every.items() if conducting or not metric.needs_conductivities}
+    """The metrics to measure, in the order of `METRICS`; among the names "all" are those measured unnamed."""
+    named = [] if names is None else [name for name in names if name != ALL]
+    if names is None or ALL in names:
+        usual = [name for name in METRICS if not METRICS[name].when_named]
+        names = [*named, *(name for name in usual if conducting or not METRICS[name].needs_conductivities)]
     wrong = [name for name in names if name not in METRICS]
     if wrong or not names:
         raise SettingsError(

@@ -110,7 +110,7 @@ class Context:
     periodic : bool
         Whether the image repeats itself at its borders.
     tolerance : float
-        Relative residual of the flow solver.
+        Relative error of conductivities at which the flow solver stops, as it estimates it.
     threads : int
         0: all cores.
     memory : int
@@ -129,7 +129,7 @@ class Context:
     confidence: float = 0.95
     surface_method: str = "intercepts"
     periodic: bool = False
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
     threads: int = 0
     memory: int = 2**31
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -225,6 +225,8 @@ class Metric:
         Names of the shared intermediate results that it uses (`Context.shared`).
     needs_conductivities : bool
         Whether it is measured only where the conductivities of the phases are given.
+    when_named : bool
+        Whether it is measured only where it is named, and not among all.
     follows_paths : bool
         Whether it follows paths through a phase, which a 2D image shows in its plane only.
     slabs : callable, optional
@@ -240,6 +242,7 @@ class Metric:
     draw: Callable[[Measurement], Figure | None] | None = None
     uses: tuple[str, ...] = ()
     needs_conductivities: bool = False
+    when_named: bool = False
     follows_paths: bool = False
     slabs: Callable[[Context], None] | None = None
     voxel_bytes: Callable[[PhaseSource], float] = lambda source: 60.0

@@ -15,7 +15,7 @@ Metrics = Annotated[
         "what to measure, separated by commas",
         level="basic",
         group="Measurement",
-        choices=lambda: {"all": "", **METRICS.descriptions()},
+        choices=lambda: {"all": "all but those only when named", **METRICS.descriptions()},
         several=True,
     ),
 ]

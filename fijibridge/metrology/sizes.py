@@ -1,4 +1,4 @@
-"""Particle and pore sizes: the local thickness of each phase."""
+"""Particle and pore sizes: the local thickness of each phase, and in 2D the spheres behind its discs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from fijibridge.core.parallel import Workers, compiled
 from fijibridge.metrology import plots
 from fijibridge.metrology.metric import Context, Measurement, Metric
+from fijibridge.metrology.stereology import phase_spheres
 from fijibridge.phases.checks import check_mask, check_spacing
 from fijibridge.phases.phases import as_phases
 
@@ -317,19 +318,38 @@ def _measure(context: Context) -> None:
     for row in found.itertuples():
         for name in ("mean", "standard_deviation", "d10", "d50", "d90"):
             context.add(f"local_thickness_{name}", getattr(row, name), context.length_unit(1), row.phase)
+    if context.phases.ndim == 2:
+        spheres, curves, notes = phase_spheres(context.phases)
+        context.notes.extend(notes)
+        if len(curves):
+            context.curves["spheres"] = curves
+        for row in spheres.itertuples():
+            for name in ("mean", "standard_deviation", "sauter"):
+                context.add(f"sphere_diameter_{name}", getattr(row, name), context.length_unit(1), row.phase)
+            context.add("sphere_fraction", row.fraction, phase=row.phase)
 
 
 def _draw(found: Measurement) -> Figure:
-    figure, axes = plots.figure(2)
+    spheres = found.curves.get("spheres", ())
+    figure, axes = plots.figure(3 if len(spheres) else 2)
     curves = found.curves["sizes"]
     for phase, name in found.phases:
         curve = curves[curves.phase == name]
         axes[0].plot(curve.diameter, curve.fraction, color=plots.colour(phase), label=name, drawstyle="steps-pre")
         axes[1].plot(curve.diameter, curve.cumulative, color=plots.colour(phase), label=name)
-    for axis, label in zip(axes, ("share of the phase", "cumulative share"), strict=True):
+        if len(spheres):
+            curve = spheres[spheres.phase == name]
+            axes[2].plot(curve.diameter, curve.cumulative, color=plots.colour(phase), label=name, drawstyle="steps-pre")
+            axes[2].set(xlabel=f"diameter of spheres ({found.phases.unit})", ylabel="cumulative number", ylim=(0, None))
+    for axis, label in zip(axes[:2], ("share of the phase", "cumulative share"), strict=True):
         axis.set(xlabel=f"local thickness ({found.phases.unit})", ylabel=label, ylim=(0, None))
     axes[1].legend(frameon=False, fontsize=8)
     return figure
 
 
-SIZES = Metric(_measure, _draw, voxel_bytes=lambda source: _VOXEL_BYTES, beyond={"fraction": 0.0, "cumulative": 1.0})
+SIZES = Metric(
+    _measure,
+    _draw,
+    voxel_bytes=lambda source: _VOXEL_BYTES,
+    beyond={"fraction": 0.0, "cumulative": 1.0, "per_volume": 0.0},
+)

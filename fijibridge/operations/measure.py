@@ -154,7 +154,7 @@ def measure(
             with stages("measuring"):
                 found = measure_labels(
                     job.source,
-                    metrics=None if "all" in wanted else wanted,
+                    metrics=wanted,
                     axes=None if "all" in names_in(axes) else names_in(axes),
                     conductivities=_conductivities(conductivities),
                     confidence=confidence,

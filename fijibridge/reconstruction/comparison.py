@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = ("metric", "phase", "other", "plane", "axis", "exemplar", "volume", "unit", "difference", "error")
 _WHOLE = 256  # voxels along a side up to which a volume is correlated at once (1.5 GB); a larger one in parts
 _TRANSPORT = 256**3  # voxels up to which the flow is solved
-_TOLERANCE = 1e-4  # of the flow solver; the error of the conductivity is about its square
+_TOLERANCE = 1e-4  # relative error of the conductivity
 _SLICES = 16  # slices of each plane whose perimeters are measured
 
 

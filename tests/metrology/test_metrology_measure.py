@@ -25,7 +25,8 @@ from fijibridge.metrology import measure
 from fijibridge.metrology.catalogue import METRICS
 from fijibridge.operations.measure import measure as measure_file
 
-ALL = set(METRICS)
+NAMED = {"tensor", "electrode_tortuosity"}  # measured only when named
+ALL = set(METRICS) - NAMED
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def file(tmp_path, volume):
 
 def test_all_of_a_volume(volume):
     found = measure(volume, spacing=(2, 1, 1), unit="nm", conductivities=[1, 0.1, 0], threads=1)
-    assert set(found.metrics) == ALL == {name for name in METRICS if METRICS[name].draw}
+    assert set(found.metrics) == ALL == {name for name in METRICS if not METRICS[name].when_named}
+    assert all(METRICS[name].draw for name in METRICS)
     assert set(found.curves) == {"correlation", "chords", "sizes"}
     assert found.value("fraction", "phase 0") == pytest.approx((volume == 0).mean())
     assert found.value("tortuosity_factor", "phase 0", axis="z") > 1
@@ -134,7 +136,7 @@ def test_a_new_metric_is_one_file_and_one_registration(toy, file, tmp_path, volu
     assert (tmp_path / "out" / "toy.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(tmp_path / "out" / "metrics.csv")
     assert (table.metric == "toy_middle").sum() == 9
-    with pytest.raises(SettingsError, match="tortuosity, conductivity, toy"):
+    with pytest.raises(SettingsError, match="tensor, electrode_tortuosity, toy"):
         measure(volume, metrics=["tau"])
 
 
@@ -177,7 +179,10 @@ def test_one_phase():
 
 def test_what_is_written(file, tmp_path, volume):
     out = tmp_path / "report"
-    report = measure_file(file, out=out, classes="pore, AM,CBD", conductivities="pore=0, AM=1, CBD=0.5", threads=1)
+    report = measure_file(
+        file, out=out, classes="pore, AM,CBD", conductivities="pore=0, AM=1, CBD=0.5", threads=1,
+        metrics="all,tensor,electrode_tortuosity",
+    )  # fmt: skip
     assert report == json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert set(tree(out)) == {MANIFEST, "report.json", *report["outputs"]}
     pictures = {f"{name}.png" for name in METRICS}

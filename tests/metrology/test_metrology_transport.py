@@ -58,7 +58,7 @@ def test_electrode():
     found = tortuosity(volume == 0, 0)
     assert found.relative_conductivity == pytest.approx(0.2166, abs=1e-4)
     assert found.tau == pytest.approx(2.0776, abs=5e-4)
-    assert found.imbalance < 1e-4
+    assert found.imbalance < 1e-2  # of first order, where the conductance is good to second
 
 
 def test_against_a_direct_solver():
@@ -92,7 +92,7 @@ def test_against_a_direct_solver():
 
 def test_a_solver_that_cannot_come_to_an_end():
     with pytest.raises(SettingsError, match="not found after 2 iterations"):
-        solve_conduction(np.ones((6, 30, 30), np.float32), 1, (1, 1, 1), max_iterations=2, tolerance=1e-14)
+        solve_conduction(grains((6, 30, 30), 1.0, 0.8) + np.float32(0.1), 1, (1, 1, 1), max_iterations=2)
 
 
 @pytest.mark.parametrize("axis", ["z", "y", "x"])
