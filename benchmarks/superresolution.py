@@ -282,6 +282,11 @@ def posterior(folder: Path, arguments: argparse.Namespace, results: Results) -> 
                 found.setdefault((name, method), []).append(figures)
                 told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
                 print(f"  crop {corner}, slice {place}, {name}, {method}: {told}", flush=True)
+        posterior_table(found, results)
+
+
+def posterior_table(found: dict[tuple[str, str], list[dict[str, float]]], results: Results) -> None:
+    """Means over the crops so far: anew after each, so that a run that is broken off keeps what it found."""
     columns = {
         "coarse volume": "", "method": "", "crops": "d", "IoU": ".3f", "less cubic's (goal: 0.010)": "+.3f",
         "Brier score": ".4f", "calibration error": ".3f", "trace of the coarse grid (truth: 1)": ".2f", "CPU s": ".0f",

@@ -58,7 +58,20 @@ def symmetries(*, isotropic: bool) -> list[tuple[tuple[int, ...], tuple[int, ...
 
 
 def turned(cubes: torch.Tensor, symmetry: tuple[tuple[int, ...], tuple[int, ...]]) -> torch.Tensor:
-    """The last three axes of a tensor by a symmetry."""
+    """The last three axes of a tensor by a symmetry.
+
+    Parameters
+    ----------
+    cubes : torch.Tensor
+        (..., n, n, n).
+    symmetry : tuple
+        One of `symmetries`.
+
+    Returns
+    -------
+    torch.Tensor
+        (..., n, n, n).
+    """
     order, mirrored = symmetry
     lead = cubes.ndim - 3
     found = cubes.permute(*range(lead), *[lead + axis for axis in order])
@@ -66,7 +79,18 @@ def turned(cubes: torch.Tensor, symmetry: tuple[tuple[int, ...], tuple[int, ...]
 
 
 def turned_back(cubes: torch.Tensor, symmetry: tuple[tuple[int, ...], tuple[int, ...]]) -> torch.Tensor:
-    """What `turned` has done is undone."""
+    """What `turned` has done is undone.
+
+    Parameters
+    ----------
+    cubes, symmetry
+        As of `turned`.
+
+    Returns
+    -------
+    torch.Tensor
+        (..., n, n, n).
+    """
     order, mirrored = symmetry
     lead = cubes.ndim - 3
     found = cubes.flip([lead + axis for axis in mirrored]) if mirrored else cubes
