@@ -29,7 +29,8 @@ _SIDES = (48, 80)  # voxels: of the reconstruction, at least and at most
 _COARSE = 16  # coarse voxels along it between these
 _SHARE = 0.2  # of the steps of a volume, for the reconstruction
 _SLICES = 4  # of it, a step
-_LEARNING = 7.5  # steps of the network for each of a volume
+_LEARNING = 25  # steps of the network for each of a volume, and at most: with 450 it gained half as much
+_MOST = 1500
 _MEMORY = 0.5  # of the machine's, at most
 _LEAST = 1e-4  # no probability is less
 _CHOSEN = 2**21  # voxels at most by which fractions are set
@@ -165,7 +166,7 @@ def posterior_of(
     device = torch_device(settings.device)
     network = trained(
         observation.of(material), material, agreement.factor, len(phases), noise=observation.noise,
-        steps=max(1, round(_LEARNING * settings.steps)), isotropic=exemplars.isotropic, seed=settings.seed,
+        steps=min(_MOST, _LEARNING * settings.steps), isotropic=exemplars.isotropic, seed=settings.seed,
         device=device,
     )  # fmt: skip
     found = applied(network, observation.given(), device)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAMES = ["pore", "ISE", "CAM"]
 BLUR = 1.6  # FWHM, in coarse voxels
-QUICK = SuperresolutionSettings(loss="patches", steps=40, slices_per_step=2, trust="coarse")
+QUICK = SuperresolutionSettings(loss="patches", steps=12, slices_per_step=2, trust="coarse")
 
 
 def structure(side: int, sigma: float = 3.0, seed: int = 0) -> np.ndarray:
