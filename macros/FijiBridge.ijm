@@ -605,7 +605,7 @@ function fbGenerate(like, out, options) {
 // Make a fine 3D volume from a coarse one and fine 2D micrographs that show more phases.
 //   coarse: coarse volume: labels, probabilities of a phase, or a grey CT
 //   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both
-//   options: micrographs, visible, factor, method, train, out_model, model, training_steps, classes, coarse_classes, coarse_as, trust, psf, samples, pixel_size, voxel_size, classifier, otsu, loss, steps, slices_per_step, separate, agreement_weight, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, chunk, seed, device, vgg_weights, threads, resume, overwrite
+//   options: micrographs, visible, factor, method, train, out_model, model, training_steps, classes, coarse_classes, coarse_as, trust, psf, samples, probabilities, pixel_size, voxel_size, classifier, otsu, loss, steps, slices_per_step, separate, agreement_weight, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, chunk, seed, device, vgg_weights, threads, resume, overwrite
 function fbSuperresolve(coarse, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("coarse", fbImage(coarse, id)) + ", "

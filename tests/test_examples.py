@@ -103,6 +103,8 @@ def test_superresolve_volume(tmp_path):
     assert tifffile.imread(tmp_path / "fine.tif").shape == (32, 32, 32)
     assert float(re.search(r"agreement with the coarse volume: ([\d.]+)", out).group(1)) > 99.4
     assert float(re.search(r"union\): ([\d.]+)", out).group(1)) > 0.6
+    assert float(re.search(r"most probable volume: ([\d.]+)", out).group(1)) > 0.6
+    assert tifffile.imread(tmp_path / "uncertainty.tif").max() <= 1
 
 
 def test_metrology_benchmark_runs(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fijibridge.core.atomic_output import note_files, one_run, output_folder
 from fijibridge.core.checkpoint import check_new
@@ -18,7 +18,7 @@ from fijibridge.core.threads import limited_threads
 from fijibridge.core.timing import Stages
 from fijibridge.operations.coarse_files import read_coarse
 from fijibridge.operations.micrographs import Classifier, Otsu, read_slices
-from fijibridge.operations.options import Classes, OutVolume, PixelSize, VggWeights, VoxelSize
+from fijibridge.operations.options import Classes, OutVolume, PixelSize, Probabilities, VggWeights, VoxelSize
 from fijibridge.operations.report import REPORT, difference_lines, fraction_lines, peak_memory_mib, write_report
 from fijibridge.operations.volume_files import VOLUME, beside, check_state, check_target, finished, places_of
 from fijibridge.phases.reading import phase_names
@@ -45,6 +45,9 @@ from fijibridge.superresolution.settings import (
     SuperresolutionSettings,
     Trust,
 )
+
+if TYPE_CHECKING:
+    from fijibridge.superresolution.posterior import Posterior
 
 TITLE = "Superresolve 3D"
 
@@ -100,7 +103,16 @@ def superresolve(
     coarse_as: CoarseAs = "auto",
     trust: Trust = SuperresolutionSettings.trust,
     psf: Psf = SuperresolutionSettings.psf,
-    samples: Annotated[int, Param("volumes to make, by consecutive seeds", low=1, high=1000, group="3D volume")] = 1,
+    samples: Annotated[
+        int,
+        Param(
+            "volumes to make, by consecutive seeds; 0: the most probable volume alone, in a minute",
+            low=0,
+            high=1000,
+            group="3D volume",
+        ),
+    ] = 1,
+    probabilities: Probabilities = False,
     pixel_size: PixelSize = "",
     voxel_size: VoxelSize = "",
     classifier: Classifier = None,
@@ -130,13 +142,15 @@ def superresolve(
     the model's folder), from which --resume continues.
 
     Writes the volume (and further samples), and a report: agreement with the coarse volume, tables and pictures of
-    volume against micrographs, mean and spread over the samples, report.json.
+    volume against micrographs, mean and spread over the samples, report.json. The method optimise writes mean.tif, too,
+    the most probable volume, and uncertainty.tif, the entropy of the probabilities: nearest to the truth voxel by
+    voxel, but smoother than the material, whose surfaces and contacts the samples have.
 
     Returns
     -------
     dict
         The report; ``agreement`` is the share of coarse voxels that show the right phase, ``headline`` holds the
-        largest differences from the micrographs, ``volume`` the file.
+        largest differences from the micrographs, ``volume`` the file, ``posterior`` what is known of mean.tif.
 
     Raises
     ------
@@ -147,16 +161,17 @@ def superresolve(
     from fijibridge.reconstruction.volume import check_size
     from fijibridge.superresolution.coarse import check_factor
     from fijibridge.superresolution.model import MODEL, load_model
-    from fijibridge.superresolution.plots import write_agreement_picture, write_sample_picture
+    from fijibridge.superresolution.plots import write_agreement_picture, write_posterior_picture, write_sample_picture
+    from fijibridge.superresolution.posterior import check_posterior_size
     from fijibridge.superresolution.samples import generated_samples, made_samples, sample_table, states_of
     from fijibridge.superresolution.training import TrainingSettings, train_gan
-    from fijibridge.superresolution.volume import tied
+    from fijibridge.superresolution.volume import check_blocks, most_probable, tied
 
     check(superresolve, locals())
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     settings = SuperresolutionSettings(**given)
     micrographs = micrographs or []
-    _check_method(method, train, out_model, model, micrographs, resume)
+    _check_method(method, train, out_model, model, micrographs, resume, samples)
     network = load_model(model) if model else None
     out = Path(out)
     inputs = [coarse, *micrographs, classifier, vgg_weights, model]
@@ -195,10 +210,13 @@ def superresolve(
             depth, height, width = (factor * size for size in volume.shape)
             shape = (depth, height, width)
             if method == "optimise":
+                check_posterior_size(shape, len(first))
+            if method == "optimise" and samples:
+                check_blocks(factor, settings)
                 check_size(shape, len(first), settings)
             tie = tied(volume, exemplars, factor, settings)
         loaded = None
-        if settings.loss != "patches" and method == "optimise":
+        if settings.loss != "patches" and method == "optimise" and samples:
             from fijibridge.weights.weights import load_weights
 
             with stages("weights"):
@@ -213,6 +231,8 @@ def superresolve(
         with stages("super-resolution"):
             if network:
                 made = generated_samples(network, tie, seed, samples, device)
+            elif not samples:
+                made = [most_probable(volume, exemplars, factor, settings)]
             else:
                 made = made_samples(
                     volume, exemplars, factor, settings, samples, weights=loaded, state_file=state, resume=resume,
@@ -224,6 +244,10 @@ def superresolve(
             outputs = [VOLUME, *(f"sample_{number}.tif" for number in range(2, samples + 1))]
             for file, each in zip(outputs, made, strict=True):
                 write_phases(folder / file, each.phases)
+            posterior = made[0].posterior
+            if posterior:
+                outputs += _write_posterior(posterior, folder, mean=samples > 0, probabilities=probabilities)
+                outputs.append(write_posterior_picture(posterior, made[0].phases, folder))
             found.table.to_csv(folder / "comparison.csv", index=False, encoding="utf-8")
             outputs.append("comparison.csv")
             for name, curve in found.curves.items():
@@ -237,6 +261,8 @@ def superresolve(
                 table.to_csv(folder / "samples.csv", index=False, encoding="utf-8", float_format="%.9g")
                 outputs += ["samples.csv", write_sample_picture([each.phases for each in made], folder)]
         notes += [*dict.fromkeys(note for each in made for note in each.notes), *found.notes]
+        if not samples:
+            notes.append("the most probable volume is smoother than the material: measure samples (--samples 1)")
         if is_file:
             outputs[0] = os.path.relpath(target, place)
         fine = made[0].phases
@@ -271,6 +297,13 @@ def superresolve(
             "headline": found.headline(),
             "comparison": found.summary(),
             "samples": samples,
+            "posterior": {
+                "agreement": round(posterior.agreement, 6),
+                "class_fractions": {name: round(posterior.mean.counts[k] / total, 6) for k, name in posterior.mean},
+                "mean_uncertainty": round(float(posterior.uncertainty().mean()), 6),
+            }
+            if posterior
+            else None,
             "method": method,
             "settings": asdict(settings),
             "model": network.about if network else None,
@@ -294,6 +327,7 @@ def summary(report: dict[str, Any]) -> list[str]:
         *fraction_lines(report),
         f"agreement with the coarse volume: {100 * report['agreement']:.2f} % of its voxels",
         f"phases seen in it: {seen}; added from the micrographs: {added}",
+        *(["mean.tif: the most probable volume; uncertainty.tif: where it is unsure"] if report["posterior"] else []),
         *difference_lines(report),
     ]
 
@@ -301,10 +335,51 @@ def summary(report: dict[str, Any]) -> list[str]:
 _SETTINGS = {name for base in SuperresolutionSettings.__mro__ for name in getattr(base, "__annotations__", {})}
 
 
+def _write_posterior(posterior: Posterior, folder: Path, *, mean: bool, probabilities: bool) -> list[str]:
+    """Write mean.tif (where it is not the volume itself), uncertainty.tif, and probabilities.tif where asked for."""
+    import numpy as np
+
+    from fijibridge.images.image import PixelSize
+    from fijibridge.images.writing import write_imagej, write_probabilities
+
+    found = posterior.mean
+    z, y, x = found.spacing
+    size, outputs = PixelSize(y, x, found.unit, z), ["uncertainty.tif"]
+    write_imagej(
+        folder / outputs[0], iter(posterior.uncertainty()), found.index.shape, np.float32, "ZYX", size, metadata={}
+    )  # fmt: skip
+    if mean:
+        outputs.append("mean.tif")
+        write_phases(folder / outputs[-1], found)
+    if probabilities:
+        outputs.append("probabilities.tif")
+        planes = (np.moveaxis(posterior.probabilities[:, place], 0, -1) for place in range(found.index.shape[0]))
+        write_probabilities(
+            folder / outputs[-1], planes, pixel_size=size, class_names=found.names, count=found.index.shape[0]
+        )  # fmt: skip
+    return outputs
+
+
 def _check_method(
-    method: str, train: bool, out_model: Path | None, model: Path | None, micrographs: Sequence[Path], resume: bool
+    method: str,
+    train: bool,
+    out_model: Path | None,
+    model: Path | None,
+    micrographs: Sequence[Path],
+    resume: bool,
+    samples: int,
 ) -> None:
     """Options of the two methods that do not go together."""
+    if not samples and method == "gan":
+        raise SettingsError(
+            "no samples of a GAN, which gives nothing else",
+            expected="1 or more",
+            remedy="use the method optimise for the most probable volume, or --samples 1",
+        )
+    if not samples and resume:
+        raise SettingsError(
+            "nothing to resume: the most probable volume is made in one go", expected="no resume", remedy="leave it out"
+        )
     if method == "optimise" and (train or model or out_model):
         raise SettingsError(
             "a model, and the method optimise, which has none",

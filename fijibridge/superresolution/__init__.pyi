@@ -3,8 +3,11 @@ from fijibridge.superresolution.coarse import Coarse as Coarse
 from fijibridge.superresolution.coarse import coarse_grey as coarse_grey
 from fijibridge.superresolution.coarse import coarse_labels as coarse_labels
 from fijibridge.superresolution.coarse import coarse_probabilities as coarse_probabilities
+from fijibridge.superresolution.posterior import Posterior as Posterior
+from fijibridge.superresolution.posterior import learned_posterior as learned_posterior
 from fijibridge.superresolution.settings import SuperresolutionSettings as SuperresolutionSettings
 from fijibridge.superresolution.volume import Superresolution as Superresolution
 from fijibridge.superresolution.volume import Tie as Tie
+from fijibridge.superresolution.volume import most_probable as most_probable
 from fijibridge.superresolution.volume import superresolve as superresolve
 from fijibridge.superresolution.volume import tied as tied

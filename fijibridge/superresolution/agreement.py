@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.superresolution.kriging import kriged
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from fijibridge.superresolution.coarse import Coarse
 
-_MARGIN = 0.35  # by which the winning group of a coarse voxel should win, in its share of the voxel
+# by which the winning group of a coarse voxel should win, in its share of the voxel: a fifth of the coarse voxels of a
+# battery electrode are shared more evenly than 2 : 1, and a larger margin moves their surfaces to coarse faces
+_MARGIN = 0.05
 _SCALE = 1000.0  # brings the loss to the order of the others
-_EVEN = 20.0  # scale of the evenness
-_LOCATED = 30.0  # scale of the likelihood by kriging
+_EVEN = 100.0  # scale of the evenness
+_LOCATED = 10.0  # scale of the likelihood by the posterior
 _SURE = 0.02  # least probability of a group in the volume to begin with
 _AROUND = 5  # coarse voxels along a cube of one phase that has no gaps in its middle
 _RAISE = 0.05  # on logits, beyond what is needed
@@ -52,9 +50,9 @@ class Agreement:
         Of the loss.
     shift : np.ndarray, optional
         (G,) by how much the fine fractions differ from the coarse ones (by default ``wanted`` less the latter).
-    covariances : sequence of (radii, covariances), optional
-        Of each group, by distance in fine voxels: where in a coarse voxel of labels a group most probably lies is then
-        found by kriging (`fijibridge.superresolution.kriging`), else by cubic interpolation.
+    posterior : np.ndarray, optional
+        (P, Z, Y, X) float32 probabilities of the phases in the fine voxels (`fijibridge.superresolution.posterior`),
+        from which a volume starts and by which it is the likelier; without them it starts from cubic interpolation.
     """
 
     def __init__(
@@ -68,18 +66,17 @@ class Agreement:
         sigma: float = 0.0,
         weight: float = 1.0,
         shift: tuple[np.ndarray, np.ndarray] | None = None,
-        covariances: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+        posterior: np.ndarray | None = None,
     ) -> None:
         self.coarse, self.factor, self.within, self.wanted = coarse, factor, within, wanted
         self.offsets = np.zeros(len(coarse.groups)) if offsets is None else offsets
-        self.sigma, self.weight, self.covariances = sigma, weight, tuple(covariances)
+        self.sigma, self.weight, self.posterior = sigma, weight, posterior
         whole = coarse.fractions
         self._shift = shift or (wanted - whole, whole * (1 - whole))
         self._groups = np.zeros((len(coarse.groups), len(within)), np.float32)
         for group, phases in enumerate(coarse.groups):
             self._groups[group, list(phases)] = 1
         self._cache: dict[str, torch.Tensor] = {}
-        self._fine: np.ndarray | None = None  # by kriging
 
     @property
     def coarsest(self) -> int:
@@ -93,10 +90,17 @@ class Agreement:
         coarse = self.coarse
         numbers = (self.factor, self.within, self.wanted, self.offsets, self.sigma, self.weight, coarse.groups)
         digest = hashlib.sha256(f"{coarse.kind}{coarse.shape}{numbers}".encode())
-        for radii, values in self.covariances:
-            digest.update(radii.tobytes() + values.tobytes())
+        # not its numbers, which follow from all else, and need not be the same to the last bit on another machine
+        digest.update(b"with a posterior" if self.posterior is not None else b"")
         digest.update(np.ascontiguousarray(coarse.values).data)
         return digest.hexdigest()
+
+    def given(self, posterior: np.ndarray) -> Agreement:
+        """The same, with (P, Z, Y, X) probabilities of the phases."""
+        return Agreement(
+            self.coarse, self.factor, self.within, self.wanted, offsets=self.offsets, sigma=self.sigma,
+            weight=self.weight, shift=self._shift, posterior=posterior,
+        )  # fmt: skip
 
     def part(self, block: tuple[slice, ...]) -> Agreement:
         """The agreement of a block, whose corners are multiples of the factor."""
@@ -107,7 +111,7 @@ class Agreement:
         coarse = replace(self.coarse, values=self.coarse.values[place], labels=self.coarse.labels[where])
         return Agreement(
             coarse, self.factor, self.within, self.wanted, offsets=self.offsets, sigma=self.sigma, weight=self.weight,
-            shift=self._shift, covariances=self.covariances,
+            shift=self._shift, posterior=None if self.posterior is None else self.posterior[:, *block],
         )  # fmt: skip
 
     def fractions(self, where: np.ndarray | None = None) -> np.ndarray:
@@ -139,11 +143,11 @@ class Agreement:
         from scipy import ndimage
 
         ratio = self.factor // factor
-        if self.coarse.kind == "labels" and self.covariances:
-            if self._fine is None:
-                self._fine = kriged(self.coarse.labels, self.covariances, self.factor, _SURE)
-            z, y, x = (size // factor for size in self._fine.shape[1:])
-            return self._fine.reshape(-1, z, factor, y, factor, x, factor).mean((2, 4, 6))
+        if self.posterior is not None:
+            z, y, x = (size // factor for size in self.posterior.shape[1:])
+            groups = np.einsum("gp,pzyx->gzyx", self._groups, self.posterior)
+            shares = np.clip(groups.reshape(-1, z, factor, y, factor, x, factor).mean((2, 4, 6)), _SURE, 1)
+            return shares / shares.sum(0)
         values = self.coarse.values
         if self.coarse.kind != "probabilities":
             values = (self.coarse.labels == np.arange(len(self._groups))[:, None, None, None]).astype(np.float32)
@@ -169,15 +173,29 @@ class Agreement:
         torch.Tensor
             (G, z, y, x).
         """
-        import torch
         import torch.nn.functional as F
 
-        groups = torch.from_numpy(self._groups).to(volume.device)
-        shares = torch.einsum("gp,pzyx->gzyx", groups, volume)
-        if self.coarse.kind != "labels":
-            shares = blurred(shares, self.sigma / factor)
+        shares = self.seen_finely(volume, factor)
         ratio = self.factor // factor
         return F.avg_pool3d(shares[None], ratio)[0] if ratio > 1 else shares
+
+    def seen_finely(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:
+        """The groups of a volume as the point-spread function shows them, before the mean over coarse voxels.
+
+        Parameters
+        ----------
+        volume, factor
+            As of `shares`.
+
+        Returns
+        -------
+        torch.Tensor
+            (G, Z, Y, X).
+        """
+        import torch
+
+        shares = torch.einsum("gp,pzyx->gzyx", torch.from_numpy(self._groups).to(volume.device), volume)
+        return shares if self.coarse.kind == "labels" else blurred(shares, self.sigma / factor)
 
     def loss(self, volume: torch.Tensor, factor: int, *, disagreement_alone: bool = False) -> torch.Tensor:
         """Mean squared disagreement, weighted; with unevenness and likelihood.
@@ -216,7 +234,7 @@ class Agreement:
         return self.weight * loss
 
     def likelihood(self, volume: torch.Tensor, factor: int) -> torch.Tensor:
-        """Mean log likelihood of the voxels' groups, by kriging, less its mean over the groups; 0 without covariances.
+        """Mean log probability of the voxels' groups, less its mean over the groups; 0 without a posterior.
 
         Parameters
         ----------
@@ -232,7 +250,7 @@ class Agreement:
         """
         import torch
 
-        if self.coarse.kind != "labels" or not self.covariances:
+        if self.posterior is None:
             return volume.new_zeros(())
         key = f"logs {factor} {volume.device}"
         if key not in self._cache:

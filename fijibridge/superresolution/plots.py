@@ -12,6 +12,7 @@ from fijibridge.images.palette import class_colors_or_default
 
 if TYPE_CHECKING:
     from fijibridge.phases.phases import Phases
+    from fijibridge.superresolution.posterior import Posterior
     from fijibridge.superresolution.volume import Tie
 
 _DPI = 130
@@ -80,6 +81,44 @@ def write_agreement_picture(tie: Tie, fine: Phases, folder: Path) -> str:
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
     figure.savefig(folder / "agreement.png", dpi=_DPI)
     return "agreement.png"
+
+
+def write_posterior_picture(posterior: Posterior, sample: Phases, folder: Path) -> str:
+    """Write ``posterior.png``: middle slices across the three axes, of a sample, the most probable volume, and how
+    unsure it is.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        The probabilities.
+    sample : Phases
+        (Z, Y, X).
+    folder : Path
+        Exists.
+
+    Returns
+    -------
+    str
+        The file's name.
+    """
+    from matplotlib.figure import Figure
+
+    palette, unsure = class_colors_or_default(sample.names, None), posterior.uncertainty()
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    axes = figure.subplots(3, 3)
+    for axis, name in enumerate("zyx"):
+        place = unsure.shape[axis] // 2
+        for row, phases in enumerate((sample, posterior.mean)):
+            axes[row, axis].imshow(palette[np.take(phases.index, place, axis)], interpolation="nearest")
+        image = axes[2, axis].imshow(np.take(unsure, place, axis), cmap="viridis", vmin=0, vmax=1)
+        axes[0, axis].set_title(f"across {name}: voxel {place}")
+    for row, text in zip(axes, ("volume", "most probable", "uncertainty"), strict=True):
+        row[0].set_ylabel(text)
+        for axis in row:
+            axis.set(xticks=[], yticks=[])
+    figure.colorbar(image, ax=axes[2, 2], shrink=0.8)
+    figure.savefig(folder / "posterior.png", dpi=_DPI)
+    return "posterior.png"
 
 
 def write_sample_picture(samples: Sequence[Phases], folder: Path) -> str:

@@ -36,10 +36,51 @@ def estimated_psf(coarse: Coarse, factor: int) -> float:
     float
         In coarse voxels; 0 for labels.
     """
-    from scipy import ndimage
-
     if coarse.kind == "labels":
         return 0.0
+    values, masks = _sharpened(coarse, factor)
+    widths = np.arange(0, _WIDEST + 1e-9, _STEP)
+    errors = []
+    for width in widths:
+        shares = np.stack([_seen(mask, width * factor / FWHM, factor) for mask in masks])
+        if coarse.kind == "grey":
+            errors.append(np.square(np.tensordot(_fitted(shares, values), shares, 1) - values).mean())
+        else:
+            errors.append(np.square(shares - values).mean())
+    return float(widths[int(np.argmin(errors))])
+
+
+def fitted_intensities(coarse: Coarse, factor: int, width: float) -> np.ndarray:
+    """Grey value of each group: those with which the interpolated volume, blurred, comes nearest to the coarse one.
+
+    Parameters
+    ----------
+    coarse : Coarse
+        Grey values.
+    factor : int
+        Fine voxels along a coarse one.
+    width : float
+        Of the point-spread function (FWHM), in coarse voxels.
+
+    Returns
+    -------
+    np.ndarray
+        (G,) float64.
+    """
+    values, masks = _sharpened(coarse, factor)
+    return _fitted(np.stack([_seen(mask, width * factor / FWHM, factor) for mask in masks]), values)
+
+
+def _fitted(shares: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(G,) by which (G, z, y, x) shares are to be multiplied to give grey values."""
+    found, *_ = np.linalg.lstsq(shares.reshape(len(shares), -1).T, values.ravel(), rcond=None)
+    return np.asarray(found, np.float64)
+
+
+def _sharpened(coarse: Coarse, factor: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The middle of a volume, and the groups' fine masks there: interpolated and cut at the thresholds."""
+    from scipy import ndimage
+
     middle = tuple(slice(max(0, (size - _MOST) // 2), (size + _MOST) // 2) for size in coarse.shape)
     place: tuple[Any, ...] = (..., *middle)
     values = coarse.values[place]
@@ -55,22 +96,10 @@ def estimated_psf(coarse: Coarse, factor: int) -> float:
             (coarse.values[coarse.labels == low].max() + coarse.values[coarse.labels == high].min()) / 2
             for low, high in pairwise(order)
         ]
-        sharp = np.digitize(enlarged(values), ends)
-        groups = np.array(order)[sharp]
+        groups = np.array(order)[np.digitize(enlarged(values), ends)]
     else:
         groups = np.stack([enlarged(share) for share in values]).argmax(0)
-    masks = [(groups == group).astype(np.float32) for group in range(count)]
-    widths = np.arange(0, _WIDEST + 1e-9, _STEP)
-    errors = []
-    for width in widths:
-        shares = np.stack([_seen(mask, width * factor / FWHM, factor) for mask in masks])
-        if coarse.kind == "grey":
-            flat = shares.reshape(count, -1).T
-            found, *_ = np.linalg.lstsq(flat, values.ravel(), rcond=None)
-            errors.append(np.square(flat @ found - values.ravel()).mean())
-        else:
-            errors.append(np.square(shares - values).mean())
-    return float(widths[int(np.argmin(errors))])
+    return values, [(groups == group).astype(np.float32) for group in range(count)]
 
 
 def _seen(mask: np.ndarray, sigma: float, factor: int) -> np.ndarray:

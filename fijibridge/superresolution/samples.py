@@ -37,7 +37,7 @@ def made_samples(
     resume: bool = False,
     keep: bool = False,
 ) -> list[Superresolution]:
-    """Volumes by the seeds ``settings.seed``, ``settings.seed + 1``, ...
+    """Volumes by the seeds ``settings.seed``, ``settings.seed + 1``, ..., all from one posterior.
 
     A stopped run is resumed with the sample it was at; the finished ones lie beside the state until all are done.
 
@@ -71,6 +71,7 @@ def made_samples(
                 exemplars,
                 factor,
                 replace(settings, seed=settings.seed + number),
+                posterior=found[0].posterior if found else None,
                 weights=weights,
                 state_file=from_file,
                 # where nothing was started, the error names the state that is missing
@@ -119,7 +120,7 @@ def generated_samples(model: GanModel, tie: Tie, seed: int, count: int, device: 
         index = model.apply(tie.agreement, seed + number, device=torch_device(device))
         phases = model.phases(index, 3)
         shares = np.array(phases.counts) / index.size
-        found.append(Superresolution(phases, shares, tie, float(tie.agreement.agreeing(index).mean()), tie.notes))
+        found.append(Superresolution(phases, shares, tie, float(tie.agreement.agreeing(index).mean()), notes=tie.notes))
     return found
 
 

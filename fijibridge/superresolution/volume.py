@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +15,17 @@ from fijibridge.reconstruction.settings import ReconstructionSettings
 from fijibridge.reconstruction.volume import reconstruct
 from fijibridge.superresolution.agreement import FWHM, Agreement
 from fijibridge.superresolution.coarse import Coarse
-from fijibridge.superresolution.kriging import reach_of
 from fijibridge.superresolution.partial_volume import (
     coarse_fractions,
     equal_side,
     fitted_offsets,
     group_masks,
-    radial_covariance,
 )
+from fijibridge.superresolution.posterior import Posterior, learned_posterior, with_means
 from fijibridge.superresolution.psf import estimated_psf
 from fijibridge.superresolution.settings import SuperresolutionSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fijibridge.weights.weights import Weights
 
 
@@ -77,6 +74,8 @@ class Superresolution:
         What it was tied to.
     agreement : float
         Share of the coarse voxels that show the group of the coarse volume.
+    posterior : Posterior or None
+        Probabilities of the phases, and the most probable volume; None of a GAN.
     notes : tuple of str
         What a user should know.
     """
@@ -85,6 +84,7 @@ class Superresolution:
     soft_fractions: np.ndarray
     tie: Tie
     agreement: float
+    posterior: Posterior | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -164,7 +164,6 @@ def tied(coarse: Coarse, exemplars: Exemplars, factor: int, settings: Superresol
         within[list(group)] = inside / inside.sum()
     agreement = Agreement(
         coarse, factor, within, wanted, offsets=offsets, sigma=psf / FWHM * factor, weight=settings.agreement_weight,
-        covariances=_covariances(masks, factor) if coarse.kind == "labels" else (),
     )  # fmt: skip
     return Tie(agreement, names, found, expected, shares, psf, tuple(notes))
 
@@ -175,6 +174,7 @@ def superresolve(
     factor: int,
     settings: SuperresolutionSettings | None = None,
     *,
+    posterior: Posterior | None = None,
     weights: Weights | None = None,
     state_file: Path | None = None,
     resume: bool = False,
@@ -182,7 +182,8 @@ def superresolve(
 ) -> Superresolution:
     """Make a fine volume that a coarse one is the blurred image of, and whose slices look like fine micrographs.
 
-    The volume starts as the coarse one, interpolated. Phases that the coarse volume shows are held by it; the others
+    The volume starts from the probabilities of the phases (`fijibridge.superresolution.posterior`), which are part of
+    the result, with the volume that is most probable. Phases that the coarse volume shows are held by it; the others
     come from the slices alone. All else is a reconstruction (`fijibridge.reconstruction.reconstruct`).
 
     Parameters
@@ -195,6 +196,8 @@ def superresolve(
         2, 4 or 8 fine voxels along a coarse one.
     settings : SuperresolutionSettings, optional
         How; the defaults by default.
+    posterior : Posterior, optional
+        Of an earlier call with the same coarse volume and slices; learned by default.
     weights, state_file, resume, keep
         As `reconstruct`.
 
@@ -210,17 +213,10 @@ def superresolve(
         As `reconstruct`.
     """
     settings = settings or SuperresolutionSettings()
-    if settings.periodic:
-        raise SettingsError(
-            "a periodic super-resolution", expected="false: the coarse volume is not periodic", remedy="leave it out"
-        )
-    if settings.chunk % factor:
-        raise SettingsError(
-            f"chunk = {settings.chunk} voxels, with factor {factor}",
-            expected=f"a multiple of {factor}: blocks of whole coarse voxels",
-            remedy=f"give {settings.chunk // factor * factor} or {-(-settings.chunk // factor) * factor}",
-        )
+    check_blocks(factor, settings)
     tie = tied(coarse, exemplars, factor, settings)
+    posterior = posterior or learned_posterior(tie.agreement, exemplars, settings)
+    tie = replace(tie, agreement=tie.agreement.given(posterior.probabilities))
     z, y, x = (factor * size for size in coarse.shape)
     plain = ReconstructionSettings(
         **{item.name: getattr(settings, item.name) for item in fields(ReconstructionSettings)}
@@ -236,30 +232,64 @@ def superresolve(
         keep=keep,
     )
     share = float(tie.agreement.agreeing(made.phases.index).mean())
-    return Superresolution(made.phases, made.soft_fractions, tie, share, (*tie.notes, *made.notes))
+    return Superresolution(made.phases, made.soft_fractions, tie, share, posterior, (*tie.notes, *made.notes))
 
 
-def _covariances(masks: Sequence[np.ndarray], factor: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each group, mean over the slices' (G, Y, X) masks, by distance in fine pixels."""
-    reach = min(reach_of(factor), *(min(mask.shape[1:]) // 2 for mask in masks))
-    found = []
-    for group in range(len(masks[0])):
-        curves = [radial_covariance(mask[group], reach) for mask in masks]
-        found.append((curves[0][0], np.mean([values for _, values in curves], axis=0)))
-    return found
+def most_probable(
+    coarse: Coarse, exemplars: Exemplars, factor: int, settings: SuperresolutionSettings | None = None
+) -> Superresolution:
+    """The most probable fine volume, in a minute: nearest to the truth, but smoother than the material.
+
+    Parameters
+    ----------
+    coarse, exemplars, factor, settings
+        As of `superresolve`.
+
+    Returns
+    -------
+    Superresolution
+        With ``posterior.mean`` as its phases.
+
+    Raises
+    ------
+    SettingsError
+        As `tied`.
+    """
+    settings = settings or SuperresolutionSettings()
+    tie = tied(coarse, exemplars, factor, settings)
+    posterior = learned_posterior(tie.agreement, exemplars, settings)
+    shares = posterior.probabilities.mean((1, 2, 3), dtype=np.float64)
+    return Superresolution(posterior.mean, shares, tie, posterior.agreement, posterior, tie.notes)
+
+
+def check_blocks(factor: int, settings: SuperresolutionSettings) -> None:
+    """Refuse settings of a reconstruction that a coarse volume does not allow.
+
+    Parameters
+    ----------
+    factor : int
+        Fine voxels along a coarse one.
+    settings : SuperresolutionSettings
+        With the side of the chunks.
+
+    Raises
+    ------
+    SettingsError
+        A periodic volume, or chunks that divide coarse voxels.
+    """
+    if settings.periodic:
+        raise SettingsError(
+            "a periodic super-resolution", expected="false: the coarse volume is not periodic", remedy="leave it out"
+        )
+    if settings.chunk % factor:
+        raise SettingsError(
+            f"chunk = {settings.chunk} voxels, with factor {factor}",
+            expected=f"a multiple of {factor}: blocks of whole coarse voxels",
+            remedy=f"give {settings.chunk // factor * factor} or {-(-settings.chunk // factor) * factor}",
+        )
 
 
 def _shifted(coarse: Coarse, wanted: np.ndarray) -> Coarse:
-    """Probabilities whose means are the wanted fractions: one offset a group on their logarithms."""
-    from dataclasses import replace
-
-    logs = np.log(np.clip(coarse.values, 1e-4, 1))
-    offsets = np.zeros(len(wanted))
-    for _ in range(100):
-        values = np.exp(logs + offsets[:, None, None, None].astype(np.float32))
-        values /= values.sum(0)
-        change = np.log(np.maximum(wanted, 1e-6) / values.mean((1, 2, 3)))
-        if np.abs(change).max() < 1e-4:
-            break
-        offsets += change
+    """Probabilities whose means are the wanted fractions."""
+    values = with_means(coarse.values.copy(), wanted, 1e-4)
     return replace(coarse, values=values, labels=values.argmax(0).astype(np.uint8))
