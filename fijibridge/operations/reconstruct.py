@@ -43,7 +43,7 @@ def reconstruct(
     images: Annotated[
         list[Path],
         Param(
-            "segmented micrograph, or three of the planes xy, xz and yz",
+            "segmented micrograph, or two of the planes xy and xz, or three of xy, xz and yz",
             positional=True,
             role="image",
             level="basic",
@@ -75,11 +75,12 @@ def reconstruct(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> dict[str, Any]:
-    """Make a 3D volume from one segmented 2D micrograph, or from three of different planes.
+    """Make a 3D volume from one segmented 2D micrograph, or from two or three of different planes.
 
     The volume starts random and changes until slices through it look like the micrographs: features of a pre-trained
     VGG19, patches and statistics are compared. Phase fractions are kept exactly. A micrograph's pixels become the
-    volume's voxels. While it runs, its state is kept in NAME.resume, from which --resume continues.
+    volume's voxels. Of two micrographs the first is of the xy plane, the second stands for xz and yz, with z along its
+    columns: as of a calendered electrode. While it runs, its state is kept in NAME.resume, from which --resume continues.
 
     Writes the volume, and a report: tables and pictures of volume against micrographs, slices, a rendered view,
     report.json.
@@ -104,11 +105,12 @@ def reconstruct(
     given = {name: value for name, value in locals().items() if name in ReconstructionSettings.__annotations__}
     settings = ReconstructionSettings(**given)
     shape = volume_shape(volume_size)
-    if len(images) not in (1, 3):
+    if len(images) not in (1, 2, 3):
         raise SettingsError(
             f"{len(images)} micrographs",
-            expected="one, or three: of the planes xy, xz and yz",
-            remedy="give one micrograph of a material that looks the same in all directions, else three",
+            expected="one, two of the planes xy and xz, or three of xy, xz and yz",
+            remedy="give one micrograph of a material that looks the same in all directions, two of one that does in "
+            "its xy plane (the second stands for xz and yz), else three",
         )
     out = Path(out)
     inputs = [*images, classifier, vgg_weights]

@@ -1,8 +1,9 @@
-"""Contacts between the particles of a phase: counted in slices, where the exemplars show them, and removed in 3D.
+"""Contacts between the particles of a phase: thinned in 3D until slices show as many separate particles as they should.
 
-Slices do not determine the third dimension, and optimised volumes have too many contacts: a phase of particles then
-conducts several times as well as it should. By stereology the contact area per volume is 4/pi of the contact length per
-area (Underwood 1970, Quantitative Stereology), so that the exemplar says how much of it there may be.
+Slices hardly determine the third dimension: optimised volumes have about the right number of contacts, but each is too
+broad, and a phase of particles then conducts several times as well as it should. Taking contacts away by lot would
+leave few broad ones and a network that falls apart, so each is made thinner from its rim, and no more are opened than
+slices show too many.
 """
 
 from __future__ import annotations
@@ -16,25 +17,167 @@ from fijibridge.metrology.basins import basins
 if TYPE_CHECKING:
     from fijibridge.reconstruction.exemplars import Exemplars
 
-_SLICES = 24  # counted along each axis
+_SLICES = 24  # looked at along each axis
 _THINNEST = 4.0  # voxels: mean chord below which a phase has layers, not particles
-_MARGIN = 1.1  # allowed ratio to the exemplar's contacts, within their scatter
+_SPECK = 8  # pixels below which a part of a slice is the graze of a rough surface, not a particle
+_OPENED = 0.05, 0.3  # least and largest share of the contacts that open altogether
+_SEARCHES = 10  # steps of the search for the share to take, each halves what is uncertain
+
+
+def particle_density(slices: np.ndarray) -> float:
+    """Euler number of the phase's larger parts in slices, a pixel: separate particles less the holes in them.
+
+    Parameters
+    ----------
+    slices : np.ndarray
+        (N, Y, X) bool. Pixels are joined at their sides; parts of less than 8 pixels do not count.
+
+    Returns
+    -------
+    float
+    """
+    from scipy import ndimage
+
+    in_plane = np.zeros((3, 3, 3), bool)
+    in_plane[1] = ndimage.generate_binary_structure(2, 1)
+    parts, _ = ndimage.label(slices, in_plane)
+    large = np.bincount(parts.ravel()) >= _SPECK
+    large[0] = False
+    mask = large[parts]
+    beside, below = mask[..., 1:] & mask[..., :-1], mask[..., 1:, :] & mask[..., :-1, :]
+    corners = beside[..., 1:, :] & beside[..., :-1, :]
+    sums = (np.count_nonzero(part) for part in (mask, beside, below, corners))
+    faces, rows, columns, points = sums
+    return (faces - rows - columns + points) / mask.size
+
+
+def contact_traces(mask: np.ndarray) -> np.ndarray:
+    """How many contacts between particles an image shows, and their length: (2,) float64, a pixel.
+
+    Parameters
+    ----------
+    mask : np.ndarray
+        (Y, X) bool: the phase. Its particles end at their necks (`fijibridge.metrology.basins`).
+
+    Returns
+    -------
+    np.ndarray
+        Number of contacts, and of the sides of pixels at them, over the number of pixels.
+    """
+    parts = basins(mask)
+    contacts = np.concatenate(_contacts(parts))
+    return np.array([len(np.unique(contacts)), len(contacts)]) / mask.size
+
+
+def _contacts(parts: np.ndarray) -> list[np.ndarray]:
+    """Along each axis, the number of the pair for every step from one particle into another."""
+    number = int(parts.max()) + 1
+    found = []
+    for axis in range(parts.ndim):
+        low, high = (side[_steps(parts, axis)].astype(np.int64) for side in _sides(parts, axis))
+        found.append(np.minimum(low, high) * number + np.maximum(low, high))
+    return found
+
+
+def _sides(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """The values before and behind each step along an axis."""
+    values = np.moveaxis(values, axis, 0)
+    return values[:-1], values[1:]
 
 
 def _steps(parts: np.ndarray, axis: int) -> np.ndarray:
     """Where a step along an axis leads from one particle into another."""
-    parts = np.moveaxis(parts, axis, 0)
-    return (parts[1:] != parts[:-1]) & (parts[1:] > 0) & (parts[:-1] > 0)
+    before, behind = _sides(parts, axis)
+    return (before != behind) & (before > 0) & (behind > 0)
 
 
-def contact_density(mask: np.ndarray) -> float:
-    """Share of the steps along the axes of a mask that lead from one particle into another."""
+def _mean_chord(mask: np.ndarray) -> float:
+    ends = sum(np.diff(mask.astype(np.int8), axis=axis).astype(bool).mean() for axis in (0, 1)) / 2
+    return float("inf") if ends == 0 else 2 * float(mask.mean()) / float(ends)
+
+
+def _slices(mask: np.ndarray, axis: int) -> np.ndarray:
+    planes = np.moveaxis(mask, axis, 0)
+    return planes[np.unique(np.linspace(0, len(planes) - 1, _SLICES).round().astype(int))]
+
+
+def wanted_particles(exemplars: Exemplars, phase: int) -> list[float] | None:
+    """`particle_density` of the exemplars across each axis; None for a phase that has no particles to be parted.
+
+    Parameters
+    ----------
+    exemplars : Exemplars
+        What the slices should look like.
+    phase : int
+        Index of the phase. One of thin layers (mean chord below 4 pixels), or that never touches itself, has none.
+    """
+    found = []
+    for axis in range(3):
+        masks = [image.index[0] == phase for image in exemplars.images(axis)]
+        if min(_mean_chord(mask) for mask in masks) < _THINNEST:
+            return None
+        found.append(float(np.mean([particle_density(mask[None]) for mask in masks])))
+    return found
+
+
+def _traces(index: np.ndarray, exemplars: Exemplars, phase: int) -> tuple[np.ndarray, np.ndarray]:
+    """`contact_traces` of the volume's slices, and of the exemplars."""
+    found, wanted = np.zeros(2), np.zeros(2)
+    for axis in range(3):
+        wanted += np.mean([contact_traces(image.index[0] == phase) for image in exemplars.images(axis)], axis=0)
+        found += np.mean([contact_traces(mask) for mask in _slices(index == phase, axis)], axis=0)
+    return found, wanted
+
+
+def depths(mask: np.ndarray, opened: float, seed: int = 0) -> np.ndarray:
+    """How deep inside its contact each voxel at a contact lies: 0 at the rim, towards 1 in the core.
+
+    Parameters
+    ----------
+    mask : np.ndarray
+        (Z, Y, X) bool: the phase.
+    opened : float
+        Share of the contacts, drawn at random, that count as rim all over.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    np.ndarray
+        (Z, Y, X) float32: the share of the contact's voxels that are nearer to the phase's surface; infinite where no
+        contact is.
+    """
+    from scipy import ndimage
+
     parts = basins(mask)
-    return float(np.mean([_steps(parts, axis).mean() for axis in range(mask.ndim)]))
+    distance = ndimage.distance_transform_edt(mask).ravel()
+    place = np.arange(mask.size).reshape(mask.shape)
+    contacts, voxels = [], []
+    for axis, pairs_of_axis in enumerate(_contacts(parts)):
+        touching = _steps(parts, axis)
+        for side in _sides(place, axis):
+            contacts.append(pairs_of_axis)
+            voxels.append(side[touching])
+    result = np.full(mask.size, np.inf, np.float32)
+    # a voxel at a contact counts once in it, though several of its sides may be there
+    pairs = np.unique(np.stack([np.concatenate(contacts), np.concatenate(voxels)]), axis=1)
+    if pairs.shape[1]:
+        _, contact, sizes = np.unique(pairs[0], return_inverse=True, return_counts=True)
+        rng = np.random.default_rng(seed)
+        ties = 1e-3 * rng.random(len(contact))
+        order = np.lexsort((distance[pairs[1]] + ties, contact))
+        starts = np.cumsum(sizes) - sizes
+        depth = np.empty(len(contact))
+        depth[order] = (np.arange(len(contact)) - starts[contact[order]]) / sizes[contact[order]]
+        depth[(rng.random(len(sizes)) < opened)[contact]] = 0.0
+        np.minimum.at(result, pairs[1], depth.astype(np.float32))
+    return result.reshape(mask.shape)
 
 
-def excess(index: np.ndarray, exemplars: Exemplars, phase: int, margin: float = _MARGIN) -> float:
-    """Share of the contacts of a phase that is more than the exemplars have; 0 where there are not too many.
+def surplus(
+    index: np.ndarray, exemplars: Exemplars, phase: int, seed: int = 0, kept: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Voxels that a phase should give up so that its slices show as many separate particles as the exemplars.
 
     Parameters
     ----------
@@ -43,68 +186,37 @@ def excess(index: np.ndarray, exemplars: Exemplars, phase: int, margin: float = 
     exemplars : Exemplars
         What the slices should look like.
     phase : int
-        Index of the phase; one of thin layers, with mean chords below 4 voxels, has no particles and no excess.
-    margin : float
-        Allowed ratio to the exemplars' contacts.
-
-    Returns
-    -------
-    float
-        0 to 1.
-    """
-    found = wanted = 0.0
-    for axis in range(3):
-        exemplar = exemplars.across(axis).index[0] == phase
-        if _mean_chord(exemplar) < _THINNEST:
-            return 0.0
-        wanted += contact_density(exemplar)
-        planes = np.moveaxis(index, axis, 0)
-        places = np.unique(np.linspace(0, len(planes) - 1, _SLICES).round().astype(int))
-        found += float(np.mean([contact_density(planes[place] == phase) for place in places]))
-    return max(0.0, 1 - margin * wanted / found) if found else 0.0
-
-
-def _mean_chord(mask: np.ndarray) -> float:
-    ends = sum(np.diff(mask.astype(np.int8), axis=axis).astype(bool).mean() for axis in (0, 1)) / 2
-    return float("inf") if ends == 0 else 2 * float(mask.mean()) / float(ends)
-
-
-def surplus_contacts(mask: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
-    """Voxels at contacts that together make up a share of the contact area.
-
-    They are drawn at random, small ones more often than large ones: removing the smallest alone would leave particles
-    joined by few broad necks, the largest alone many that touch at a point.
-
-    Parameters
-    ----------
-    mask : np.ndarray
-        (Z, Y, X) bool: the phase.
-    share : float
-        Of the contact area, 0 to 1.
+        Index of the phase.
     seed : int
-        Of the random draw.
+        Of the contacts that open altogether.
+    kept : np.ndarray, optional
+        (Z, Y, X) bool: voxels that must stay.
 
     Returns
     -------
-    np.ndarray
-        (Z, Y, X) bool: voxels on both sides of these contacts.
+    np.ndarray or None
+        (Z, Y, X) bool, the rims of all contacts; None where the slices show enough particles, or no longer contacts
+        than the exemplars (the second witness), or the phase has no particles.
     """
-    parts = basins(mask).astype(np.int64)
-    count = int(parts.max()) + 1
-    place = np.arange(mask.size).reshape(mask.shape)
-    pairs, voxels = [], []
-    for axis in range(3):
-        touching = _steps(parts, axis)
-        sides = np.moveaxis(parts, axis, 0)
-        low, high = sides[1:][touching], sides[:-1][touching]
-        pairs.append(np.minimum(low, high) * count + np.maximum(low, high))
-        where = np.moveaxis(place, axis, 0)
-        voxels.append(np.stack([where[1:][touching], where[:-1][touching]]))
-    _, pair, area = np.unique(np.concatenate(pairs), return_inverse=True, return_counts=True)
-    result = np.zeros(mask.size, bool)
-    if len(area):
-        order = np.argsort(area * np.random.default_rng(seed).random(len(area)), kind="stable")
-        taken = np.zeros(len(area), bool)
-        taken[order[np.cumsum(area[order]) <= share * area.sum()]] = True
-        result[np.concatenate(voxels, axis=1)[:, taken[pair]]] = True
-    return result.reshape(mask.shape)
+    wanted = wanted_particles(exemplars, phase)
+    if wanted is None:
+        return None
+    mask = index == phase
+    if _particles(mask) >= np.mean(wanted):
+        return None
+    (number, length), (fewest, shortest) = _traces(index, exemplars, phase)
+    if length <= shortest:
+        return None
+    depth = depths(mask, float(np.clip(1 - fewest / number, *_OPENED)), seed)
+    if kept is not None:
+        depth[kept] = np.inf
+    low, high = 0.0, 1.0
+    for _ in range(_SEARCHES):
+        share = (low + high) / 2
+        enough = _particles(mask & ~(depth < share)) >= np.mean(wanted)
+        low, high = (low, share) if enough else (share, high)
+    return depth < high
+
+
+def _particles(mask: np.ndarray) -> float:
+    return float(np.mean([particle_density(_slices(mask, axis)) for axis in range(3)]))

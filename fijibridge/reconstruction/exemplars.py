@@ -11,6 +11,7 @@ import numpy as np
 
 from fijibridge.core.errors import ImageError, LabelsError
 from fijibridge.phases.phases import Phases
+from fijibridge.reconstruction.anisotropy import anisotropy_note
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Exemplars:
     Parameters
     ----------
     planes : dict of str to Phases
-        "xy" alone (isotropic material), or "xy", "xz" and "yz".
+        "xy" alone (isotropic material), or "xy", "xz" and "yz"; of two images the second is both "xz" and "yz".
     notes : tuple of str
         Warnings about them.
     others : tuple of Phases
@@ -69,7 +70,8 @@ def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Ex
     Parameters
     ----------
     planes : mapping of str to Phases
-        "xy" alone, or "xy", "xz" and "yz", in 2D.
+        "xy" alone, or "xy" and "xz" (which stands for "yz", too: a material that looks the same in all directions of
+        its xy plane, such as a calendered electrode), or "xy", "xz" and "yz", in 2D.
     others : sequence of Phases
         More images beside "xy" alone.
 
@@ -84,11 +86,11 @@ def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Ex
     LabelsError
         One phase only, phases that differ between the planes, or fractions that differ by more than 3 points.
     """
-    if set(planes) not in ({"xy"}, set(PLANES)):
+    if set(planes) not in ({"xy"}, set(PLANES[:2]), set(PLANES)):
         raise ImageError(
             f"exemplars for the planes {', '.join(planes) or 'none'}",
-            expected="one image, or one each of xy, xz and yz",
-            remedy="give one image of a material that looks the same in all directions, else three",
+            expected="one image, one each of xy and xz, or one each of xy, xz and yz",
+            remedy="give one image of a material that looks the same in all directions, else two or three",
         )
     planes = {plane: planes[plane] for plane in PLANES if plane in planes}
     first = planes["xy"]
@@ -129,7 +131,13 @@ def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Ex
             expected=f"fractions within {100 * TOLERANCE:g} points: all images show the same material",
             remedy="take larger images, or images of the same place; segment them with the same classifier",
         )
-    return Exemplars(dict(planes), tuple(_small(every)), tuple(others))
+    notes = _small(every)
+    if len(planes) == 1 and (note := anisotropy_note(first)):
+        log.warning("%s", note)
+        notes.append(note)
+    if len(planes) == 2:
+        planes["yz"] = planes["xz"]
+    return Exemplars(dict(planes), tuple(notes), tuple(others))
 
 
 def _listed(phases: Phases) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,12 @@ import numpy as np
 from fijibridge.core import progress
 from fijibridge.core.devices import torch_device
 from fijibridge.reconstruction.constraint import Constraint
-from fijibridge.reconstruction.contacts import excess, surplus_contacts
+from fijibridge.reconstruction.contacts import surplus
 from fijibridge.reconstruction.cut import cut
 from fijibridge.reconstruction.exemplars import Exemplars
 from fijibridge.reconstruction.patches import PatchLoss
 from fijibridge.reconstruction.settings import ReconstructionSettings
-from fijibridge.reconstruction.slices import across, coarser, one_hot, views
+from fijibridge.reconstruction.slices import across, coarser, diagonal, one_hot, stretched, views
 from fijibridge.reconstruction.statistics import StatisticsLoss
 from fijibridge.reconstruction.vgg import VggLoss
 
@@ -35,9 +36,11 @@ _FACTORS = (1, 2, 4, 8)
 _RATE = 0.15  # Adam's, on logits
 _SHARPEST = 4.0  # factor on the logits at the end of the binarisation ramp
 _FORBIDDEN = -20.0  # added to a logit: a phase that may not be there
-_SEPARATIONS = (0.6, 0.85)  # shares of the finest level's steps after which surplus contacts are removed
+_SEPARATIONS = tuple(
+    float(x) for x in os.environ.get("SEP", "0.4,0.55,0.7,0.85").split(",")
+)  # shares of the finest level's steps after which surplus contacts are removed
 # the same under a constraint, which restores removed contacts, and the allowed ratio to the exemplars' contacts then
-_CONSTRAINED_SEPARATIONS, _CONSTRAINED_MARGIN = (0.3, 0.5, 0.7, 0.85), 1.0
+_CONSTRAINED_SEPARATIONS = (0.3, 0.5, 0.7, 0.85)
 _MORE = 4  # times as many slices for the statistics as for features: statistics of a few are too uncertain
 _KEEP = 25  # steps between backups of the volume, to which it goes back when the loss is no longer finite
 
@@ -144,7 +147,7 @@ class _Level:
         self.wanted = torch.tensor(self.fractions, dtype=torch.float32, device=device)
         self.constraint = constraint
         self._settings = settings
-        self._losses: list[tuple[PatchLoss | None, VggLoss | None, StatisticsLoss]] = []
+        self._losses: list[_Losses] = []
         least = 0
         for axis, sides in enumerate(((height, width), (depth, width), (depth, height))):
             if axis and exemplars.isotropic and min(sides) == least:
@@ -155,13 +158,13 @@ class _Level:
             for image in exemplars.images(axis):
                 index = torch.from_numpy(image.index.astype(np.int64)).to(device)
                 soft += views(coarser(one_hot(index, phases), factor), isotropic=exemplars.isotropic)
-            self._losses.append(
-                (
-                    PatchLoss(soft, periodic=settings.periodic) if settings.loss != "vgg19" else None,
-                    VggLoss(weights, soft, periodic=settings.periodic) if weights else None,
-                    StatisticsLoss(soft, sides, settings),
-                )
-            )
+            self._losses.append(_losses(soft, sides, settings, weights))
+        self._oblique: _Losses | None = None
+        self._length = math.ceil(0.75 * min(self.shape))
+        if exemplars.isotropic and OBLIQUE:
+            seen = [stretched(view) for view in soft]
+            plain = replace(settings, periodic=False)  # a diagonal does not close in itself
+            self._oblique = _losses(seen, (self._length, min(self.shape)), plain, weights)
 
     def loss(self, volume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Sum of all losses over random slices.
@@ -195,7 +198,33 @@ class _Level:
             if vgg:
                 parts.append(vgg(slices))
             total = total + reduce(torch.add, parts) / 3
+        if self._oblique:
+            patches, vgg, terms = self._oblique
+            axis = int(torch.randint(3, (), generator=generator))
+            slices = diagonal(volume, axis, self._length, _MORE * count, generator)
+            parts = list(terms(slices).values())
+            slices = slices[:count]
+            if patches:
+                parts.append(patches(slices, generator))
+            if vgg:
+                parts.append(vgg(slices))
+            total = total + OBLIQUE * reduce(torch.add, parts)
         return total
+
+
+_Losses = tuple[PatchLoss | None, VggLoss | None, StatisticsLoss]
+OBLIQUE = float(os.environ.get("OBL", "0"))
+
+
+def _losses(
+    exemplars: list[torch.Tensor], sides: tuple[int, int], settings: ReconstructionSettings, weights: Weights | None
+) -> _Losses:
+    """The losses of slices of one kind."""
+    return (
+        PatchLoss(exemplars, periodic=settings.periodic) if settings.loss != "vgg19" else None,
+        VggLoss(weights, exemplars, periodic=settings.periodic) if weights else None,
+        StatisticsLoss(exemplars, sides, settings),
+    )
 
 
 def optimise(
@@ -386,13 +415,11 @@ class _Run:
         flat = allowed.detach().flatten(1).cpu().numpy()
         index = cut(flat, self.level.fractions).reshape(self.level.shape)
         for phase, _ in self.exemplars.first:
-            share = excess(index, self.exemplars, phase, *([_CONSTRAINED_MARGIN] if self.level.constraint else []))
-            if share == 0:
+            kept = self.level.constraint.surrounded(phase) if self.level.constraint else None
+            rims = surplus(index, self.exemplars, phase, self.settings.seed + self.done, kept)
+            if rims is None:
                 continue
-            surplus = surplus_contacts(index == phase, share, self.settings.seed)
-            if self.level.constraint:
-                surplus &= ~self.level.constraint.surrounded(phase)
-            where = torch.from_numpy(surplus).to(self.logits.device)
+            where = torch.from_numpy(rims).to(self.logits.device)
             if self.barrier is None:
                 self.barrier = torch.zeros_like(self.logits)
             # not where the phase is fixed or another phase was forbidden: one phase must stay possible

@@ -23,13 +23,18 @@ Steps = Annotated[
 ]
 SlicesPerStep = Annotated[int, Param("slices along each axis in a step", low=1, group="3D volume")]
 Periodic = Annotated[bool, Param("make a volume that is periodic along all axes", group="3D volume")]
-Separate = Annotated[bool, Param("separate particles that touch more often than in the exemplar", group="3D volume")]
+Separate = Annotated[bool, Param("make contacts of particles as thin as the exemplar shows them", group="3D volume")]
 FractionWeight = Annotated[float, Param("weight of the phase fractions", low=0, high=1000, group="3D volume")]
 CorrelationWeight = Annotated[float, Param("weight of the two-point correlations", low=0, high=1000, group="3D volume")]
-InterfaceWeight = Annotated[float, Param("weight of each pair's interface area", low=0, high=1000, group="3D volume")]
+InterfaceWeight = Annotated[
+    float, Param("weight of each pair's interface area and straight boundaries", low=0, high=1000, group="3D volume")
+]
 ChordWeight = Annotated[float, Param("weight of the chord lengths (lineal path)", low=0, high=1000, group="3D volume")]
 ShapeWeight = Annotated[
-    float, Param("weight of area and Euler number of the eroded phases", low=0, high=1000, group="3D volume")
+    float,
+    Param(
+        "weight of area and Euler number of the eroded and of the opened phases", low=0, high=1000, group="3D volume"
+    ),
 ]
 Chunk = Annotated[
     int,
@@ -52,10 +57,10 @@ class ReconstructionSettings:
     periodic : bool
         Make a periodic volume.
     separate : bool
-        Separate particles that touch more often than in the exemplar.
+        Make contacts between particles as thin as the exemplar shows them.
     fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight : float
-        Weights (0 to 1000) of the loss terms of phase fractions, two-point correlations, interface areas, chord lengths
-        (lineal path), and area and Euler number of the eroded phases.
+        Weights (0 to 1000) of the loss terms of phase fractions, two-point correlations, interface areas and straight
+        boundaries, chord lengths (lineal path), and area and Euler number of the eroded and of the opened phases.
     seed : int
         Of the random start: same seed, device and versions, same volume.
     device : str

@@ -48,6 +48,63 @@ def across(volume: torch.Tensor, axis: int, places: torch.Tensor) -> torch.Tenso
     return volume.index_select(axis + 1, places).movedim(axis + 1, 0)
 
 
+def diagonal(volume: torch.Tensor, axis: int, length: int, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Random slices along one axis and a diagonal of the other two: voxels themselves, nothing is interpolated.
+
+    Parameters
+    ----------
+    volume : torch.Tensor
+        (P, Z, Y, X).
+    axis : int
+        0, 1 or 2 for z, y, x: the columns of the slices.
+    length : int
+        Voxels along the diagonal, whose step is sqrt(2) voxels; at most the smaller of the other two sides.
+    count : int
+        Number of slices, half of them along each diagonal.
+    generator : torch.Generator
+        On the CPU, for their places.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, P, length, columns).
+    """
+    import torch
+
+    planes = volume.movedim(axis + 1, -1)
+    rows, columns = planes.shape[1:3]
+    first = torch.randint(rows - length + 1, (count, 1), generator=generator)
+    second = torch.randint(columns - length + 1, (count, 1), generator=generator)
+    steps = torch.arange(length)
+    up = torch.arange(count)[:, None] % 2 == 1
+    across_columns = torch.where(up, second + (length - 1) - steps, second + steps)
+    return planes[:, first + steps, across_columns].movedim(1, 0)
+
+
+def stretched(soft: torch.Tensor) -> torch.Tensor:
+    """Images seen with rows at a distance of sqrt(2) pixels, as `diagonal` sees a volume; as sharp as they were.
+
+    Parameters
+    ----------
+    soft : torch.Tensor
+        (N, P, Y, X) probabilities.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, P, floor((Y - 1) / sqrt(2)) + 1, X).
+    """
+    import torch
+
+    size = soft.shape[2]
+    places = torch.arange(int((size - 1) / 2**0.5) + 1, device=soft.device) * 2**0.5
+    low = places.floor().long().clamp(max=size - 2)
+    share = (places - low)[:, None]
+    mixed = soft[:, :, low] * (1 - share) + soft[:, :, low + 1] * share
+    binary = bool(((soft == 0) | (soft == 1)).all())
+    return one_hot(mixed.argmax(1), soft.shape[1]) if binary else mixed
+
+
 def wrapped(slices: torch.Tensor, width: int) -> torch.Tensor:
     """Periodic slices with a halo.
 

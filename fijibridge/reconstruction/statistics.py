@@ -16,14 +16,25 @@ if TYPE_CHECKING:
 REACH = 32  # longest lag of the correlations, in pixels
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))  # steps (y, x) between which interfaces are counted
 _CHORDS = (2, 3, 4, 6, 8, 12, 16, 24)  # pixels
+_RUNS = (1, 2, 3, 4, 6, 8, 12, 16)  # lengths of straight boundary, in pixels
 _EROSIONS = (1, 2, 3, 4, 5, 7, 9, 11)  # sides of the squares that erode a phase, in pixels
+_OPENINGS = (2, 3, 4, 5, 7, 9, 11)  # sides of the squares that open a phase, in pixels
 _FLOOR = 0.005  # added to a probability before an error is divided by it: relative errors of small ones say little
 _MIXED = 0.25  # share of a random mixture's interface added to an interface before an error is divided by it
 _NEAR = 0.2  # relative error up to which it counts squared; above, linearly, so that no term hides the others
 _LEAST = 1e-6  # lower bound of a probability before its logarithm
 
-# factors that bring each term, at weight 1, to the order of the patch loss near its end
-_SCALES = {"fraction": 2000.0, "correlation": 5000.0, "interface": 320.0, "chord": 4.0, "shape": 8.0}
+# each term's weight in the settings, and a factor that brings it, at weight 1, to the order of the patch loss
+_TERMS = {
+    "fraction": ("fraction_weight", 2000.0),
+    "correlation": ("correlation_weight", 5000.0),
+    "interface": ("interface_weight", 320.0),
+    "straight": ("interface_weight", 4.0),
+    "chord": ("chord_weight", 4.0),
+    "eroded": ("shape_weight", 8.0),
+    "opened": ("shape_weight", 32.0),
+}
+_RARE = 1e-4  # in place of _FLOOR for straight boundaries, of which there are few
 
 
 def correlations(slices: torch.Tensor, reach: int, *, periodic: bool) -> torch.Tensor:
@@ -98,7 +109,28 @@ def chords(slices: torch.Tensor) -> torch.Tensor:
     return torch.stack(found, dim=1)
 
 
-def shapes(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def straight_boundaries(slices: torch.Tensor) -> torch.Tensor:
+    """(P, lengths): how often as many pixels in a row have a side of the phase's boundary along a straight line.
+
+    Losses on slices along the axes leave faces of the voxel grid: boundaries that keep a row or a column for longer
+    than an image of the material shows.
+    """
+    import torch
+
+    found = []
+    for across, along in ((3, 2), (2, 3)):
+        size = slices.shape[across] - 1
+        first, second = slices.narrow(across, 0, size), slices.narrow(across, 1, size)
+        sides = torch.cat([first * (1 - second), second * (1 - first)], dim=1)
+        sums = _Sums(sides.clamp(min=_LEAST).log(), along)
+        lengths = [length for length in _RUNS if length <= min(slices.shape[-2:]) // 2]
+        found.append(torch.stack([sums.of(length).exp().mean((0, 2, 3)) for length in lengths], dim=1))
+    both = found[0] + found[1]
+    phases = slices.shape[1]
+    return (both[:phases] + both[phases:]) / 4
+
+
+def erosions(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Area and Euler number of each phase, and of its complement, eroded by squares: (2 P, erosions) each, a pixel.
 
     Minkowski functionals of parallel sets (Arns et al. 2004, doi:10.1016/j.colsurfa.2004.04.034): area and Euler
@@ -117,13 +149,43 @@ def shapes(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         left = both
         if side > 1:
             left = _Sums(rows.of(side), 3).of(side).exp()
-        beside = left[..., 1:] * left[..., :-1]
-        below = left[..., 1:, :] * left[..., :-1, :]
-        corner = beside[..., 1:, :] * beside[..., :-1, :]
-        mean = left.mean((0, 2, 3))
-        areas.append(mean)
-        eulers.append(mean - beside.mean((0, 2, 3)) - below.mean((0, 2, 3)) + corner.mean((0, 2, 3)))
+        area, euler = _area_and_euler(left)
+        areas.append(area)
+        eulers.append(euler)
     return torch.stack(areas, dim=1), torch.stack(eulers, dim=1)
+
+
+def openings(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Area and Euler number of each phase opened by squares: (P, openings) each, a pixel.
+
+    An opening (Serra 1982, Image Analysis and Mathematical Morphology) leaves what the square fits into: specks and
+    necks narrower than it go, so that its area is the distribution of sizes, and its Euler number that of particles
+    without the specks of a rough surface, by which the Euler number of the phase itself is met too easily.
+    """
+    import torch
+
+    least = slices.clamp(min=_LEAST).log()
+    rows = _Sums(least, 2)
+    areas, eulers = [], []
+    for side in _OPENINGS:
+        if side > min(slices.shape[-2:]) // 3:
+            break
+        left = _Sums(rows.of(side), 3).of(side).exp()
+        missed = _Sums((1 - left).clamp(min=_LEAST).log(), 2)
+        opened = 1 - _Sums(missed.of(side), 3).of(side).exp()
+        area, euler = _area_and_euler(opened)
+        areas.append(area)
+        eulers.append(euler)
+    return torch.stack(areas, dim=1), torch.stack(eulers, dim=1)
+
+
+def _area_and_euler(soft: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(P,) each, a pixel: of pixels joined at their sides, faces - edges + corners."""
+    beside = soft[..., 1:] * soft[..., :-1]
+    below = soft[..., 1:, :] * soft[..., :-1, :]
+    corner = beside[..., 1:, :] * beside[..., :-1, :]
+    mean = soft.mean((0, 2, 3))
+    return mean, mean - beside.mean((0, 2, 3)) - below.mean((0, 2, 3)) + corner.mean((0, 2, 3))
 
 
 class _Sums:
@@ -157,7 +219,7 @@ class StatisticsLoss:
     def __init__(self, exemplars: list[torch.Tensor], sides: tuple[int, int], settings: ReconstructionSettings) -> None:
         import torch
 
-        self._weights = {name: scale * getattr(settings, f"{name}_weight") for name, scale in _SCALES.items()}
+        self._weights = {name: scale * getattr(settings, weight) for name, (weight, scale) in _TERMS.items()}
         self._periodic = settings.periodic
         least = min(*sides, *(size for view in exemplars for size in view.shape[-2:]))
         self._reach = min(REACH, least // 2)
@@ -165,13 +227,12 @@ class StatisticsLoss:
             self._correlations = _mean([correlations(view, self._reach, periodic=False) for view in exemplars])
             self._interfaces = _mean([interfaces(view) for view in exemplars])
             self._chords = _mean([chords(view) for view in exemplars])
-            areas, eulers = zip(*(shapes(view) for view in exemplars), strict=True)
-            self._areas, self._eulers = _mean(areas), _mean(eulers)
+            self._straight = _mean([straight_boundaries(view) for view in exemplars])
+            self._eroded = _ShapeDistance([erosions(view) for view in exemplars])
+            self._opened = _ShapeDistance([openings(view) for view in exemplars])
         # pairs that never meet in the exemplar are compared with a mixture at random
         shares = _mean([view.mean((0, 2, 3)) for view in exemplars])
         self._mixed = _MIXED * shares[:, None] * shares
-        # the mean magnitude, so that a number near its change of sign does not dominate
-        self._euler_scale = self._eulers.abs().mean(1, keepdim=True) + 1e-3
 
     def __call__(self, slices: torch.Tensor) -> dict[str, torch.Tensor]:
         """Weighted terms of (N, P, A, B) slices, by name; those of weight 0 are left out."""
@@ -182,18 +243,15 @@ class StatisticsLoss:
             found["correlation"] = weight * error.square().mean((1, 2)).sum()
         if weight := self._weights["interface"]:
             found["interface"] = weight * _distance(interfaces(around), self._interfaces, self._mixed)
+        if weight := self._weights["straight"]:
+            lines = _alike(straight_boundaries(around), self._straight)
+            found["straight"] = weight * _distance(*lines, _RARE)
         if weight := self._weights["chord"]:
-            lines = chords(around)
-            count = min(lines.shape[1], self._chords.shape[1])
-            wanted = self._chords[:, :count]
-            found["chord"] = weight * _distance(lines[:, :count], wanted, _FLOOR)
-        if weight := self._weights["shape"]:
-            areas, eulers = shapes(around)
-            count = min(areas.shape[1], self._areas.shape[1])
-            wanted = self._areas[:, :count]
-            scaled, aim = (numbers[:, :count] / self._euler_scale for numbers in (eulers, self._eulers))
-            area = _distance(areas[:, :count], wanted, _FLOOR)
-            found["shape"] = weight * (area + _distance(1 + scaled - aim, 1.0, 0.0))
+            found["chord"] = weight * _distance(*_alike(chords(around), self._chords), _FLOOR)
+        if weight := self._weights["eroded"]:
+            found["eroded"] = weight * self._eroded(erosions(around))
+        if weight := self._weights["opened"]:
+            found["opened"] = weight * self._opened(openings(around))
         return found
 
     def fractions(self, volume: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -212,6 +270,28 @@ class StatisticsLoss:
             Scalar.
         """
         return self._weights["fraction"] * (volume.mean((1, 2, 3)) - wanted).square().sum()
+
+
+class _ShapeDistance:
+    """How far areas and Euler numbers are from those of the exemplars' views, of which it is made."""
+
+    def __init__(self, views: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        areas, eulers = zip(*views, strict=True)
+        self._areas, eulers = _mean(areas), _mean(eulers)
+        # the mean magnitude, so that a number near its change of sign does not dominate
+        self._scale = eulers.abs().mean(1, keepdim=True) + 1e-3
+        self._eulers = eulers / self._scale
+
+    def __call__(self, found: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        area = _distance(*_alike(found[0], self._areas), _FLOOR)
+        euler, wanted = _alike(found[1] / self._scale, self._eulers)
+        return area + _distance(1 + euler - wanted, 1.0, 0.0)
+
+
+def _alike(found: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both, at the lengths (last axis) that both have."""
+    count = min(found.shape[-1], wanted.shape[-1])
+    return found[..., :count], wanted[..., :count]
 
 
 def _mean(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

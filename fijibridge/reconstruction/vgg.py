@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from fijibridge.core.devices import fast_bfloat16
 from fijibridge.core.errors import SettingsError
 from fijibridge.reconstruction.slices import wrapped
 
@@ -57,8 +58,9 @@ class VggLoss:
                 remedy="use loss patches, or merge phases",
             )
         device = exemplars[0].device
+        dtype = torch.bfloat16 if device.type == "cpu" and fast_bfloat16() else torch.float32
         self._layers = [
-            tuple(weights.state[f"features.{place}.{part}"].to(device) for part in ("weight", "bias"))
+            tuple(weights.state[f"features.{place}.{part}"].to(device, dtype) for part in ("weight", "bias"))
             for place in _CONVOLUTIONS
         ]
         colours = torch.tensor(_PALETTE[:phases], dtype=torch.float32)
@@ -92,11 +94,11 @@ class VggLoss:
         import torch.nn.functional as F
 
         found = []
-        features = torch.einsum("npyx,pc->ncyx", soft, self._palette)
+        features = torch.einsum("npyx,pc->ncyx", soft, self._palette).to(self._layers[0][0].dtype)
         for place, (weight, bias) in zip(_CONVOLUTIONS, self._layers, strict=True):
             features = F.conv2d(features, weight, bias, padding=1).relu_()
             if place in self._places:
-                flat = features.movedim(1, 0).flatten(1)
+                flat = features.movedim(1, 0).flatten(1).float()
                 found.append(flat @ flat.T / flat.shape[1])
                 if place == self._places[-1]:
                     break

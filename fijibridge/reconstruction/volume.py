@@ -35,7 +35,6 @@ _STATE = "fijibridge-reconstruction"  # entry of a state's metadata
 _FREE = 255  # a voxel that is in no block made so far
 _SAVE_S = 20.0  # seconds between two saved states, or 20 times what saving takes
 _SMALLEST = 16  # voxels a side
-_ROUNDS = 60  # cuts at most until a volume fulfils its constraint
 _SHARE = 0.8  # of the memory that may be used
 
 
@@ -113,7 +112,7 @@ def reconstruct(
         Nothing to resume, or the state of another reconstruction.
     """
     from fijibridge.core.devices import torch_device
-    from fijibridge.reconstruction.cut import cut, without_singles
+    from fijibridge.reconstruction.hardening import hardened
     from fijibridge.reconstruction.optimise import optimise
 
     settings = settings or ReconstructionSettings()
@@ -156,15 +155,7 @@ def reconstruct(
                 state=state if index == number else None,
                 save=saver.of(index, volume, softs, notes) if saver else None,
             )
-            fractions = local.fractions(free) if local else exemplars.fractions
-            volume[block][free] = cut(made.logits[:, free], fractions)
-            logits = without_singles(volume[block], made.logits, exemplars)
-            for _ in range(_ROUNDS):
-                volume[block][free] = cut(logits[:, free], fractions)
-                raised = local.raised(volume[block], logits) if local else None
-                if raised is None:
-                    break
-                logits = raised
+            volume[block] = hardened(volume[block], made.logits, free, exemplars, settings, local)
             softs.append(made.fractions)
             notes += [f"block {index + 1}: {note}" if len(blocks) > 1 else note for note in made.notes]
             if saver and (keep or index + 1 < len(blocks)):

@@ -14,13 +14,21 @@ from fijibridge.metrology.chords import chord_lengths
 from fijibridge.metrology.correlation import two_point_correlation
 from fijibridge.phases.phases import as_phases
 from fijibridge.reconstruction.blocks import OVERLAP, blocks_of, largest_block, memory_needed
-from fijibridge.reconstruction.contacts import contact_density, excess, surplus_contacts
+from fijibridge.reconstruction.contacts import contact_traces, depths, particle_density, surplus
 from fijibridge.reconstruction.cut import cut, single, whole_counts, without_singles
 from fijibridge.reconstruction.exemplars import check_exemplars, correlation_length
 from fijibridge.reconstruction.patches import PatchLoss
 from fijibridge.reconstruction.settings import ReconstructionSettings
 from fijibridge.reconstruction.slices import across, one_hot, views
-from fijibridge.reconstruction.statistics import StatisticsLoss, chords, correlations, interfaces, shapes
+from fijibridge.reconstruction.statistics import (
+    StatisticsLoss,
+    chords,
+    correlations,
+    erosions,
+    interfaces,
+    openings,
+    straight_boundaries,
+)
 
 
 def soft(index: np.ndarray, phases: int) -> torch.Tensor:
@@ -70,6 +78,28 @@ def test_interfaces_count_steps_between_phases(image):
     assert float(found[:, 1, 1].abs().max()) == 0
 
 
+def test_straight_boundaries_are_counted_by_their_length():
+    square = np.zeros((32, 32), np.uint8)
+    square[8:20, 8:20] = 1  # four sides of 12 pixels
+    found = straight_boundaries(soft(square, 2))[1].numpy()
+    for length, share in zip((1, 2, 3, 4, 6, 8, 12, 16), found, strict=True):
+        wanted = 4 * max(0, 12 - length + 1) / 4 / (31 * (32 - length + 1))
+        assert share == pytest.approx(wanted, abs=2e-6)
+
+
+def test_openings_are_those_of_morphology(image):
+    from scipy import ndimage
+
+    areas, eulers = openings(soft(image, 3))
+    for place, side in enumerate((2, 3, 4, 5, 7, 9, 11)):
+        opened = ndimage.binary_opening(image == 1, np.ones((side, side)))
+        inside = slice(side - 1, 64 - side + 1)  # where all squares lie in the image
+        assert float(areas[1, place]) == pytest.approx(opened[inside, inside].mean(), abs=1e-3)
+    assert float(areas[2, 1]) > 0.9 * float(areas[2, 0]) > 0  # the layer is three pixels thick
+    assert float(areas[2, 2]) < 1e-3
+    assert eulers.shape == areas.shape
+
+
 def test_chords_are_the_lineal_path(image):
     found = chords(soft(image, 3))[1]
     runs = image == 1
@@ -87,7 +117,7 @@ def test_euler_numbers_tell_joined_particles_from_single_ones():
     apart = disks(64, [(20, 20), (20, 44), (44, 32)], 7.5)
     joined = disks(64, [(20, 20), (20, 34), (44, 32)], 7.5)
     # densities of an image that goes on beyond its border: only differences are whole numbers
-    found = [shapes(soft(index, 2))[1][1] for index in (apart, joined)]
+    found = [erosions(soft(index, 2))[1][1] for index in (apart, joined)]
     difference = (found[0] - found[1]).numpy() * [(64 - side + 1) ** 2 for side in (1, 2, 3, 4, 5, 7, 9, 11)]
     assert round(difference[0]) == 1  # the joined ones are one less,
     assert round(difference[5]) == 0  # until squares of 7 x 7 pixels have parted them
@@ -98,7 +128,7 @@ def test_the_exemplar_itself_costs_nothing(image, periodic):
     wide = np.tile(image, (1, 2)) if periodic else image
     exemplar = soft(wide, 3)
     terms = StatisticsLoss([exemplar], wide.shape, ReconstructionSettings(periodic=periodic))(exemplar)
-    assert set(terms) == {"correlation", "interface", "chord", "shape"}
+    assert set(terms) == {"correlation", "interface", "straight", "chord", "eroded", "opened"}
     if not periodic:
         assert all(value.item() < 1e-8 for value in terms.values())
     loss = PatchLoss([exemplar])(exemplar, torch.Generator().manual_seed(0))
@@ -109,7 +139,7 @@ def test_a_term_without_weight_is_left_out(image):
     exemplar = soft(image, 3)
     settings = ReconstructionSettings(chord_weight=0, shape_weight=0, fraction_weight=0)
     terms = StatisticsLoss([exemplar], image.shape, settings)
-    assert set(terms(exemplar)) == {"correlation", "interface"}
+    assert set(terms(exemplar)) == {"correlation", "interface", "straight"}
     assert float(terms.fractions(torch.rand(3, 4, 4, 4), torch.tensor([1.0, 0, 0]))) == 0
 
 
@@ -174,33 +204,61 @@ def test_particles_are_parted_at_their_neck():
     touching = balls(-2)
     assert basins(touching).max() == 2
     assert basins(balls(2)).max() == 2
-    assert contact_density(touching) > 0
-    assert contact_density(balls(2)) == 0
+    number, length = contact_traces(touching[12]) * touching[12].size
+    assert number == 1
+    assert 6 <= length <= 14  # the neck of two circles of radius 8
+    assert not contact_traces(balls(2)[12]).any()
 
 
-def test_surplus_contacts_are_the_smallest():
+def test_a_contact_is_thinned_from_its_rim():
     touching = balls(-2)
-    assert not surplus_contacts(touching, 0.5).any()  # the one contact is more than half of all
-    removed = surplus_contacts(touching, 1.0)
-    assert 0 < removed.sum() < 0.05 * touching.sum()
-    assert contact_density(touching & ~removed) == 0
-    assert set(np.unique(np.argwhere(removed)[:, 2])) <= set(range(16, 22))  # the neck's planes
+    depth = depths(touching, opened=0)
+    at_contact = np.isfinite(depth)
+    assert set(np.unique(np.argwhere(at_contact)[:, 2])) <= set(range(16, 22))  # the neck's planes
+    axis = np.hypot(*(np.argwhere(at_contact)[:, :2] - 12.0).T)
+    assert np.corrcoef(axis, depth[at_contact])[0, 1] < -0.8
+    thinner = touching & ~(depth < 0.6)
+    assert 0 < contact_traces(thinner[12])[1] < contact_traces(touching[12])[1]
+    assert (depths(touching, opened=1)[at_contact] == 0).all()
 
 
-def test_excess_is_measured_against_the_exemplar():
-    single = as_phases(disks(64, [(16, 16), (16, 46), (48, 16), (48, 46)], 9).astype(np.uint8))
-    joined = as_phases(disks(64, [(16, 16), (16, 32), (48, 16), (48, 46)], 9).astype(np.uint8))
-    volume = np.repeat(joined.index, 64, axis=0)
-    assert excess(volume, check_exemplars({"xy": single}), 1) > 0.5
-    planes = {"xy": joined, "xz": as_phases(volume[:, 16]), "yz": as_phases(volume[:, :, 16])}
-    exemplars = check_exemplars({"xy": joined})
-    assert excess(np.repeat(single.index, 64, axis=0), exemplars, 1) == 0
-    assert set(planes) == {"xy", "xz", "yz"}
+def test_particles_in_slices_are_counted_without_specks():
+    mask = disks(64, [(16, 16), (16, 46), (48, 30)], 9)
+    mask[60, 60:63] = True
+    mask[16, 14:17] = False  # a hole
+    assert round(particle_density(mask[None]) * mask.size) == 2
 
 
-def test_thin_layers_have_no_contacts():
+def spheres(centres: list[tuple[int, int, int]], radius: float) -> np.ndarray:
+    grid = np.mgrid[:48, :48, :48]
+    return np.any(
+        [sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2 for centre in centres], axis=0
+    )
+
+
+CHAINS = [(z, y, x) for z in (12, 36) for y in (12, 36) for x in (8, 24, 40)]
+
+
+def test_contacts_are_as_thin_as_the_exemplar_shows_them():
+    thin = as_phases(disks(96, [(y, x) for y in range(12, 96, 24) for x in range(8, 96, 16)], 7.5).astype(np.uint8))
+    broad = spheres(CHAINS, 9.5).astype(np.uint8)
+    exemplars = check_exemplars({"xy": thin})
+    rims = surplus(broad, exemplars, 1)
+    assert rims is not None
+    assert 0 < rims.sum() < 0.1 * broad.sum()
+    assert np.abs(np.argwhere(rims)[:, 2, None] - [16, 32]).min(axis=1).max() <= 3  # at the necks
+    planes = [(broad == 1) & ~keep for keep in (np.zeros_like(rims), rims)]
+    before, after = (np.mean([particle_density(np.moveaxis(mask, axis, 0)) for axis in range(3)]) for mask in planes)
+    assert after > before
+    assert surplus(broad, exemplars, 1, kept=np.ones_like(rims)).sum() == 0
+    assert surplus(spheres(CHAINS, 7.2).astype(np.uint8), exemplars, 1) is None  # already apart
+
+
+def test_thin_layers_and_phases_without_contacts_stay():
     layers = as_phases(np.tile(np.repeat([0, 0, 0, 1], 2), (64, 8)).astype(np.uint8))
-    assert excess(np.repeat(layers.index, 32, axis=0), check_exemplars({"xy": layers}), 1) == 0
+    assert surplus(np.repeat(layers.index, 32, axis=0), check_exemplars({"xy": layers}), 1) is None
+    alone = as_phases(disks(64, [(32, 32)], 9).astype(np.uint8))
+    assert surplus(np.repeat(alone.index, 64, axis=0), check_exemplars({"xy": alone}), 1) is None
 
 
 # --- cut -------------------------------------------------------------------------------------------------------------
@@ -287,7 +345,7 @@ def test_exemplars_that_cannot_serve(image):
     with pytest.raises(ImageError, match="background"):
         check_exemplars({"xy": as_phases(image, background=2)})
     with pytest.raises(ImageError, match="xy, xz and yz"):
-        check_exemplars({"xy": good, "xz": good})
+        check_exemplars({"xy": good, "yz": good})
     other = image.copy()
     other[:20] = 1
     with pytest.raises(LabelsError, match=r"disagree in the fraction of phase 0: xy 7\d\.\d %, xz \d\d\.\d %"):
