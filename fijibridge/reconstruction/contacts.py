@@ -101,31 +101,32 @@ def _slices(mask: np.ndarray, axis: int) -> np.ndarray:
     return planes[np.unique(np.linspace(0, len(planes) - 1, _SLICES).round().astype(int))]
 
 
-def wanted_particles(exemplars: Exemplars, phase: int) -> list[float] | None:
-    """`particle_density` of the exemplars across each axis; None for a phase that has no particles to be parted.
+def wanted_particles(exemplars: Exemplars, phase: int) -> float | None:
+    """`particle_density` of the exemplars; None for a phase that has no particles to be parted.
 
     Parameters
     ----------
     exemplars : Exemplars
         What the slices should look like.
     phase : int
-        Index of the phase. One of thin layers (mean chord below 4 pixels), or that never touches itself, has none.
+        Index of the phase. One of thin layers (mean chord below 4 pixels) has none, nor has a matrix, whose parts have
+        more holes than they are many.
     """
     found = []
     for axis in range(3):
         masks = [image.index[0] == phase for image in exemplars.images(axis)]
         if min(_mean_chord(mask) for mask in masks) < _THINNEST:
             return None
-        found.append(float(np.mean([particle_density(mask[None]) for mask in masks])))
-    return found
+        found += [particle_density(mask[None]) for mask in masks]
+    return float(np.mean(found)) if np.mean(found) > 0 else None
 
 
-def _traces(index: np.ndarray, exemplars: Exemplars, phase: int) -> tuple[np.ndarray, np.ndarray]:
-    """`contact_traces` of the volume's slices, and of the exemplars."""
-    found, wanted = np.zeros(2), np.zeros(2)
+def _contact_numbers(index: np.ndarray, exemplars: Exemplars, phase: int) -> tuple[float, float]:
+    """`contact_traces`, how many, in the volume's slices and in the exemplars."""
+    found = wanted = 0.0
     for axis in range(3):
-        wanted += np.mean([contact_traces(image.index[0] == phase) for image in exemplars.images(axis)], axis=0)
-        found += np.mean([contact_traces(mask) for mask in _slices(index == phase, axis)], axis=0)
+        wanted += float(np.mean([contact_traces(image.index[0] == phase)[0] for image in exemplars.images(axis)]))
+        found += float(np.mean([contact_traces(mask)[0] for mask in _slices(index == phase, axis)]))
     return found, wanted
 
 
@@ -195,17 +196,17 @@ def surplus(
     Returns
     -------
     np.ndarray or None
-        (Z, Y, X) bool, the rims of all contacts; None where the slices show enough particles, or no longer contacts
-        than the exemplars (the second witness), or the phase has no particles.
+        (Z, Y, X) bool, the rims of all contacts; None where the slices show enough particles or no contacts, or the
+        phase has no particles.
     """
     wanted = wanted_particles(exemplars, phase)
     if wanted is None:
         return None
     mask = index == phase
-    if _particles(mask) >= np.mean(wanted):
+    if _particles(mask) >= wanted:
         return None
-    (number, length), (fewest, shortest) = _traces(index, exemplars, phase)
-    if length <= shortest:
+    number, fewest = _contact_numbers(index, exemplars, phase)
+    if number == 0:
         return None
     depth = depths(mask, float(np.clip(1 - fewest / number, *_OPENED)), seed)
     if kept is not None:
@@ -213,7 +214,7 @@ def surplus(
     low, high = 0.0, 1.0
     for _ in range(_SEARCHES):
         share = (low + high) / 2
-        enough = _particles(mask & ~(depth < share)) >= np.mean(wanted)
+        enough = _particles(mask & ~(depth < share)) >= wanted
         low, high = (low, share) if enough else (share, high)
     return depth < high
 

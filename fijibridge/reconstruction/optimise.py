@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -36,11 +35,11 @@ _FACTORS = (1, 2, 4, 8)
 _RATE = 0.15  # Adam's, on logits
 _SHARPEST = 4.0  # factor on the logits at the end of the binarisation ramp
 _FORBIDDEN = -20.0  # added to a logit: a phase that may not be there
-_SEPARATIONS = tuple(
-    float(x) for x in os.environ.get("SEP", "0.4,0.55,0.7,0.85").split(",")
-)  # shares of the finest level's steps after which surplus contacts are removed
-# the same under a constraint, which restores removed contacts, and the allowed ratio to the exemplars' contacts then
+_SEPARATIONS = (0.4, 0.55, 0.7, 0.85)  # shares of the finest level's steps after which contacts are thinned
+# the same under a constraint, which restores contacts
 _CONSTRAINED_SEPARATIONS = (0.3, 0.5, 0.7, 0.85)
+_OBLIQUE = 0.3  # weight of the slices along diagonals; those along the three axes have 1 together
+_DIAGONAL = 0.75  # of the volume's side, along a diagonal
 _MORE = 4  # times as many slices for the statistics as for features: statistics of a few are too uncertain
 _KEEP = 25  # steps between backups of the volume, to which it goes back when the loss is no longer finite
 
@@ -160,8 +159,8 @@ class _Level:
                 soft += views(coarser(one_hot(index, phases), factor), isotropic=exemplars.isotropic)
             self._losses.append(_losses(soft, sides, settings, weights))
         self._oblique: _Losses | None = None
-        self._length = math.ceil(0.75 * min(self.shape))
-        if exemplars.isotropic and OBLIQUE:
+        self._length = math.ceil(_DIAGONAL * min(self.shape))
+        if exemplars.isotropic:
             seen = [stretched(view) for view in soft]
             plain = replace(settings, periodic=False)  # a diagonal does not close in itself
             self._oblique = _losses(seen, (self._length, min(self.shape)), plain, weights)
@@ -186,34 +185,19 @@ class _Level:
         total = self._losses[0][2].fractions(volume, self.wanted)
         if self.constraint:
             total = total + self.constraint.loss(volume, self.factor)
-        for axis, (patches, vgg, terms) in enumerate(self._losses):
+        count = self._settings.slices_per_step
+        for axis, losses in enumerate(self._losses):
             size = volume.shape[axis + 1]
-            count = self._settings.slices_per_step
             places = torch.randperm(size, generator=generator)[: _MORE * count].to(volume.device)
-            slices = across(volume, axis, places)
-            parts = list(terms(slices).values())
-            slices = slices[:count]
-            if patches:
-                parts.append(patches(slices, generator))
-            if vgg:
-                parts.append(vgg(slices))
-            total = total + reduce(torch.add, parts) / 3
+            total = total + _sum(losses, across(volume, axis, places), count, generator) / 3
         if self._oblique:
-            patches, vgg, terms = self._oblique
             axis = int(torch.randint(3, (), generator=generator))
-            slices = diagonal(volume, axis, self._length, _MORE * count, generator)
-            parts = list(terms(slices).values())
-            slices = slices[:count]
-            if patches:
-                parts.append(patches(slices, generator))
-            if vgg:
-                parts.append(vgg(slices))
-            total = total + OBLIQUE * reduce(torch.add, parts)
+            slices = diagonal(volume, axis, self._length, _MORE // 2 * count, generator)
+            total = total + _OBLIQUE * _sum(self._oblique, slices, max(1, count // 2), generator)
         return total
 
 
 _Losses = tuple[PatchLoss | None, VggLoss | None, StatisticsLoss]
-OBLIQUE = float(os.environ.get("OBL", "0"))
 
 
 def _losses(
@@ -225,6 +209,19 @@ def _losses(
         VggLoss(weights, exemplars, periodic=settings.periodic) if weights else None,
         StatisticsLoss(exemplars, sides, settings),
     )
+
+
+def _sum(losses: _Losses, slices: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Statistics of all slices, texture of as many as `count`: statistics of a few are too uncertain."""
+    import torch
+
+    patches, vgg, terms = losses
+    parts = list(terms(slices).values())
+    if patches:
+        parts.append(patches(slices[:count], generator))
+    if vgg:
+        parts.append(vgg(slices[:count]))
+    return reduce(torch.add, parts)
 
 
 def optimise(

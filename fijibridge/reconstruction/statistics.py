@@ -32,7 +32,7 @@ _TERMS = {
     "straight": ("interface_weight", 4.0),
     "chord": ("chord_weight", 4.0),
     "eroded": ("shape_weight", 8.0),
-    "opened": ("shape_weight", 32.0),
+    "opened": ("shape_weight", 16.0),
 }
 _RARE = 1e-4  # in place of _FLOOR for straight boundaries, of which there are few
 
@@ -110,7 +110,9 @@ def chords(slices: torch.Tensor) -> torch.Tensor:
 
 
 def straight_boundaries(slices: torch.Tensor) -> torch.Tensor:
-    """(P, lengths): how often as many pixels in a row have a side of the phase's boundary along a straight line.
+    """(2 P, lengths): how often as many pixels in a row have a side of the phase's boundary along a straight line.
+
+    First the boundaries along the columns, then those along the rows.
 
     Losses on slices along the axes leave faces of the voxel grid: boundaries that keep a row or a column for longer
     than an image of the material shows.
@@ -124,10 +126,9 @@ def straight_boundaries(slices: torch.Tensor) -> torch.Tensor:
         sides = torch.cat([first * (1 - second), second * (1 - first)], dim=1)
         sums = _Sums(sides.clamp(min=_LEAST).log(), along)
         lengths = [length for length in _RUNS if length <= min(slices.shape[-2:]) // 2]
-        found.append(torch.stack([sums.of(length).exp().mean((0, 2, 3)) for length in lengths], dim=1))
-    both = found[0] + found[1]
-    phases = slices.shape[1]
-    return (both[:phases] + both[phases:]) / 4
+        both = torch.stack([sums.of(length).exp().mean((0, 2, 3)) for length in lengths], dim=1)
+        found.append(both.unflatten(0, (2, -1)).mean(0))
+    return torch.cat(found)
 
 
 def erosions(slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -276,8 +277,7 @@ class _ShapeDistance:
     """How far areas and Euler numbers are from those of the exemplars' views, of which it is made."""
 
     def __init__(self, views: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-        areas, eulers = zip(*views, strict=True)
-        self._areas, eulers = _mean(areas), _mean(eulers)
+        self._areas, eulers = (_mean(values) for values in zip(*views, strict=True))
         # the mean magnitude, so that a number near its change of sign does not dominate
         self._scale = eulers.abs().mean(1, keepdim=True) + 1e-3
         self._eulers = eulers / self._scale

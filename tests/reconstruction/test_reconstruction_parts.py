@@ -79,12 +79,12 @@ def test_interfaces_count_steps_between_phases(image):
 
 
 def test_straight_boundaries_are_counted_by_their_length():
-    square = np.zeros((32, 32), np.uint8)
-    square[8:20, 8:20] = 1  # four sides of 12 pixels
-    found = straight_boundaries(soft(square, 2))[1].numpy()
-    for length, share in zip((1, 2, 3, 4, 6, 8, 12, 16), found, strict=True):
-        wanted = 4 * max(0, 12 - length + 1) / 4 / (31 * (32 - length + 1))
-        assert share == pytest.approx(wanted, abs=2e-6)
+    rectangle = np.zeros((32, 32), np.uint8)
+    rectangle[8:20, 8:14] = 1  # two sides of 12 pixels along the columns, two of 6 along the rows
+    found = straight_boundaries(soft(rectangle, 2)).numpy()
+    for side, shares in ((12, found[1]), (6, found[3])):
+        for length, share in zip((1, 2, 3, 4, 6, 8, 12, 16), shares, strict=True):
+            assert share == pytest.approx(max(0, side - length + 1) / (31 * (32 - length + 1)), abs=2e-6)
 
 
 def test_openings_are_those_of_morphology(image):
