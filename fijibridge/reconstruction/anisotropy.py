@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 
@@ -51,6 +53,71 @@ def chord_ratio(phases: Phases, phase: int) -> tuple[float, float]:
     whole += math.log((rows * (columns - 1)) / ((rows - 1) * columns))
     whole += math.log(phases.spacing[2] / phases.spacing[1])
     return math.exp(whole), error
+
+
+def contradiction_notes(planes: Mapping[str, Phases]) -> list[str]:
+    """What images of several planes say differently of the direction that they share.
+
+    Parameters
+    ----------
+    planes : mapping of str to Phases
+        "xy", "xz" and, if there are three, "yz", in 2D.
+
+    Returns
+    -------
+    list of str
+        A sentence for each direction and phase whose mean chords differ by more than chance.
+    """
+    notes = []
+    for (one, first), (other, second) in combinations(planes.items(), 2):
+        shared = next(axis for axis in one if axis in other)
+        for phase, name in first:
+            lengths, errors = zip(
+                *(
+                    mean_chord(image, phase, 1 - plane.index(shared))
+                    for plane, image in ((one, first), (other, second))
+                ),
+                strict=True,
+            )
+            apart = abs(math.log(lengths[0] / lengths[1]))
+            if apart > max(math.log(_LEAST), _SURE * math.hypot(*errors)):
+                notes.append(
+                    f"along {shared} the {one} image shows {name} {lengths[0]:.1f} px long, the {other} image "
+                    f"{lengths[1]:.1f} px (mean chords): no volume has both; check that the planes are given in the "
+                    "order xy, xz, yz, with z along the columns of the last two, or leave one out"
+                )
+    return notes
+
+
+def mean_chord(phases: Phases, phase: int, axis: int) -> tuple[float, float]:
+    """Mean chord of a phase along the columns (axis 0) or the rows (axis 1) of an image.
+
+    Parameters
+    ----------
+    phases : Phases
+        Image in 2D.
+    phase : int
+        Index of the phase.
+    axis : int
+        See above.
+
+    Returns
+    -------
+    length : float
+        Pixels; infinite where no line ends in the phase.
+    error : float
+        Standard error of its logarithm, as that of `chord_ratio`; infinite where a part has all ends.
+    """
+    mask = phases.index[0] == phase
+    ends = _by_block(np.diff(mask.astype(np.int8), axis=axis) != 0).astype(np.float64)
+    pixels = _by_block(mask).astype(np.float64)
+    left, inside = ends.sum() - ends, pixels.sum() - pixels
+    if (left <= 0).any() or (inside <= 0).any():
+        return math.inf, math.inf
+    logs = np.log(inside / left)
+    error = math.sqrt((len(logs) - 1) / len(logs) * float(((logs - logs.mean()) ** 2).sum()))
+    steps = mask.size * (mask.shape[axis] - 1) / mask.shape[axis]
+    return 2 * mask.mean() / (ends.sum() / steps), error
 
 
 def _by_block(ends: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fijibridge.core.errors import ImageError, LabelsError
 from fijibridge.phases.phases import Phases
-from fijibridge.reconstruction.anisotropy import anisotropy_note
+from fijibridge.reconstruction.anisotropy import anisotropy_note, contradiction_notes
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +133,9 @@ def check_exemplars(planes: Mapping[str, Any], others: Sequence[Any] = ()) -> Ex
         )
     notes = _small(every)
     if len(planes) == 1 and (note := anisotropy_note(first)):
+        log.warning("%s", note)
+        notes.append(note)
+    for note in contradiction_notes(planes):
         log.warning("%s", note)
         notes.append(note)
     if len(planes) == 2:

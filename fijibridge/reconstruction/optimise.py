@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fijibridge.core import progress
-from fijibridge.core.devices import torch_device
+from fijibridge.core.devices import torch_device, torch_threads
 from fijibridge.reconstruction.constraint import Constraint
 from fijibridge.reconstruction.contacts import surplus
 from fijibridge.reconstruction.cut import cut
@@ -41,6 +41,7 @@ _CONSTRAINED_SEPARATIONS = (0.3, 0.5, 0.7, 0.85)
 _OBLIQUE = 0.3  # weight of the slices along diagonals; those along the three axes have 1 together
 _DIAGONAL = 0.75  # of the volume's side, along a diagonal
 _MORE = 4  # times as many slices for the statistics as for features: statistics of a few are too uncertain
+_SERIAL = 32**3  # voxels of a level up to which one thread works: several would wait for each other
 _KEEP = 25  # steps between backups of the volume, to which it goes back when the loss is no longer finite
 
 
@@ -299,7 +300,8 @@ def optimise(
                 bar.update(resumed.step)
             assert logits is not None  # the first level has made them, or the state has them
             run = _Run(level, number, logits, barrier, generator, settings=settings, exemplars=exemplars, notes=notes)
-            logits, barrier = run.go(resumed, save, bar)
+            with torch_threads(1 if math.prod(level.shape) <= _SERIAL else 0):
+                logits, barrier = run.go(resumed, save, bar)
             if run.broken:
                 logits = _resized(logits, shape)
                 barrier = None if given is None else _resized(given, shape)
