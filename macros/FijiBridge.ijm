@@ -580,8 +580,8 @@ function fbMeasure(image, out, options) {
     return "" + fbCall("measure", id, arguments, options);
 }
 
-// Make a 3D volume from one segmented 2D micrograph, or from three of different planes.
-//   images: segmented micrograph, or three of the planes xy, xz and yz
+// Make a 3D volume from one segmented 2D micrograph, or from two or three of different planes.
+//   images: segmented micrograph, or two of the planes xy and xz, or three of xy, xz and yz
 //   out: the volume, NAME.tif, with its report in NAME_report; or a folder for both
 //   options: volume_size, classes, pixel_size, classifier, otsu, loss, steps, slices_per_step, periodic, separate, fraction_weight, correlation_weight, interface_weight, chord_weight, shape_weight, chunk, seed, device, vgg_weights, threads, resume, overwrite
 function fbReconstruct(images, out, options) {
