@@ -9,7 +9,7 @@ out, and takes fewer images for the statistics.
 installed, on the same volumes with one thread each, in CPU seconds with all that is prepared. TauFactor's equations are
 fijibridge's, so that the error of both is known from a solution to 1e-8 (1e-6 of more than 128^3 voxels). OpenImpala's
 factor is another: potentials are fixed in the outermost voxels' centres, and only what percolates counts in the
-fraction. It is left out above 64^3 voxels, TauFactor above 128^3: they would take an hour. ``--sample`` is TauFactor's
+fraction. It is left out above 64^3 voxels, TauFactor above 128^3: that keeps the run short. ``--sample`` is TauFactor's
 own sample, of its repository.
 """
 

@@ -80,7 +80,8 @@ def reconstruct(
     The volume starts random and changes until slices through it look like the micrographs: features of a pre-trained
     VGG19, patches and statistics are compared. Phase fractions are kept exactly. A micrograph's pixels become the
     volume's voxels. Of two micrographs the first is of the xy plane, the second stands for xz and yz, with z along its
-    columns: as of a calendered electrode. While it runs, its state is kept in NAME.resume, from which --resume continues.
+    columns: as of a calendered electrode. While it runs, its state is kept in NAME.resume, from which --resume
+    continues.
 
     Writes the volume, and a report: tables and pictures of volume against micrographs, slices, a rendered view,
     report.json.
