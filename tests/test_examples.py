@@ -91,6 +91,26 @@ def test_reconstruct_volume(tmp_path):
     assert float(re.search(r"two_point_percent: ([\d.]+)", out).group(1)) < 25
 
 
+def test_cathode_to_bpx(tmp_path):
+    out = run(ROOT / "examples" / "cathode_to_bpx.py", tmp_path)
+    assert float(re.search(r"([\d.]+) % of the pixels as in the truth", out).group(1)) > 75
+    phases = re.findall(r"^(\w+): ([\d.]+) %, in the true image ([\d.]+) %$", out, re.M)
+    assert [name for name, _, _ in phases] == ["ISE", "CAM", "pore"]
+    shares = {name: float(share) / 100 for name, share, _ in phases}
+    tau = float(re.search(r"^ISE.*\n.*tortuosity factor along z ([\d.]+)$", out, re.M).group(1))
+    whole = json.loads((tmp_path / "report" / "bpx.json").read_text(encoding="utf-8"))
+    positive = whole["Parameterisation"]["Positive electrode"]
+    assert abs(positive["Porosity"] - shares["ISE"]) < 1e-3
+    assert positive["Transport efficiency"] == pytest.approx(shares["ISE"] / tau, rel=0.01)
+    assert 0 < positive["Particle radius [m]"] < 2.5e-6
+    bpx = pytest.importorskip("bpx")
+    cell = bpx.parse_bpx_file(str(tmp_path / "report" / "bpx.json")).parameterisation
+    assert cell.positive_electrode.porosity == positive["Porosity"]
+    assert cell.negative_electrode.porosity == 0.45
+    if "PyBaMM" in out:  # where it is installed
+        assert 2.5 < float(re.search(r"ten minutes of 2 mA: ([\d.]+) V", out).group(1)) < 4.4
+
+
 def test_generate_volume(tmp_path):
     out = run(ROOT / "examples" / "generate_volume.py", tmp_path)
     assert tifffile.imread(tmp_path / "volume.tif").shape == (64, 64, 64)

@@ -143,7 +143,9 @@ def measure(
                 tuple(METRICS if "all" in wanted else wanted),
                 phases.axes if "all" in names_in(axes) else tuple(names_in(axes)),
                 allowed_memory(limit),
-                BpxSettings(bpx_template, bpx_electrode, bpx_phases, bpx_axis, bpx_whole),
+                BpxSettings(
+                    Path(bpx_template) if bpx_template else None, bpx_electrode, bpx_phases, bpx_axis, bpx_whole
+                ),
             )
             check_exports(formats, job)
             if formats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -284,6 +285,15 @@ def material() -> dict[str, object]:
     }  # fmt: skip
 
 
+def of_balls(side: int, radius: float, step: int) -> np.ndarray:
+    """CAM balls of one size, apart, in the pore."""
+    near = [np.mod(axis + step / 2, step) - step / 2 for axis in np.ogrid[:side, :side, :side]]
+    return (1 + (near[0] ** 2 + near[1] ** 2 + near[2] ** 2 <= radius**2)).astype(np.uint8)
+
+
+OF_PARTICLES = ("Particle radius [m]", "Surface area per unit volume [m-1]")
+
+
 def template(path: Path, **changes: object) -> Path:
     """A whole BPX file, with numbers of no cell."""
     parts = {
@@ -329,6 +339,9 @@ def test_bpx_with_a_template(volume_file, tmp_path):
         "Surface area per unit volume [m-1]": pytest.approx(numbers["interface_area"]["pore / CAM"] * 1e9),
     }
     assert {**parts, "Positive electrode": None} == {**before, "Positive electrode": None}
+    taken = math.prod(parts["Positive electrode"][name] for name in OF_PARTICLES) / 3
+    said = f"x surface / 3 = {taken:.3g}, measured is {numbers['fraction']['CAM']:.3g}"
+    assert any(said in note for note in report["notes"])
     bpx = pytest.importorskip("bpx")
     found = bpx.parse_bpx_file(str(tmp_path / "out" / "bpx.json")).parameterisation.positive_electrode
     assert found.porosity == pytest.approx(numbers["fraction"]["pore"])
@@ -339,7 +352,8 @@ def test_bpx_of_a_blend_and_a_whole_electrode(volume_file, tmp_path):
     porous = {name: value for name, value in electrode().items() if name not in material()}
     blend = porous | {"Particle": {"other": material(), "CAM": material()}}
     file = template(tmp_path / "cell.json", **{"Negative electrode": blend})
-    parts, _ = bpx_of(volume_file, tmp_path / "out", bpx_template=file, bpx_electrode="negative", bpx_whole=True)
+    options = {"bpx_template": str(file), "bpx_electrode": "negative", "bpx_whole": True}
+    parts, _ = bpx_of(volume_file, tmp_path / "out", **options)
     section = parts["Negative electrode"]
     assert section["Thickness [m]"] == pytest.approx(18 * 25e-9)
     assert section["Particle"]["other"] == material()
@@ -347,6 +361,16 @@ def test_bpx_of_a_blend_and_a_whole_electrode(volume_file, tmp_path):
     assert "Particle radius [m]" not in section
     bpx = pytest.importorskip("bpx")
     bpx.parse_bpx_file(str(tmp_path / "out" / "bpx.json"))
+
+
+def test_bpx_of_balls_holds_their_fraction(tmp_path):
+    file = write_labels(
+        tmp_path / "balls.tif", of_balls(48, 9, 24), class_names=["pore", "CAM"], pixel_size=PixelSize(1, 1, "um", 1)
+    )
+    parts, report = bpx_of(file, tmp_path / "out")
+    taken = math.prod(parts["Positive electrode"][name] for name in OF_PARTICLES) / 3
+    assert taken == pytest.approx(report["metrics"]["fraction"]["CAM"], rel=0.1)
+    assert not any("x surface / 3" in note for note in report["notes"])
 
 
 def test_bpx_of_single_particles_has_no_pores(volume_file, tmp_path):
