@@ -125,7 +125,7 @@ def main() -> None:
         out=Path("volume.tif"),
         volume_size=str(size),
         loss="patches",
-        steps=20 if size <= 32 else 100,
+        steps=12 if size <= 32 else 100,
         overwrite=True,
     )
 
