@@ -67,8 +67,9 @@ def test_excursion_sets_have_the_two_point_function_that_is_predicted(kind):
 def test_the_inverse_gives_the_correlation_back(kind, fraction, rho):
     found, slope = correlation_of(kind, fraction, two_point(kind, round(fraction, 6), [rho]))
     assert slope[0] >= 0
-    allowed = 0.02 if kind.degrees % 1 == 0 else 0.06
-    if slope[0] > 1e-3:  # else far correlations hardly show
+    whole = kind.degrees % 1 == 0
+    allowed = 0.02 if whole else 0.06
+    if slope[0] > (1e-3 if whole else 1e-2):  # else far correlations hardly show (probabilities of sampled points: 1e-4)
         assert found[0] == pytest.approx(rho, abs=allowed)
 
 

@@ -297,7 +297,7 @@ def test_the_operation_writes_volume_and_report(files, tmp_path):
 @pytest.mark.parametrize(
     ("name", "more", "kind"),
     [("shares", {}, "probabilities"), ("grey", {"coarse_as": "grey"}, "grey"),
-     ("two", {"coarse_as": "probabilities", "visible": "CAM,pore", "factor": 4}, "probabilities")],
+     ("two", {"coarse_as": "probabilities", "visible": "CAM,pore", "factor": 4, "steps": 20}, "probabilities")],
 )  # fmt: skip
 def test_other_coarse_volumes(files, tmp_path, name, more, kind):
     options = OPTIONS | {"trust": "coarse", "slices_per_step": 2} | more
