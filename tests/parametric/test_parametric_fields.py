@@ -69,7 +69,7 @@ def test_the_inverse_gives_the_correlation_back(kind, fraction, rho):
     assert slope[0] >= 0
     whole = kind.degrees % 1 == 0
     allowed = 0.02 if whole else 0.06
-    if slope[0] > (1e-3 if whole else 1e-2):  # else far correlations hardly show (probabilities of sampled points: 1e-4)
+    if slope[0] > (1e-3 if whole else 1e-2):  # else far correlations hardly show: points are sampled
         assert found[0] == pytest.approx(rho, abs=allowed)
 
 
