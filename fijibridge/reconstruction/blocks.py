@@ -9,7 +9,7 @@ from fijibridge.core.errors import SettingsError
 OVERLAP = 16  # voxels that a block shares with its neighbour, and must agree with
 _STEP = 16  # block sides that are proposed are multiples of this
 _VOLUME = 11  # float32 copies of all logits: Adam's, gradients, softmax, a backup, the barrier
-_TERMS = 800  # float32 copies of the slices that features see, for statistics of four times as many, and gradients
+_TERMS = 2000  # float32 copies of the slices that features see, for statistics of four times as many, and gradients
 _NETWORK = 2000  # float32 numbers a pixel that passes VGG19, with gradients
 _AT_ONCE = 2**18  # pixels that pass it together
 _BASE = 800 * 2**20  # bytes of the libraries

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SLICES = 24  # looked at along each axis
 _THINNEST = 4.0  # voxels: mean chord below which a phase has layers, not particles
+_MANY = 100  # contacts from which their density is known to a tenth
 _SPECK = 8  # pixels below which a part of a slice is the graze of a rough surface, not a particle
 _OPENED = 0.05, 0.3  # least and largest share of the contacts that open altogether
 _SHORTEST = 0.7  # of the exemplars' contact length, which scatters by a fifth: no thinner, whatever the particles say
@@ -120,6 +121,38 @@ def wanted_particles(exemplars: Exemplars, phase: int) -> float | None:
             return None
         found += [particle_density(mask[None]) for mask in masks]
     return float(np.mean(found)) if np.mean(found) > 0 else None
+
+
+def contact_notes(exemplars: Exemplars) -> list[str]:
+    """What a user should know of how well the exemplars tell the contacts.
+
+    Contacts are counted in images, so that their density is known to about one over the root of their number; slices of
+    128 x 128 pixels of one electrode scatter by a fifth, and what their volumes' particles conduct by twice as much.
+
+    Parameters
+    ----------
+    exemplars : Exemplars
+        What the slices should look like.
+
+    Returns
+    -------
+    list of str
+        A sentence for each phase of particles with less than 100 contacts.
+    """
+    images = list({id(image): image for image in exemplars.images()}.values())
+    notes = []
+    for phase, name in exemplars.first:
+        if wanted_particles(exemplars, phase) is None:
+            continue
+        masks = [image.index[0] == phase for image in images]
+        number = round(sum(contact_traces(mask)[0] * mask.size for mask in masks))
+        if number < _MANY:
+            known = f"known to {100 / number**0.5:.0f} %" if number else "not known"
+            notes.append(
+                f"particles of {name} touch {number} times in the micrograph: the density of contacts is {known}, "
+                "the conductivity of the particles half as well; a larger micrograph tells more"
+            )
+    return notes
 
 
 def _traces(exemplars: Exemplars, phase: int) -> np.ndarray:

@@ -112,6 +112,7 @@ def reconstruct(
         Nothing to resume, or the state of another reconstruction.
     """
     from fijibridge.core.devices import torch_device
+    from fijibridge.reconstruction.contacts import contact_notes
     from fijibridge.reconstruction.hardening import hardened
     from fijibridge.reconstruction.optimise import optimise
 
@@ -128,7 +129,7 @@ def reconstruct(
     blocks = blocks_of(shape, settings.chunk)
     volume = np.full(shape, _FREE, np.uint8)
     softs: list[np.ndarray] = []  # soft fractions of the blocks that are done
-    notes = list(exemplars.notes)
+    notes = [*exemplars.notes, *(contact_notes(exemplars) if settings.separate else [])]
     digest = _digest(exemplars, shape, settings, weights, constraint)
     saver = _Saver(state_file, digest, len(notes)) if state_file else None
     number, state = 0, None

@@ -14,7 +14,7 @@ from fijibridge.metrology.chords import chord_lengths
 from fijibridge.metrology.correlation import two_point_correlation
 from fijibridge.phases.phases import as_phases
 from fijibridge.reconstruction.blocks import OVERLAP, blocks_of, largest_block, memory_needed
-from fijibridge.reconstruction.contacts import contact_traces, depths, particle_density, surplus
+from fijibridge.reconstruction.contacts import contact_notes, contact_traces, depths, particle_density, surplus
 from fijibridge.reconstruction.cut import cut, single, whole_counts, without_singles
 from fijibridge.reconstruction.exemplars import check_exemplars, correlation_length
 from fijibridge.reconstruction.patches import PatchLoss
@@ -252,6 +252,16 @@ def test_contacts_are_as_thin_as_the_exemplar_shows_them():
     assert after > before
     assert surplus(broad, exemplars, 1, kept=np.ones_like(rims)).sum() == 0
     assert surplus(spheres(CHAINS, 7.2).astype(np.uint8), exemplars, 1) is None  # already apart
+
+
+def test_few_contacts_are_told():
+    places = [(y, x) for y in range(12, 96, 24) for x in range(8, 96, 15)]
+    touching = check_exemplars({"xy": as_phases(disks(96, places, 8.5).astype(np.uint8))})
+    (note,) = (note for note in contact_notes(touching) if "phase 1" in note)
+    assert note.startswith("particles of phase 1 touch 20 times in the micrograph")
+    assert "known to 22 %" in note
+    apart = check_exemplars({"xy": as_phases(disks(96, places, 5).astype(np.uint8))})
+    assert any("phase 1 touch 0 times" in note and "is not known" in note for note in contact_notes(apart))
 
 
 def test_thin_layers_and_phases_without_contacts_stay():
