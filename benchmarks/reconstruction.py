@@ -272,11 +272,13 @@ def packings(_: int, results: Results) -> None:
 def planes(_: int, results: Results) -> None:
     """A material pressed along z, from its own slices of one, two and three planes."""
     whole = tifffile.imread(data_folder() / "volumes" / "electrode.tif")[::3, ::2, ::2]  # a third along z, else a half
-    side = 84
-    whole = whole[:side, :side, :side]
     wanted = conductivity(whole, 0)
-    names = NAMES
-    cuts = {"xy": whole[side // 2], "xz": whole[:, side // 2], "yz": whole[:, :, side // 2]}
+    shares = np.bincount(whole.ravel()) / whole.size
+    cuts = {}
+    for axis, plane in enumerate(("xy", "xz", "yz")):
+        slices = np.moveaxis(whole, axis, 0)
+        apart = [np.abs(np.bincount(one.ravel(), minlength=3) / one.size - shares).max() for one in slices]
+        cuts[plane] = slices[int(np.argmin(apart))]  # the one with the fractions nearest to the volume's
     table = results.table(
         "planes",
         "electrode.tif pressed along z (every third voxel along z, every second along y and x), 64^3 voxels: D_eff of "
@@ -284,7 +286,7 @@ def planes(_: int, results: Results) -> None:
         {"micrographs": "", "D_eff xy / z": ".3f", "truth": ".3f"},
     )  # fmt: skip
     for given in (("xy",), ("xy", "xz"), ("xy", "xz", "yz")):
-        exemplars = check_exemplars({plane: as_phases(cuts[plane], class_names=names) for plane in given})
+        exemplars = check_exemplars({plane: as_phases(cuts[plane], class_names=NAMES) for plane in given})
         flow = conductivity(reconstruct(exemplars, (SIDE,) * 3).phases.index, 0)
         table.add(", ".join(given), np.mean(flow[1:]) / flow[0], np.mean(wanted[1:]) / wanted[0])
 
