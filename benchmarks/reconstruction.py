@@ -152,9 +152,14 @@ class Truth:
         return f"truth: D_eff {flow}; contacts a particle {self.contacts[0]:.2f}, of {self.contacts[1]:.1f} faces"
 
 
-def electrode() -> Truth:
+def electrode_volume(folder: Path) -> np.ndarray:
     """The shared electrode at half resolution."""
-    return Truth(tifffile.imread(data_folder() / "volumes" / "electrode.tif")[::2, ::2, ::2], NAMES)
+    return np.ascontiguousarray(tifffile.imread(folder / "volumes" / "electrode.tif")[::2, ::2, ::2])
+
+
+def electrode() -> Truth:
+    """The same, with its figures."""
+    return Truth(electrode_volume(data_folder()), NAMES)
 
 
 def packing(share: float, diameter: float, touching: float, seed: int) -> Truth:

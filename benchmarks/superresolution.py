@@ -30,7 +30,8 @@ import tifffile
 from kriging import REACH as KRIGING_REACH
 from kriging import kriged
 from machine import data_folder
-from reconstruction import FIGURES, NAMES, SIDE, Truth, add_figures, conductivity, surfaces
+from reconstruction import FIGURES, NAMES, SIDE, add_figures, conductivity, surfaces
+from reconstruction import electrode as true_electrode
 from results import Results, Table, add_json
 from scipy import ndimage
 
@@ -146,14 +147,14 @@ def judged(truth: np.ndarray, exemplars, made) -> dict[str, float]:
         ),
         "IoU of cubic interpolation, cut at our fraction": by_cubic,
         "interfaces of the visible phase at coarse faces / elsewhere (truth: 1)": grid_trace(index == 1),
-        "D_eff of the matrix / truth": conductivity(index, 0) / conductivity(truth, 0),
-        "D_eff of the particles / truth": conductivity(index, 1) / conductivity(truth, 1),
+        "D_eff of the matrix / truth": np.mean(conductivity(index, 0)) / np.mean(conductivity(truth, 0)),
+        "D_eff of the particles / truth": np.mean(conductivity(index, 1)) / np.mean(conductivity(truth, 1)),
     }  # fmt: skip
 
 
 def electrode(folder: Path, arguments: argparse.Namespace, results: Results) -> None:
     """The issue's table."""
-    known = Truth(folder)
+    known = true_electrode()
     scatter = {name: known.scatter[k] / known.surface[k] for k, name in enumerate(NAMES)}
     found = []
     for seed in range(arguments.runs):
