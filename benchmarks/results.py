@@ -66,6 +66,14 @@ class Results:
         self.path.write_text(text + "\n", encoding="utf-8")
 
 
+def _asked(arguments: list[str]) -> list[str]:
+    """The arguments without where the figures go, which is a place on one machine."""
+    if "--json" not in arguments:
+        return arguments
+    place = arguments.index("--json")
+    return arguments[:place] + arguments[place + 2 :]
+
+
 class Table:
     """Rows that are printed and written as they come, so that a run that is broken off keeps what it found."""
 
@@ -75,7 +83,7 @@ class Table:
             "title": title,
             "date": date.today().isoformat(),
             "source": f"measured {date.today()} by benchmarks/{results.name}.py",
-            "command": shlex.join(["python", f"benchmarks/{results.name}.py", *sys.argv[1:]]),
+            "command": shlex.join(["python", f"benchmarks/{results.name}.py", *_asked(sys.argv[1:])]),
             "machine": machine(),
             "versions": versions(),
             "columns": [{"name": name, "format": form} for name, form in columns.items()],
