@@ -45,7 +45,8 @@ def points_of(roi: roifile.ImagejRoi) -> np.ndarray:
         (share,) = checked(roi, np.array(struct.unpack(">f", struct.pack(">BBh", *packed)), np.float64))
         return ellipse(ends, float(share)) if roi.subtype == ROI_SUBTYPE.ELLIPSE else rotated(ends, float(share))
     if roi.subpixelresolution and roi.subpixel_coordinates is not None:
-        points = np.asarray(roi.subpixel_coordinates, np.float64)
+        with np.errstate(invalid="ignore"):  # what is no number is told by `checked`
+            points = np.asarray(roi.subpixel_coordinates, np.float64)
         return checked(roi, points)
     relative = roi.integer_coordinates
     points = np.zeros((0, 2)) if relative is None else np.asarray(relative, np.float64)

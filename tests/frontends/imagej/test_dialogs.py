@@ -42,8 +42,7 @@ def driven(display, tmp_path, service_folder):
         install(folder)
         library = folder / "macros" / "FijiBridge.ijm"
         if not works:
-            # no Python is called, and what a command says of that is not waited for: it would be a window of ImageJ's,
-            # and with the recorder open one in a hundred of them stayed there for ever
+            # no Python is called, and what a command says of that is not waited for: it would be a window of ImageJ's
             text = library.read_text().replace(macro_text(sys.executable), macro_text("/no/python"))
             said = 'call("ij.IJ.error", text);'
             assert said in text
@@ -61,6 +60,8 @@ def driven(display, tmp_path, service_folder):
         jars = os.pathsep.join(map(str, [groovy_jar(), folder / "ij.jar"]))
         command += ["-cp", jars, "groovy.ui.GroovyMain", str(Path(__file__).with_name(script))]
         environment = {**os.environ, "DISPLAY": display}
+        if not works:  # a service that another test has started would run the commands, with their defaults
+            environment["FIJIBRIDGE_SERVICE"] = str(tmp_path / "no service")
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=400, env=environment, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
