@@ -68,5 +68,13 @@ def test_planes_that_contradict_each_other():
     assert check_exemplars(agreeing).across(2) is flat  # of two images the second is yz, too
 
 
+def test_layers_without_an_end_along_an_axis_are_no_contradiction():
+    layers = as_phases(np.repeat(np.tile([0, 0, 1, 1, 1], 32)[:, None], 160, axis=1).astype(np.uint8))
+    assert math.isinf(mean_chord(layers, 1, 1)[0])
+    square = as_phases(blobs(4, 4).index[0])
+    for planes in ({"xy": square, "xz": layers}, {"xy": layers, "xz": square}, {"xy": layers, "xz": layers}):
+        assert contradiction_notes(planes) == []
+
+
 def test_one_image_that_is_not_isotropic_is_told_with_the_exemplars():
     assert any("not the same in all directions" in note for note in check_exemplars({"xy": blobs(2, 4)}).notes)
