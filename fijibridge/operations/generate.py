@@ -17,7 +17,7 @@ from fijibridge.core.timing import Stages
 from fijibridge.operations.micrographs import Classifier, Otsu, read_slices
 from fijibridge.operations.options import Classes, OutVolume, PixelSize
 from fijibridge.operations.report import REPORT, difference_lines, fraction_lines, peak_memory_mib, write_report
-from fijibridge.operations.volume_files import VOLUME, beside, check_target, finished, places_of
+from fijibridge.operations.volume_files import VOLUME, beside, check_target, finished, places_of, write_comparison
 from fijibridge.operations.volume_size import VolumeSize, volume_shape
 from fijibridge.parametric.settings import ScaleLengths, SetFractions, Stretch, fractions_of, stretch_of
 from fijibridge.phases.writing import check_values, write_phases
@@ -133,7 +133,7 @@ def generate(
             text = json.dumps(model.as_dict(), indent=1) + "\n"
             (folder / PARAMETERS).write_text(text, encoding="utf-8")
             if compared is not None and exemplar is not None:
-                outputs += _write_comparison(compared, exemplar, part, folder)
+                outputs += write_comparison(compared, {"xy": exemplar}, part, folder)
         if is_file:
             outputs[0] = os.path.relpath(target, place)
         total = sum(volume.counts)
@@ -227,14 +227,3 @@ def _compared(exemplar: Phases, volume: Phases, threads: int) -> tuple[Phases, C
     )
     part = with_index(volume, volume.index[cuts].copy())
     return part, compare({"xy": exemplar}, part, threads=threads)
-
-
-def _write_comparison(compared: Comparison, exemplar: Phases, part: Phases, folder: Path) -> list[str]:
-    from fijibridge.reconstruction.plots import write_comparison_pictures
-
-    outputs = ["comparison.csv"]
-    compared.table.to_csv(folder / outputs[0], index=False, encoding="utf-8")
-    for name, curve in compared.curves.items():
-        outputs.append(f"{name}.csv")
-        curve.to_csv(folder / outputs[-1], index=False, encoding="utf-8", float_format="%.9g")
-    return outputs + write_comparison_pictures(compared, {"xy": exemplar}, part, folder)

@@ -17,7 +17,15 @@ from fijibridge.core.timing import Stages
 from fijibridge.operations.micrographs import Classifier, Otsu, read_slices
 from fijibridge.operations.options import Classes, OutVolume, PixelSize, VggWeights
 from fijibridge.operations.report import REPORT, difference_lines, fraction_lines, peak_memory_mib, write_report
-from fijibridge.operations.volume_files import VOLUME, beside, check_state, check_target, finished, places_of
+from fijibridge.operations.volume_files import (
+    VOLUME,
+    beside,
+    check_state,
+    check_target,
+    finished,
+    places_of,
+    write_comparison,
+)
 from fijibridge.operations.volume_size import VolumeSize, volume_shape
 from fijibridge.phases.writing import check_values, write_phases
 from fijibridge.reconstruction.settings import (
@@ -98,7 +106,6 @@ def reconstruct(
     """
     from fijibridge.reconstruction.comparison import compare
     from fijibridge.reconstruction.exemplars import PLANES, check_exemplars
-    from fijibridge.reconstruction.plots import write_comparison_pictures
     from fijibridge.reconstruction.volume import check_size
     from fijibridge.reconstruction.volume import reconstruct as make
 
@@ -143,12 +150,7 @@ def reconstruct(
             found = compare(exemplars.planes, made.phases, threads=threads)
         with stages("writing"):
             write_phases(folder / VOLUME, made.phases)
-            outputs = [VOLUME, "comparison.csv"]
-            found.table.to_csv(folder / outputs[-1], index=False, encoding="utf-8")
-            for name, curve in found.curves.items():
-                outputs.append(f"{name}.csv")
-                curve.to_csv(folder / outputs[-1], index=False, encoding="utf-8", float_format="%.9g")
-            outputs += write_comparison_pictures(found, exemplars.planes, made.phases, folder)
+            outputs = [VOLUME, *write_comparison(found, exemplars.planes, made.phases, folder)]
         notes += [*made.notes, *found.notes]
         total = sum(made.phases.counts)
         if is_file:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fijibridge.core.atomic_output import real_place, sweep
 from fijibridge.core.disk import to_disk
@@ -13,6 +14,10 @@ from fijibridge.core.ending import in_place
 from fijibridge.core.errors import OutputError
 from fijibridge.core.manifest import listed
 from fijibridge.reconstruction.volume import is_state
+
+if TYPE_CHECKING:
+    from fijibridge.phases.phases import Phases
+    from fijibridge.reconstruction.comparison import Comparison
 
 VOLUME = "volume.tif"
 _TIFF = (".tif", ".tiff")
@@ -146,3 +151,32 @@ def put_volume(made: Path, target: Path) -> None:
             expected="a place with write permission, and a file that no other program holds open",
             remedy="close the file in other programs, then move the volume yourself",
         ) from error
+
+
+def write_comparison(found: Comparison, exemplars: Mapping[str, Phases], volume: Phases, folder: Path) -> list[str]:
+    """Write the tables and pictures of a volume beside its micrographs.
+
+    Parameters
+    ----------
+    found : Comparison
+        By `fijibridge.reconstruction.compare`.
+    exemplars : mapping of str to Phases
+        Of each plane, in 2D.
+    volume : Phases
+        (Z, Y, X).
+    folder : Path
+        Exists.
+
+    Returns
+    -------
+    list of str
+        Names of the files.
+    """
+    from fijibridge.reconstruction.plots import write_comparison_pictures
+
+    outputs = ["comparison.csv"]
+    found.table.to_csv(folder / outputs[0], index=False, encoding="utf-8")
+    for name, curve in found.curves.items():
+        outputs.append(f"{name}.csv")
+        curve.to_csv(folder / outputs[-1], index=False, encoding="utf-8", float_format="%.9g")
+    return outputs + write_comparison_pictures(found, exemplars, volume, folder)
