@@ -33,12 +33,14 @@ def test_the_first_page_is_short(name):
 
 
 @pytest.fixture
-def driven(display, tmp_path, service_folder):
+def driven(display, tmp_path, service_folder, monkeypatch):
     """Run a script in an ImageJ with its window and a user of its own: what it prints."""
 
     def run(script: str, *, works: bool = True, **settings: object) -> str:
         folder = tmp_path / "ImageJ"
         shutil.copytree(gui.own_imagej(), folder)
+        if not works:  # the library names the service's folder: one that another test started there would run commands
+            monkeypatch.setenv("FIJIBRIDGE_SERVICE", str(tmp_path / "no service"))
         install(folder)
         library = folder / "macros" / "FijiBridge.ijm"
         if not works:
@@ -46,6 +48,7 @@ def driven(display, tmp_path, service_folder):
             text = library.read_text().replace(macro_text(sys.executable), macro_text("/no/python"))
             said = 'call("ij.IJ.error", text);'
             assert said in text
+            assert str(service_folder) not in text
             library.write_text(text.replace(said, "showStatus(text);"))
         java = find_java()
         assert java is not None
@@ -60,8 +63,6 @@ def driven(display, tmp_path, service_folder):
         jars = os.pathsep.join(map(str, [groovy_jar(), folder / "ij.jar"]))
         command += ["-cp", jars, "groovy.ui.GroovyMain", str(Path(__file__).with_name(script))]
         environment = {**os.environ, "DISPLAY": display}
-        if not works:  # a service that another test has started would run the commands, with their defaults
-            environment["FIJIBRIDGE_SERVICE"] = str(tmp_path / "no service")
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=400, env=environment, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
