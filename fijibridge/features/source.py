@@ -154,12 +154,15 @@ class ImageFeatures(ABC):
     groups : tuple of str
         One a channel: channels of one group (a block of a ViT at one scale) get a linear model of their own in the
         linear head, which replaces them by one channel a class. Empty: the forest sees the channel itself.
+    detector : str
+        The label of the detector whose image they are of; empty for the first one's, or for all together.
     picks_pixels : bool
         Whether :meth:`at` makes single pixels without the block around them.
     """
 
     names: tuple[str, ...]
     groups: tuple[str, ...]
+    detector: str = ""
     picks_pixels: bool = False
 
     @abstractmethod

@@ -36,6 +36,8 @@ class TokenFeatures(ImageFeatures):
     groups : tuple of str
     statistics : callable, optional
         See :meth:`statistics`.
+    detector : str
+        See :class:`fijibridge.features.source.ImageFeatures`.
     """
 
     picks_pixels = True
@@ -47,8 +49,10 @@ class TokenFeatures(ImageFeatures):
         names: tuple[str, ...],
         groups: tuple[str, ...],
         statistics: Callable[[], Mapping[str, np.ndarray]] | None = None,
+        detector: str = "",
     ) -> None:
         self.tokens, self.upsampler, self.names, self.groups = tokens, upsampler, names, groups
+        self.detector = detector
         self._statistics = statistics
 
     def statistics(self) -> Mapping[str, np.ndarray]:
@@ -166,7 +170,7 @@ class VitSource(FeatureSource[VitSettings]):
                     names = component_names(settings.channels, "" if letter == "b" else letter)
                 with_detector = tuple(_with_detector(detector, name) for name in names)
                 groups = tuple(name.rsplit("_", 1)[0] for name in with_detector)
-                made.append(TokenFeatures(tokens, upsampler, with_detector, groups, told))
+                made.append(TokenFeatures(tokens, upsampler, with_detector, groups, told, detector))
                 told = None
         return made
 
