@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fijibridge.images.image import Image
     from fijibridge.images.pixel_size import PixelSize
     from fijibridge.labels.labels import Labels
+    from fijibridge.segmentation.detector_trust import DetectorTrust
     from fijibridge.segmentation.training_samples import TrainingSamples
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ class PixelSegmenter(Estimator):
     head_importances_ : dict or None
         With ``head="linear"``, after :meth:`fit`: see
         :func:`fijibridge.features.linear_head.importance.head_importances`.
+    detector_trust_ : DetectorTrust or None
+        After :meth:`fit` on several detectors, see :mod:`fijibridge.segmentation.detector_trust`.
     pixel_size_ : PixelSize or None
         Of the first training image.
     grey_range_ : (float, float) or None
@@ -112,6 +115,7 @@ class PixelSegmenter(Estimator):
     oob_accuracy_: float | None = None
     oob_confusion_: np.ndarray | None = None
     head_importances_: dict[str, np.ndarray] | None = None
+    detector_trust_: DetectorTrust | None = None
     pixel_size_: PixelSize | None = None
     grey_range_: tuple[float, float] | None = None
     statistics_: ImageStatistics | None = None
@@ -304,7 +308,7 @@ class PixelSegmenter(Estimator):
         from fijibridge.images.palette import class_colors_or_default
 
         names, extractor, first = found.class_names, found.extractor, found.first
-        self.head_importances_ = None
+        self.head_importances_ = self.detector_trust_ = None
         if found.stacks and extractor is not None:
             from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
 
@@ -313,6 +317,7 @@ class PixelSegmenter(Estimator):
                 seed=self.seed, n_threads=self.n_threads,
             )  # fmt: skip
             self.forest_, self.head_importances_ = trained.forest, trained.importances
+            self.detector_trust_ = trained.trust
             extractor = extractor.with_head(trained.head)
         else:
             self.forest_ = self._judged_forest(np.concatenate(found.X), found.y, found.feature_names, names)
