@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.options import Seed, Threads
 from fijibridge.core.params import check
-from fijibridge.features.settings import FeatureSettings
-from fijibridge.features.source import SourceSettings
+from fijibridge.features.settings import FeatureChoice
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
 from fijibridge.segmentation.feature_checks import check_same, few, other_names
 from fijibridge.segmentation.forest_training import features_tried, train_forest
@@ -50,9 +49,9 @@ class PixelSegmenter(Estimator):
 
     Parameters
     ----------
-    features : str, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
+    features : str, Path, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
         How images become features: a preset (``"fast"``, ``"default"``, ``"best"``), kinds of sources (``"tws"``),
-        their settings, or the extractor of another segmenter or stack.
+        their settings, a recipe (``"recipe.toml"``), or the extractor of another segmenter or stack.
     engine : {"sklearn", "weka"}
         Who trains the forest. Either forest predicts the same on both sides.
     head : {"linear", "none"}
@@ -118,7 +117,7 @@ class PixelSegmenter(Estimator):
 
     def __init__(
         self,
-        features: str | FeatureSettings | SourceSettings | Sequence[SourceSettings] | FeatureExtractor = "default",
+        features: FeatureChoice | FeatureExtractor = "default",
         *,
         engine: Engine = "sklearn",
         head: Head = "linear",
