@@ -12,7 +12,7 @@ from fijibridge.core.records import made
 from fijibridge.features.channels import channels_of, check_same_detectors, detectors_of
 from fijibridge.features.linear_head.head import LinearHead
 from fijibridge.features.settings import FeatureChoice, FeatureSettings, feature_settings
-from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource, Provenance, SourceSettings
+from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource, Provenance
 from fijibridge.features.stack import FeatureStack
 
 if TYPE_CHECKING:

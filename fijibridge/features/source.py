@@ -137,7 +137,7 @@ def offered_features() -> dict[str, str]:
 RECIPE_SUFFIX = ".toml"
 FEATURES = Param(
     "kinds of features, or TWS's filters by name (their beginning serves), separated by commas, such as tws,vit or "
-    "Gaussian,Hessian,Membrane; or a recipe (recipe.toml of a saved classifier's folder), which other options override; "
+    "Gaussian,Hessian,Membrane; or a recipe (recipe.toml of a saved classifier), which other options override; "
     "default: tws,vit, and network where one is given",
     group="Features",
     choices=offered_features,
