@@ -27,21 +27,16 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fijibridge.core.atomic_output import output_file
-from fijibridge.core.errors import OutputError, SettingsError
+from fijibridge.core.errors import SettingsError
 from fijibridge.core.names import listed
 from fijibridge.core.records import made, read_toml
-from fijibridge.features.settings import FeatureSettings
-from fijibridge.features.source import RECIPE_SUFFIX, SOURCES, Provenance, SourceSettings
+from fijibridge.features.source import RECIPE_SUFFIX, SOURCES, FeatureSource, Provenance, SourceSettings
 from fijibridge.features.vit.settings import VitSettings
-
-if TYPE_CHECKING:
-    from fijibridge.features.extract import FeatureExtractor
 
 log = logging.getLogger(__name__)
 
@@ -55,27 +50,13 @@ _HEADING = (
 )
 
 
-def read_recipe(path: str | Path) -> FeatureSettings:
-    """The features that a recipe describes.
+def sources_of(path: Path) -> tuple[SourceSettings, ...]:
+    """The settings of the sources that a recipe describes; see :func:`fijibridge.features.recipe_file.read_recipe`.
 
     Parameters
     ----------
-    path : path
-        A file as :func:`write_recipe` writes it.
-
-    Returns
-    -------
-    FeatureSettings
-        Of a ViT with ``weights_sha256``, so that other weights are refused.
-
-    Raises
-    ------
-    ImageNotFoundError
-        No such file.
-    SettingsError
-        No recipe, one of a later version, or a key or value that this version does not know.
+    path : Path
     """
-    path = Path(path)
     found = read_toml(path)
     if found.get(_VERSION_KEY) != _VERSION:
         raise SettingsError(
@@ -92,9 +73,8 @@ def read_recipe(path: str | Path) -> FeatureSettings:
             expected=f"words, and a table of one or more of {', '.join(one for one in SOURCES if one != 'network')}",
             remedy="check the spelling",
         )
-    settings = FeatureSettings(tuple(_settings(kind, table, path) for kind, table in tables.items()))
     log.info("recipe %s%s", path, f": {words}" if words else "")
-    return settings
+    return tuple(_settings(kind, table, path) for kind, table in tables.items())
 
 
 def _settings(kind: str, table: Any, path: Path) -> SourceSettings:
@@ -120,66 +100,16 @@ def _settings(kind: str, table: Any, path: Path) -> SourceSettings:
     return replace(settings, weights_sha256=weights.sha256)  # type: ignore[call-arg]  # of VitSettings
 
 
-def write_recipe(features: Any, path: str | Path, *, words: str = "", overwrite: bool = False) -> Path:
-    """Write how features are made as a file that others can use.
-
-    Parameters
-    ----------
-    features : PixelSegmenter, FeatureExtractor, or what :func:`fijibridge.features.settings.feature_settings` takes
-        Of a segmenter that was trained or loaded, and of an extractor that has seen an image, the SHA-256 of the ViT's
-        weights is known, and stands in the recipe.
-    path : path
-        A ``.toml`` file.
-    words : str
-        What it is for.
-    overwrite : bool
-        Whether a file there may be replaced.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    SettingsError
-        Features that files of their own belong to: a trained network's, an upsampler's own weights.
-    OutputError
-        The file exists, has another suffix, or cannot be written.
-    """
-    from fijibridge.features.extract import FeatureExtractor
-
-    path = Path(path)
-    if path.suffix.lower() != RECIPE_SUFFIX or (path.exists() and not overwrite):
-        raise OutputError(
-            f"{path}, which {'exists' if path.exists() else f'does not end in {RECIPE_SUFFIX}'}",
-            expected=f"a new {RECIPE_SUFFIX} file",
-            remedy="choose another name, or overwrite=True",
-        )
-    own = getattr(features, "extractor_", None) or getattr(features, "features", features)
-    extractor = own if isinstance(own, FeatureExtractor) else FeatureExtractor(own)
-    if why := not_in_a_recipe(extractor):
-        raise SettingsError(
-            f"features with {why}, which is a file of its own",
-            expected="features that settings describe",
-            remedy="share the folder of the classifier",
-        )
-    text = recipe_text(extractor, words)
-    with output_file(path) as part:
-        part.write_text(text, encoding="utf-8")
-    return path
-
-
-def not_in_a_recipe(extractor: FeatureExtractor) -> str:
+def not_in_a_recipe(sources: Sequence[FeatureSource[Any]]) -> str:
     """What of the features settings cannot describe, in words; empty where they do.
 
     Parameters
     ----------
-    extractor : FeatureExtractor
+    sources : sequence of FeatureSource
     """
     from fijibridge.features.upsampling.base import UPSAMPLERS
 
-    for source in extractor.sources:
+    for source in sources:
         if source.kind == "network":
             return "a trained network"
         if isinstance(source.settings, VitSettings):
@@ -190,17 +120,17 @@ def not_in_a_recipe(extractor: FeatureExtractor) -> str:
     return ""
 
 
-def recipe_text(extractor: FeatureExtractor, words: str = "") -> str:
+def recipe_text(sources: Sequence[FeatureSource[Any]], words: str = "") -> str:
     """A recipe as TOML.
 
     Parameters
     ----------
-    extractor : FeatureExtractor
+    sources : sequence of FeatureSource
     words : str
         What it is for.
     """
     lines = [f"{_VERSION_KEY} = {_VERSION}", f"{_WORDS} = {_value(words)}"]
-    for source in extractor.sources:
+    for source in sources:
         values = {key: value for key, value in source.settings.to_json().items() if key != "kind"}
         lines += ["", f"[{source.kind}]", *(f"{key} = {_value(value)}" for key, value in values.items())]
         about = source.provenance

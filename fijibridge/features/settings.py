@@ -101,9 +101,9 @@ def feature_settings(choice: FeatureChoice) -> FeatureSettings:
     from fijibridge.features.presets import PRESETS
 
     if isinstance(choice, Path) or is_recipe(choice):
-        from fijibridge.features.recipe import read_recipe
+        from fijibridge.features.recipe import sources_of
 
-        return read_recipe(choice)
+        return FeatureSettings(sources_of(Path(choice)))
     if isinstance(choice, FeatureSettings):
         return choice
     if isinstance(choice, SourceSettings):

@@ -133,8 +133,8 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
         if extractor:
             write_arrays(folder / ARRAYS, arrays)
             extractor.save_files(folder)
-            if not recipe.not_in_a_recipe(extractor):
-                (folder / recipe.FILE).write_text(recipe.recipe_text(extractor), encoding="utf-8")
+            if not recipe.not_in_a_recipe(extractor.sources):
+                (folder / recipe.FILE).write_text(recipe.recipe_text(extractor.sources), encoding="utf-8")
         if statistics is not None:
             write_arrays(folder / STATISTICS, statistics.arrays())
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

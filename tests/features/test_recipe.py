@@ -12,7 +12,8 @@ import fijibridge as fb
 from fijibridge.core.errors import BridgeError, OutputError, SettingsError, WeightsError
 from fijibridge.features import FeatureExtractor, FeatureSettings, TwsSettings, VitSettings, preset_settings
 from fijibridge.features.presets import PRESETS
-from fijibridge.features.recipe import read_recipe, recipe_text, write_recipe
+from fijibridge.features.recipe import recipe_text
+from fijibridge.features.recipe_file import read_recipe, write_recipe
 from fijibridge.features.settings import feature_settings
 from fijibridge.operations.feature_options import chosen_features
 from fijibridge.segmentation import PixelSegmenter, load_segmenter
@@ -128,7 +129,7 @@ def test_a_classifiers_recipe_and_its_weights(weights, tmp_path):
     again = chosen_features(features=str(folder / "recipe.toml"), weights=weights)
     made = FeatureExtractor(again).transform(image)
     np.testing.assert_array_equal(np.asarray(made), np.asarray(FeatureExtractor(own).transform(image)))
-    assert sha256 in recipe_text(FeatureExtractor(settings))
+    assert sha256 in recipe_text(FeatureExtractor(settings).sources)
     other = create_encoder("test_vit").state_dict()
     other["cls_token"] += 1
     save_file(other, tmp_path / "other.safetensors")
