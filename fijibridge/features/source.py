@@ -134,13 +134,16 @@ def offered_features() -> dict[str, str]:
     return found
 
 
+RECIPE_SUFFIX = ".toml"
 FEATURES = Param(
     "kinds of features, or TWS's filters by name (their beginning serves), separated by commas, such as tws,vit or "
-    "Gaussian,Hessian,Membrane; default: tws,vit, and network where one is given",
+    "Gaussian,Hessian,Membrane; or a recipe (recipe.toml of a saved classifier), which other options override; "
+    "default: tws,vit, and network where one is given",
     group="Features",
     choices=offered_features,
     several=True,
     abbreviated=True,
+    file_suffix=RECIPE_SUFFIX,
 )
 
 

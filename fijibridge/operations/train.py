@@ -218,7 +218,7 @@ def train(
         )
         with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
             with stages("features"), token_cache.on_disk("tokens"):
-                gathered = segmenter.gather(micrographs, strokes, samples=samples)
+                gathered = segmenter.gather(micrographs, strokes, samples=samples, all_pixels=save_data)
             outputs = [CLASSIFIER]
             if save_data:
                 with stages("saving the data"):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.options import Seed, Threads
 from fijibridge.core.params import check
-from fijibridge.features.settings import FeatureSettings
-from fijibridge.features.source import SourceSettings
+from fijibridge.features.settings import FeatureChoice
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
 from fijibridge.segmentation.feature_checks import check_same, few, other_names
 from fijibridge.segmentation.forest_training import features_tried, train_forest
@@ -51,9 +50,9 @@ class PixelSegmenter(Estimator):
 
     Parameters
     ----------
-    features : str, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
+    features : str, Path, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
         How images become features: a preset (``"fast"``, ``"default"``, ``"best"``), kinds of sources (``"tws"``),
-        their settings, or the extractor of another segmenter or stack.
+        their settings, a recipe (``"recipe.toml"``), or the extractor of another segmenter or stack.
     engine : {"sklearn", "weka"}
         Who trains the forest. Either forest predicts the same on both sides.
     head : {"linear", "none"}
@@ -122,7 +121,7 @@ class PixelSegmenter(Estimator):
 
     def __init__(
         self,
-        features: str | FeatureSettings | SourceSettings | Sequence[SourceSettings] | FeatureExtractor = "default",
+        features: FeatureChoice | FeatureExtractor = "default",
         *,
         engine: Engine = "sklearn",
         head: Head = "linear",
@@ -184,16 +183,14 @@ class PixelSegmenter(Estimator):
     ) -> FeatureStack:
         """The image's features by this segmenter's extractor; the encoder is loaded once.
 
-        Where principal components are kept (``channels`` of the ViT's settings), those of the first image seen serve
-        all others. Once trained with ``head="linear"``, the ViT's channels are replaced by those of the linear head.
+        Principal components (``channels`` of the ViT's settings) of the first image seen serve all others. Once
+        trained with ``head="linear"``, the ViT's channels are replaced by those of the linear head.
 
         Parameters
         ----------
         image : Image, or ndarray (Y, X) or (Y, X, 3)
         statistics : ImageStatistics, optional
-            By which the features are scaled, of :func:`fijibridge.segmentation.statistics.statistics_for`; the image's
-            own otherwise.
-
+            Of :func:`fijibridge.segmentation.statistics.statistics_for`, by which features are scaled; else its own.
         tokens : mapping of str to ndarray, optional
             See :meth:`fijibridge.features.extract.FeatureExtractor.transform`.
 
@@ -237,14 +234,13 @@ class PixelSegmenter(Estimator):
         images : Image, ndarray (Y, X) or (Y, X, 3), FeatureStack, or a list of them
             An empty list where `samples` alone train.
         labels : Labels, integer ndarray (Y, X) with 0 = unlabelled, or a list of them
-            One for each image, of its size. All lists of class names must agree; arrays have none. Of several images
-            each may lack classes, if another has them.
+            One for each image, of its size; lists of class names must agree. Each may lack classes that another has.
         statistics : ImageStatistics, optional
             Of the stack that the images are slices of, see
             :func:`fijibridge.segmentation.statistics.stack_statistics`; each image's own otherwise.
         samples : LabelledSamples, optional
-            Labelled pixels without their images, of :func:`fijibridge.forest.read_arff`: they train, too, with
-            ``head="none"``. Their features must be this segmenter's.
+            Labelled pixels without images, of :func:`fijibridge.forest.read_arff`, with this segmenter's features:
+            they train, too, with ``head="none"``.
 
         Returns
         -------
@@ -265,7 +261,7 @@ class PixelSegmenter(Estimator):
 
     def gather(
         self, images: Any, labels: Any, *, statistics: ImageStatistics | None = None,
-        samples: LabelledSamples | None = None,
+        samples: LabelledSamples | None = None, all_pixels: bool = False,
     ) -> TrainingSamples:  # fmt: skip
         """The first half of :meth:`fit`, with its parameters and errors: the samples, made image by image.
 
@@ -273,8 +269,10 @@ class PixelSegmenter(Estimator):
         ----------
         images, labels, statistics, samples
             As of :meth:`fit`.
+        all_pixels : bool
+            All labelled pixels for a linear head, too; otherwise about 30,000 are drawn where there are more.
         """
-        from fijibridge.segmentation.training_samples import gathered
+        from fijibridge.segmentation.training_samples import MOST_GATHERED, gathered
 
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
@@ -284,6 +282,7 @@ class PixelSegmenter(Estimator):
         return gathered(
             images, labels, extract=lambda image, base: self._extract(image, base, statistics), base=base,
             samples=samples, linear_head=self.head == "linear", statistics=statistics is None,
+            most=0 if all_pixels else MOST_GATHERED, seed=self.seed,
         )  # fmt: skip
 
     def fit_gathered(self, found: TrainingSamples, statistics: ImageStatistics | None = None) -> PixelSegmenter:
@@ -418,8 +417,8 @@ class PixelSegmenter(Estimator):
         check_same(self.extractor_, stack.extractor, "classifier against features")
         if stack.names != forest.feature_names:
             raise other_names(forest.feature_names, stack.names)
-        rows_in_all = getattr(image, "databar_rows", 0) + stack.shape[0]
-        wanted = plain_slice(rows, rows_in_all), plain_slice(cols, stack.shape[1])
+        height = getattr(image, "databar_rows", 0) + stack.shape[0]
+        wanted = plain_slice(rows, height), plain_slice(cols, stack.shape[1])
         top, left = (span.start for span in wanted)
         result = np.zeros((*(span.stop - span.start for span in wanted), forest.n_classes), np.float32)
         blocks = [
