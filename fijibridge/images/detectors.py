@@ -165,8 +165,8 @@ def joined(images: Mapping[str, Any], *, align: bool, where: str = "") -> Image:
             )
     (name, first), *rest = found.items()
     others = tuple(_channel(other, image, name, first.grey[:rows], align, where) for other, image in rest)
-    notes = (*first.notes, *notes)
-    return replace(first, databar_rows=first.shape[0] - rows, detector=name, others=others, notes=notes)
+    said = (*first.notes, *notes)
+    return replace(first, databar_rows=first.shape[0] - rows, detector=name, others=others, notes=said)
 
 
 def _of_one_size(images: Mapping[str, Image]) -> tuple[dict[str, Image], list[str]]:

@@ -233,7 +233,7 @@ def guessed(
         joined += powers[2] * np.log((votes() + _FOREST_FLOOR) / np.maximum(labelled, 1 / len(y)))
         joined[:, labelled == 0] = -np.inf
     log.info("pseudo-labels: weight of propagation %.2f, linear model %.2f, forest %.2f", *powers)
-    return Guess(np.where(walks.any(1)[:, None], _normalised(joined), linear), loss, accuracy)
+    return Guess(np.where(walks.any(1, keepdims=True), _normalised(joined), linear), loss, accuracy)
 
 
 def _joined(walks: np.ndarray, linear: np.ndarray, powers: Sequence[float]) -> np.ndarray:

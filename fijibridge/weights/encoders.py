@@ -45,7 +45,7 @@ def create_encoder(encoder: str) -> Any:
     module = next(known, "")
     if module not in (*_VIT_MODULES, _SAM_MODULE):
         raise _not_a_vit(encoder, _REFUSED.get(module, "it is of another kind"))
-    options = {} if module == _SAM_MODULE else {"dynamic_img_size": True}
+    options: dict[str, Any] = {} if module == _SAM_MODULE else {"dynamic_img_size": True}
     return timm.create_model(encoder, pretrained=False, num_classes=0, **options).eval()
 
 
