@@ -17,6 +17,7 @@ import numpy as np
 from results import Results, add_json, met
 
 import fijibridge as fb
+from fijibridge.features.settings import sources_in
 from fijibridge.features.vit.encoder import token_cache
 from fijibridge.synthesis.config import load_preset
 from fijibridge.synthesis.dataset import class_names, simulated_pairs
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--config", default="ncm-li3ps4", help="preset of the simulation")
-    parser.add_argument("--features", default="tws,vit", choices=["tws", "tws,vit"])
+    parser.add_argument("--features", default="tws,vit", help="sources by name")
     add_json(parser)
     arguments = parser.parse_args()
     results = Results("detectors", arguments.json)
@@ -51,8 +52,7 @@ def main() -> None:
         f"Mean intersection over union, {about}",
         {"pair": "", "SE moved": "", **dict.fromkeys(DETECTORS, ".3f")},
     )
-    sources = (fb.TwsSettings(), fb.preset_settings("default"))
-    features = sources if "vit" in arguments.features else sources[:1]
+    features = sources_in(arguments.features)
     scores, cpu = {way: [] for way in DETECTORS}, dict.fromkeys(DETECTORS, 0.0)
     for number, pair in enumerate(simulated_pairs(config, arguments.pairs, arguments.seed)):
         image = fb.join_detectors({"BSE": pair.bse, "SE": pair.se})
