@@ -53,6 +53,7 @@ class _AllFound(Exception):
 
 _networks: dict[tuple[Any, ...], tuple[Any, Provenance]] = {}  # the latest alone
 _loading = threading.Lock()
+_running = threading.RLock()  # hooks are the network's, which threads share
 
 
 def _network(settings: ConvSettings, device: str) -> tuple[Any, Provenance]:
@@ -180,12 +181,13 @@ class ConvolutionalLayers:
             reaches[name] = reach, tuple(made.shape)
 
         watched = [m for m in self.model.modules() if hasattr(m, "kernel_size") and hasattr(m, "stride")]
-        hooks = [module.register_forward_hook(passed) for module in watched]
-        try:
-            self._run(torch.zeros((1, 3, _PROBE, _PROBE), device=self.device), noted)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with _running:
+            hooks = [module.register_forward_hook(passed) for module in watched]
+            try:
+                self._run(torch.zeros((1, 3, _PROBE, _PROBE), device=self.device), noted)
+            finally:
+                for hook in hooks:
+                    hook.remove()
         found = {}
         for name in self.settings.layers:
             seen, shape = reaches.get(name, (0.0, ()))
@@ -214,15 +216,16 @@ class ConvolutionalLayers:
                 raise _AllFound
 
         modules = dict(self.model.named_modules())
-        hooks = [modules[name].register_forward_hook(partial(passed, name)) for name in self.settings.layers]
-        try:
-            with torch.inference_mode():
-                getattr(self.model, "forward_features", self.model)(pixels)
-        except _AllFound:
-            pass
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with _running:
+            hooks = [modules[name].register_forward_hook(partial(passed, name)) for name in self.settings.layers]
+            try:
+                with torch.inference_mode():
+                    getattr(self.model, "forward_features", self.model)(pixels)
+            except _AllFound:
+                pass
+            finally:
+                for hook in hooks:
+                    hook.remove()
 
     def names_of(self, layer: str) -> tuple[str, ...]:
         """Names of a layer's channels: ``conv_blocks_0_c003`` (no dots: TWS parses names with sigmas)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,18 @@ def test_a_margin_too_small_would_show(settings, image, monkeypatch):
     monkeypatch.setattr(network, "margin", 16)
     found = dict(network.outputs(image))["blocks.2"]
     assert np.abs(found - whole["blocks.2"]).max() > 1e-3 * np.abs(found).max()
+
+
+def test_threads_do_not_disturb_one_another(settings):
+    images = [image_from_array(np.random.default_rng(i).integers(0, 255, (64, 64)).astype(np.uint8)) for i in range(4)]
+    network = ConvolutionalLayers(settings)
+    alone = [dict(network.outputs(one)) for one in images]
+    conv_layers.token_cache.clear()
+    with ThreadPoolExecutor(4) as workers:
+        together = list(workers.map(lambda one: dict(network.outputs(one)), images))
+    for one, other in zip(alone, together, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
 
 
 def test_blocks_and_pixels_are_those_of_the_whole(settings, image):
