@@ -57,6 +57,8 @@ class Param:
         Several of the choices may be given, separated by commas.
     abbreviated : bool
         The beginning of a choice serves where no other begins so, in capitals or not: see :func:`completed`.
+    file_suffix : str
+        A file with this suffix may be given in place of choices.
     from_preset : bool
         An option left out (None) has the value of the preset.
     """
@@ -72,6 +74,7 @@ class Param:
     choices: Callable[[], Mapping[str, str]] | None = None
     several: bool = False
     abbreviated: bool = False
+    file_suffix: str = ""
     from_preset: bool = False
 
     @property
@@ -157,6 +160,8 @@ def _check_type(name: str, value: Any, plain: Any) -> None:
 
 def _check_choice(name: str, value: Any, param: Param) -> None:
     if param.choices is None or not isinstance(value, str):
+        return
+    if param.file_suffix and value.lower().endswith(param.file_suffix):
         return
     offered = param.choices()
     given = names_in(value) if param.several else [value]

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from fijibridge.core.errors import BridgeError, ModelFileError, SettingsError
+from fijibridge.core.errors import BridgeError, ImageNotFoundError, ModelFileError, SettingsError
 from fijibridge.core.params import check, param_of
 
 LARGEST = 2**25  # bytes of a file: the confusion matrix and feature names of the largest classifier take some of them
@@ -119,6 +119,32 @@ def parse_toml(text: str, where: object) -> dict[str, Any]:
             f"{where} is not valid TOML ({why})", expected="key = value lines under [sections]", remedy="correct it"
         ) from error
     return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file; see :func:`parse_toml`.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ImageNotFoundError
+        No such file.
+    SettingsError
+        As of :func:`parse_toml`.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
+        with path.open("rb") as file:
+            text = file.read(LARGEST_TOML + 1).decode("utf-8")
+    except (OSError, ValueError) as error:  # a name with NUL is a ValueError
+        raise ImageNotFoundError(
+            f"{path} cannot be read ({error})", expected="a TOML file", remedy="check the path"
+        ) from error
+    return parse_toml(text, path)
 
 
 def _integer(text: str) -> int:

@@ -2,6 +2,8 @@ from fijibridge.features.convolutional.settings import ConvSettings as ConvSetti
 from fijibridge.features.extract import FeatureExtractor as FeatureExtractor
 from fijibridge.features.extract import extract_features as extract_features
 from fijibridge.features.presets import preset_settings as preset_settings
+from fijibridge.features.recipe_file import read_recipe as read_recipe
+from fijibridge.features.recipe_file import write_recipe as write_recipe
 from fijibridge.features.settings import FeatureSettings as FeatureSettings
 from fijibridge.features.stack import FeatureStack as FeatureStack
 from fijibridge.features.tws.settings import TwsSettings as TwsSettings

@@ -11,8 +11,8 @@ from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.records import made
 from fijibridge.features.channels import channels_of, check_same_detectors, detectors_of
 from fijibridge.features.linear_head.head import LinearHead
-from fijibridge.features.settings import FeatureSettings, feature_settings
-from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource, Provenance, SourceSettings
+from fijibridge.features.settings import FeatureChoice, FeatureSettings, feature_settings
+from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource, Provenance
 from fijibridge.features.stack import FeatureStack
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class FeatureExtractor:
 
     Parameters
     ----------
-    features : str, FeatureSettings, SourceSettings or sequence of SourceSettings
+    features : str, Path, FeatureSettings, SourceSettings or sequence of SourceSettings
         See :func:`fijibridge.features.settings.feature_settings`.
 
     Attributes
@@ -50,7 +50,7 @@ class FeatureExtractor:
         An unknown source.
     """
 
-    def __init__(self, features: str | FeatureSettings | SourceSettings | Sequence[SourceSettings] = "default") -> None:
+    def __init__(self, features: FeatureChoice = "default") -> None:
         self.settings = feature_settings(features)
         self.sources: tuple[FeatureSource[Any], ...] = tuple(SOURCES[one.kind](one) for one in self.settings.sources)
         self.detectors_: tuple[str, ...] = ()
@@ -420,7 +420,7 @@ def _image(image: Image | np.ndarray) -> Image:
 
 def extract_features(
     image: Image | np.ndarray,
-    features: str | FeatureSettings | SourceSettings | Sequence[SourceSettings] | FeatureExtractor = "default",
+    features: FeatureChoice | FeatureExtractor = "default",
 ) -> FeatureStack:
     """Features of an image: TWS's filters, then upsampled ViT tokens (Docherty et al. 2025, arXiv 2508.21529).
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeGuard
 
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param, check, completed, names_in
-from fijibridge.features.source import SOURCES, SourceSettings, offered_features
+from fijibridge.features.source import RECIPE_SUFFIX, SOURCES, SourceSettings, offered_features
 from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.features.vit.settings import VitSettings
 
@@ -77,23 +78,32 @@ class FeatureSettings:
         return cls(sources, data["detector"])
 
 
-def feature_settings(choice: str | FeatureSettings | SourceSettings | Sequence[SourceSettings]) -> FeatureSettings:
+FeatureChoice: TypeAlias = "str | Path | FeatureSettings | SourceSettings | Sequence[SourceSettings]"
+
+
+def feature_settings(choice: FeatureChoice) -> FeatureSettings:
     """A choice of features in any of its forms.
 
     Parameters
     ----------
-    choice : str, FeatureSettings, SourceSettings or sequence of SourceSettings
+    choice : str, Path, FeatureSettings, SourceSettings or sequence of SourceSettings
         Of text: a preset (``"fast"``, ``"default"``, ``"best"``), or kinds of sources with their default settings,
         separated by commas (``"tws"``, ``"tws,vit"``), or filters of TWS's by name (``"tws:all"``,
-        ``"Gaussian,Hessian"``).
+        ``"Gaussian,Hessian"``). A path, also as text that ends in ``.toml``: a recipe.
 
     Raises
     ------
     SettingsError
-        Neither.
+        Neither, or a recipe that does not serve.
+    ImageNotFoundError
+        No such recipe.
     """
     from fijibridge.features.presets import PRESETS
 
+    if isinstance(choice, Path) or is_recipe(choice):
+        from fijibridge.features.recipe import sources_of
+
+        return FeatureSettings(sources_of(Path(choice)))
     if isinstance(choice, FeatureSettings):
         return choice
     if isinstance(choice, SourceSettings):
@@ -109,6 +119,16 @@ def feature_settings(choice: str | FeatureSettings | SourceSettings | Sequence[S
     if choice in PRESETS:
         return FeatureSettings((TwsSettings(), PRESETS[choice]))
     return FeatureSettings(tuple(sources_in(choice, presets=PRESETS)))
+
+
+def is_recipe(choice: object) -> TypeGuard[str]:
+    """Whether a choice of features is the name of a recipe's file.
+
+    Parameters
+    ----------
+    choice : object
+    """
+    return isinstance(choice, str) and choice.lower().endswith(RECIPE_SUFFIX)
 
 
 def sources_in(text: str, presets: Iterable[str] = ()) -> list[SourceSettings]:

@@ -136,13 +136,16 @@ def offered_features() -> dict[str, str]:
     return found
 
 
+RECIPE_SUFFIX = ".toml"
 FEATURES = Param(
     "kinds of features, or TWS's filters by name (their beginning serves), separated by commas, such as tws,vit or "
-    "Gaussian,Hessian,Membrane; default: tws,vit, and network where one is given",
+    "Gaussian,Hessian,Membrane; or a recipe (recipe.toml of a saved classifier), which other options override; "
+    "default: tws,vit, and network where one is given",
     group="Features",
     choices=offered_features,
     several=True,
     abbreviated=True,
+    file_suffix=RECIPE_SUFFIX,
 )
 
 
@@ -156,12 +159,15 @@ class ImageFeatures(ABC):
     groups : tuple of str
         One a channel: channels of one group (a block of a ViT at one scale) get a linear model of their own in the
         linear head, which replaces them by one channel a class. Empty: the forest sees the channel itself.
+    detector : str
+        The label of the detector whose image they are of; empty for the first one's, or for all together.
     picks_pixels : bool
         Whether :meth:`at` makes single pixels without the block around them.
     """
 
     names: tuple[str, ...]
     groups: tuple[str, ...]
+    detector: str = ""
     picks_pixels: bool = False
 
     @abstractmethod

@@ -82,7 +82,7 @@ class FeatureStack:
     ----------
     names : tuple of str
         One a channel, each once.
-    groups : tuple of str
+    groups, detectors : tuple of str
         One a channel, see :class:`fijibridge.features.source.ImageFeatures`.
     """
 
@@ -96,6 +96,7 @@ class FeatureStack:
         self.parts = tuple(parts)
         self.names: tuple[str, ...] = tuple(name for part in self.parts for name in part.names)
         self.groups: tuple[str, ...] = tuple(group for part in self.parts for group in part.groups)
+        self.detectors: tuple[str, ...] = tuple(part.detector for part in self.parts for _ in part.names)
         self.shape = (int(shape[0]), int(shape[1]), len(self.names))
         self.extractor, self.statistics = extractor, statistics
         self.image: Any = None  # of which they are, where that is known

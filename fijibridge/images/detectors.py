@@ -95,8 +95,9 @@ def rows_of(images: Mapping[str, Image]) -> int:
         sizes = ", ".join(f"{name} {x} x {y} px" for name, (y, x) in shapes.items())
         raise ImageError(
             f"images of different sizes: {sizes}",
-            expected="images of one size, pixel on pixel",
-            remedy="register and crop them first, in Fiji with Plugins > Registration",
+            expected="images of one size, pixel on pixel, or with pixel sizes that tell that they show one field",
+            remedy="set the pixel sizes (Image > Properties), or register and crop them in Fiji with Plugins > "
+            "Registration",
         )
     first = next(iter(images.values()))
     return first.shape[0] - max(image.databar_rows for image in images.values())
@@ -111,7 +112,8 @@ def join_detectors(images: Mapping[str, Image | np.ndarray], *, align: bool = Tr
     Parameters
     ----------
     images : mapping of str to Image or np.ndarray
-        Detector -> (Y, X) or (Y, X, 3), all of one size.
+        Detector -> (Y, X) or (Y, X, 3), all of one size; an Image whose pixel size tells that it shows the first one's
+        field at other pixels is resampled, which its notes say.
     align : bool
         Move the others onto the first where they are displaced, by whole pixels (see
         :func:`fijibridge.images.registration.displacement`).
@@ -151,6 +153,7 @@ def joined(images: Mapping[str, Any], *, align: bool, where: str = "") -> Image:
         name: image if isinstance(image, Image) else image_from_array(image, name=name)
         for name, image in images.items()
     }
+    found, notes = _of_one_size(found)
     rows = rows_of(found)
     for name, image in found.items():
         field = image.data[:rows]
@@ -162,7 +165,22 @@ def joined(images: Mapping[str, Any], *, align: bool, where: str = "") -> Image:
             )
     (name, first), *rest = found.items()
     others = tuple(_channel(other, image, name, first.grey[:rows], align, where) for other, image in rest)
-    return replace(first, databar_rows=first.shape[0] - rows, detector=name, others=others)
+    said = (*first.notes, *notes)
+    return replace(first, databar_rows=first.shape[0] - rows, detector=name, others=others, notes=said)
+
+
+def _of_one_size(images: Mapping[str, Image]) -> tuple[dict[str, Image], list[str]]:
+    """Images of other pixel size than the first one's, brought onto its pixels, and notes of it."""
+    from fijibridge.images.resampling import resampled
+
+    first = next(iter(images.values()))
+    found, notes = dict(images), []
+    for name, image in images.items():
+        if image.shape != first.shape and (brought := resampled(image, first)):
+            found[name] = brought[0]
+            notes.append(f"{name}: {brought[1]}")
+            log.info("%s", notes[-1])
+    return found, notes
 
 
 def _channel(name: str, image: Image, first: str, grey: np.ndarray, align: bool, where: str) -> Channel:

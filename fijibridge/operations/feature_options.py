@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param
 from fijibridge.features.presets import Preset, preset_settings
-from fijibridge.features.settings import Detector, FeatureSettings, sources_in
+from fijibridge.features.settings import Detector, FeatureSettings, feature_settings, is_recipe, sources_in
 from fijibridge.features.source import FEATURES, SourceSettings
 from fijibridge.features.tws.settings import MEMBRANE, SIGMAS, membrane_in, sigmas_in
 from fijibridge.features.vit.settings import (
@@ -21,6 +21,7 @@ from fijibridge.features.vit.settings import (
     TILE,
     UPSAMPLER,
     Encoder,
+    VitSettings,
 )
 from fijibridge.segmentation.options import Head
 from fijibridge.weights.encoders import DEFAULT_ENCODER
@@ -92,7 +93,7 @@ def chosen_features(
     Parameters
     ----------
     preset, features, encoder, blocks, coarse_blocks, channels, enlargement, debiasing, upsampler, upsampler_weights
-        As their annotations say; None leaves the preset's.
+        As their annotations say; None leaves the preset's. Of a recipe each option at its default leaves the recipe's.
     sigma, membrane, tile, network, weights, detector
         As their annotations say.
 
@@ -105,7 +106,14 @@ def chosen_features(
     SettingsError
         A value that cannot be.
     """
-    chosen = {one.kind: one for one in sources_in(features or "tws,vit")}
+    recipe = feature_settings(features) if is_recipe(features) else None
+    if recipe and preset != "default":
+        raise SettingsError(
+            f"preset {preset} and the recipe {features}",
+            expected="one of them: a recipe says all that a preset says",
+            remedy="leave --preset out",
+        )
+    chosen = {one.kind: one for one in (recipe.sources if recipe else sources_in(features or "tws,vit"))}
     sigmas = sigmas_in(sigma)
     own: dict[str, Any] = {**sigmas, **membrane_in(membrane)}
     kinds = [*chosen, *(["network"] if network and "network" not in chosen else [])]
@@ -115,19 +123,22 @@ def chosen_features(
             expected="filters of TWS's among the features, which have sigmas",
             remedy="leave --sigma out, or add tws to --features",
         )
-    vit = preset_settings(  # made, and so checked, where the ViT takes no part, too
-        preset,
-        encoder=encoder,
-        blocks=_block_numbers("blocks", blocks),
-        coarse_blocks=_coarse_block_numbers(coarse_blocks),
-        channels=channels,
-        enlargement=enlargement,
-        debiasing=debiasing,
-        upsampler=upsampler,
-        upsampler_weights=str(upsampler_weights or ""),
-        tile=tile or None,
-        weights=str(weights or ""),
-    )
+    changes: dict[str, Any] = {
+        "encoder": encoder,
+        "blocks": _block_numbers("blocks", blocks),
+        "coarse_blocks": _coarse_block_numbers(coarse_blocks),
+        "channels": channels,
+        "enlargement": enlargement,
+        "debiasing": debiasing,
+        "upsampler": upsampler,
+        "upsampler_weights": str(upsampler_weights or ""),
+        "tile": tile or None,
+        "weights": str(weights or ""),
+    }
+    if isinstance(chosen.get("vit"), VitSettings) and recipe:
+        vit = _changed(chosen["vit"], changes)
+    else:  # made, and so checked, where the ViT takes no part, too
+        vit = preset_settings(preset, **changes)
     sources: list[SourceSettings] = []
     for kind in kinds:
         if kind == "vit":
@@ -141,6 +152,17 @@ def chosen_features(
             known = {one.name for one in fields(settings)}
             sources.append(replace(settings, **{name: value for name, value in own.items() if name in known}))
     return FeatureSettings(tuple(sources), detector)
+
+
+def _changed(vit: SourceSettings, changes: dict[str, Any]) -> VitSettings:
+    """A recipe's settings of the ViT with the options that are not at their defaults."""
+    defaults = {"encoder": DEFAULT_ENCODER, "channels": 0, "upsampler_weights": "", "weights": ""}
+    given = {name: value for name, value in changes.items() if value != defaults.get(name)}
+    if "debiasing" in given:
+        given.setdefault("tile", 0)  # that of the method
+    if given.get("encoder", getattr(vit, "encoder", "")) != getattr(vit, "encoder", ""):
+        given["weights_sha256"] = ""
+    return replace(vit, **given)  # type: ignore[return-value]
 
 
 def _block_numbers(name: str, text: str | None) -> tuple[int, ...] | None:

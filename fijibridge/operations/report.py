@@ -47,6 +47,16 @@ def oob_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def detector_lines(report: dict[str, Any]) -> list[str]:
+    """What each detector brought, where there are several."""
+    if not report.get("detector_trust"):
+        return []
+    found = dict(report["detector_trust"])
+    together = found.pop("together")
+    parts = ", ".join(f"by {name} alone {100 * own['accuracy']:.0f} %" for name, own in found.items())
+    return [f"of strokes held out are found: {parts}, together {100 * together['accuracy']:.0f} %"]
+
+
 def difference_lines(report: dict[str, Any]) -> list[str]:
     """The largest differences of a volume from its micrographs, and the notes."""
     words = {

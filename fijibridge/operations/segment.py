@@ -50,7 +50,7 @@ from fijibridge.operations.options import (
     Suggest,
     Uncertainty,
 )
-from fijibridge.operations.report import REPORT, fraction_lines, oob_lines, write_report
+from fijibridge.operations.report import REPORT, detector_lines, fraction_lines, oob_lines, write_report
 from fijibridge.operations.segmentation_files import (
     CLASSIFIER,
     CONFUSION,
@@ -311,7 +311,7 @@ def segment(
 
 def summary(report: dict[str, Any]) -> list[str]:
     """Lines for a person."""
-    return [*fraction_lines(report), *oob_lines(report)]
+    return [*fraction_lines(report), *detector_lines(report), *oob_lines(report)]
 
 
 def _places(result: StackResult) -> list[Place]:

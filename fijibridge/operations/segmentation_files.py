@@ -286,14 +286,15 @@ def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
     from fijibridge.forest.classifier import brief
     from fijibridge.forest.out_of_bag import class_scores
 
-    matrix = segmenter.oob_confusion_
+    matrix, extractor, trust = segmenter.oob_confusion_, segmenter.extractor_, segmenter.detector_trust_
     return {
         "engine": segmenter.engine,
         "class_names": list(segmenter.class_names_),
         "oob_accuracy": segmenter.oob_accuracy_,
         "oob_scores": None if matrix is None else class_scores(matrix, segmenter.class_names_),
         "forest": brief(segmenter.forest_),
-        "features": segmenter.extractor_.to_brief() if segmenter.extractor_ else None,
+        "detector_trust": trust.to_report(extractor.detector) if trust and extractor else None,
+        "features": extractor.to_brief() if extractor else None,
         "versions": versions(),
         "peak_memory_mib": peak_memory_mib(),
     }

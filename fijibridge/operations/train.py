@@ -40,7 +40,7 @@ from fijibridge.operations.feature_options import (
 )
 from fijibridge.operations.labelled_images import check_images_given, labels_of_images, names_in_sets, read_labelled
 from fijibridge.operations.options import FEATURE_FILE, Classes, Databar, Importance, Page
-from fijibridge.operations.report import REPORT, oob_lines, write_report
+from fijibridge.operations.report import REPORT, detector_lines, oob_lines, write_report
 from fijibridge.operations.segmentation_files import (
     CLASSIFIER,
     CONFUSION,
@@ -218,7 +218,7 @@ def train(
         )
         with output_folder(out, marker=REPORT, overwrite=overwrite, inputs=inputs) as folder:
             with stages("features"), token_cache.on_disk("tokens"):
-                gathered = segmenter.gather(micrographs, strokes, samples=samples)
+                gathered = segmenter.gather(micrographs, strokes, samples=samples, all_pixels=save_data)
             outputs = [CLASSIFIER]
             if save_data:
                 with stages("saving the data"):
@@ -257,7 +257,7 @@ def train(
 def summary(report: dict[str, Any]) -> list[str]:
     """Lines for a person."""
     counts = ", ".join(f"{name} {number:,}" for name, number in report["samples"].items())
-    return [f"samples: {counts}", *oob_lines(report)]
+    return [f"samples: {counts}", *detector_lines(report), *oob_lines(report)]
 
 
 def _features_and_data(

@@ -7,6 +7,7 @@
     features.safetensors   what the features learned: principal components, linear head, upsampler's weights
     statistics.safetensors grey levels, means and spreads of the training images, for slices of their stack
     classifier.model       the same forest as TWS's two serialised Java objects
+    recipe.toml            how features are made, to be shared; not where a network or an upsampler belongs to them
     network/               the trained network, where its probabilities are features
 
 Nothing in it is unpickled.
@@ -26,6 +27,7 @@ from fijibridge.core.names import check_names
 from fijibridge.core.params import check
 from fijibridge.core.records import made, number, read_json, texts
 from fijibridge.core.versions import versions
+from fijibridge.features import recipe
 from fijibridge.features.extract import FeatureExtractor
 from fijibridge.features.extractor_file import ARRAYS, arrays_digest, read_arrays, write_arrays
 from fijibridge.forest import Classifier, Forest, WekaClassifier, read_weka_model, write_model
@@ -131,6 +133,8 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
         if extractor:
             write_arrays(folder / ARRAYS, arrays)
             extractor.save_files(folder)
+            if not recipe.not_in_a_recipe(extractor.sources):
+                (folder / recipe.FILE).write_text(recipe.recipe_text(extractor.sources), encoding="utf-8")
         if statistics is not None:
             write_arrays(folder / STATISTICS, statistics.arrays())
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

@@ -5,7 +5,8 @@ drawn from the whole images get the class that two models together find most pro
 (:mod:`fijibridge.segmentation.label_propagation`), which follows the image's own clusters, and a linear model fitted at
 the labels (:mod:`fijibridge.features.linear_head.fitting`), which weighs the features by what separates the classes.
 The weight of each is fitted on strokes that it was not trained on (stacking, Wolpert 1992). Where a class has one
-stroke only, the linear model gets little weight, and a forest trained on the labels some. Then linear model and forest
+stroke only, the linear model gets little weight, and a forest trained on the labels some. With several detectors the
+classes are guessed from each alone, too (:mod:`fijibridge.segmentation.detector_trust`). Then linear model and forest
 are trained on labelled pixels and those with pseudo-labels. What predicts is a plain random forest of few features,
 which Weka runs.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from fijibridge.features.linear_head.importance import head_importances
 from fijibridge.features.linear_head.statistics import image_statistics, standardised
 from fijibridge.features.stack import FeatureStack
 from fijibridge.forest import Forest
+from fijibridge.segmentation.detector_trust import DetectorTrust, trusted
 from fijibridge.segmentation.label_propagation import embedding, neighbour_graph, propagate
 
 log = logging.getLogger(__name__)
@@ -45,11 +48,29 @@ _FOREST_FLOOR = 0.02  # and the forest
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What comes of the training: linear head, final forest, and the importance of the head's groups."""
+    """What comes of the training: linear head, final forest, importance of the head's groups, trust in detectors."""
 
     head: LinearHead
     forest: Forest
     importances: dict[str, np.ndarray]
+    trust: DetectorTrust | None
+
+
+class Guess(NamedTuple):
+    """Classes of unlabelled pixels, and how well those of strokes that were held out were found.
+
+    Attributes
+    ----------
+    probabilities : ndarray, float64, shape (m, K)
+    loss : float
+        Mean log loss at held-out strokes, each class counting alike; NaN where none could be held out.
+    accuracy : float
+        Mean over the classes of their held-out pixels that were found; NaN likewise.
+    """
+
+    probabilities: np.ndarray
+    loss: float
+    accuracy: float
 
 
 def chosen_labelled(y: np.ndarray, seed: int, most: int = MOST_LABELLED, least: int = LEAST_OF_CLASS) -> np.ndarray:
@@ -120,7 +141,20 @@ def train_with_pseudo_labels(
     few = chosen_labelled(y, seed)
     known, unknown, y = np.concatenate(labelled)[few], np.concatenate(unlabelled), y[few]
     first = train_first(known, y, names, class_names, most_trees=FIRST_TREES)
-    found = pseudo_labels(known, y, strokes[few], unknown, groups, first, seed, n_threads)
+
+    def guess(own: np.ndarray) -> Guess:
+        """From some of the features."""
+        chosen = [group for group, wanted in zip(groups, own, strict=True) if wanted]
+        return guessed(
+            known[:, own], y, strokes[few], unknown[:, own], chosen, len(class_names), votes,
+            seed=seed, n_threads=n_threads,
+        )  # fmt: skip
+
+    def votes() -> np.ndarray:
+        return first.predict_proba(np.ascontiguousarray(unknown), n_threads=n_threads or None)
+
+    probabilities, trust = trusted(guess, stacks[0].detectors, groups)
+    found = probabilities.argmax(1)
     every = slice(None, None, -(-len(found) // TRAINING_PIXELS))  # they come in order of place
     both, classes = np.concatenate([known, unknown[every]]), np.concatenate([y, found[every]])
     model = fit_linear_model(both, classes, groups, len(class_names), unknown, n_threads)
@@ -129,20 +163,22 @@ def train_with_pseudo_labels(
     plain = np.array(names)[~grouped].tolist()
     forest, _ = train(seen, classes, head_feature_names(plain, class_names), class_names, out_of_bag=False)
     head = LinearHead(model, tuple(class_names), digest_of_names(names))
-    return Trained(head, forest, head_importances(model, unknown[::3], groups))
+    return Trained(head, forest, head_importances(model, unknown[::3], groups), trust)
 
 
-def pseudo_labels(
+def guessed(
     known: np.ndarray,
     y: np.ndarray,
     strokes: np.ndarray,
     unknown: np.ndarray,
     groups: Sequence[str],
-    first: Forest,
+    n_classes: int,
+    votes: Callable[[], np.ndarray],
+    *,
     seed: int,
     n_threads: int = 0,
-) -> np.ndarray:
-    """Pseudo-labels of pixels by label propagation and a linear model, with a forest where strokes are few.
+) -> Guess:
+    """Classes of unlabelled pixels by label propagation and a linear model, with a forest where strokes are few.
 
     Parameters
     ----------
@@ -154,17 +190,17 @@ def pseudo_labels(
         Of the unlabelled ones.
     groups : sequence of str
         Of the features; empty: a plain feature.
-    first : Forest
-        Trained on the labels alone.
+    n_classes : int
+        K.
+    votes : callable
+        Gives class probabilities (m, K) by a forest trained on the labels alone, for where strokes are few.
     seed, n_threads : int
         0 threads: all cores.
 
     Returns
     -------
-    ndarray of int64, shape (m,)
-        0 to K - 1.
+    Guess
     """
-    n_classes = first.n_classes
     grouped, count = np.array([bool(group) for group in groups]), len(unknown)
     seeds = chosen_labelled(y, seed, MOST_SEEDS, LEAST_OF_CLASS // 2)
     graph = neighbour_graph(embedding(np.concatenate([unknown, known[seeds]]), grouped, count, seed))
@@ -180,18 +216,33 @@ def pseudo_labels(
         apart = heldout == fold
         walks, linear = both(~apart, known[seeds][apart[seeds]])
         parts.append((walks[count:][apart[seeds]], linear, y[seeds][apart[seeds]]))
-    trust = (*stacked(*map(np.concatenate, zip(*parts, strict=True))), 0.0) if parts else UNTRIED
+    powers, loss, accuracy = UNTRIED, np.nan, np.nan
+    if parts:
+        tried = [np.concatenate(own) for own in zip(*parts, strict=True)]
+        powers = (*stacked(*tried), 0.0)
+        of_heldout = _normalised(_joined(tried[0], tried[1], powers))
+        right = of_heldout[np.arange(len(tried[2])), tried[2]]
+        own = [tried[2] == k for k in np.unique(tried[2])]
+        loss = float(np.mean([-np.log(right[k]).mean() for k in own]))
+        accuracy = float(np.mean([(of_heldout[k].argmax(1) == tried[2][k]).mean() for k in own]))
     walks, linear = both(np.ones(len(y), bool), unknown)
     walks = walks[:count]
-    reached = walks.any(1)
-    joined = trust[0] * np.log(walks + _FLOOR) + trust[1] * np.log(linear + _FLOOR)
-    if trust[2]:
-        votes = first.predict_proba(np.ascontiguousarray(unknown), n_threads=n_threads or None)
+    joined = _joined(walks, linear, powers)
+    if powers[2]:
         labelled = np.bincount(y, minlength=n_classes) / len(y)  # a class is voted for as often as it is labelled
-        joined += trust[2] * np.log((votes + _FOREST_FLOOR) / np.maximum(labelled, 1 / len(y)))
+        joined += powers[2] * np.log((votes() + _FOREST_FLOOR) / np.maximum(labelled, 1 / len(y)))
         joined[:, labelled == 0] = -np.inf
-    log.info("pseudo-labels: weight of propagation %.2f, linear model %.2f, forest %.2f", *trust)
-    return np.where(reached, joined.argmax(1), linear.argmax(1))
+    log.info("pseudo-labels: weight of propagation %.2f, linear model %.2f, forest %.2f", *powers)
+    return Guess(np.where(walks.any(1, keepdims=True), _normalised(joined), linear), loss, accuracy)
+
+
+def _joined(walks: np.ndarray, linear: np.ndarray, powers: Sequence[float]) -> np.ndarray:
+    return powers[0] * np.log(walks + _FLOOR) + powers[1] * np.log(linear + _FLOOR)
+
+
+def _normalised(logs: np.ndarray) -> np.ndarray:
+    found = np.exp(logs - logs.max(1, keepdims=True))
+    return found / found.sum(1, keepdims=True)
 
 
 def folds(y: np.ndarray, strokes: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.options import Seed, Threads
 from fijibridge.core.params import check
-from fijibridge.features.settings import FeatureSettings
-from fijibridge.features.source import SourceSettings
+from fijibridge.features.settings import FeatureChoice
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
 from fijibridge.segmentation.feature_checks import check_same, few, other_names
 from fijibridge.segmentation.forest_training import features_tried, train_forest
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from fijibridge.images.image import Image
     from fijibridge.images.pixel_size import PixelSize
     from fijibridge.labels.labels import Labels
+    from fijibridge.segmentation.detector_trust import DetectorTrust
     from fijibridge.segmentation.training_samples import TrainingSamples
 
 log = logging.getLogger(__name__)
@@ -50,9 +50,9 @@ class PixelSegmenter(Estimator):
 
     Parameters
     ----------
-    features : str, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
+    features : str, Path, FeatureSettings, SourceSettings, sequence of SourceSettings, or FeatureExtractor
         How images become features: a preset (``"fast"``, ``"default"``, ``"best"``), kinds of sources (``"tws"``),
-        their settings, or the extractor of another segmenter or stack.
+        their settings, a recipe (``"recipe.toml"``), or the extractor of another segmenter or stack.
     engine : {"sklearn", "weka"}
         Who trains the forest. Either forest predicts the same on both sides.
     head : {"linear", "none"}
@@ -93,6 +93,8 @@ class PixelSegmenter(Estimator):
     head_importances_ : dict or None
         With ``head="linear"``, after :meth:`fit`: see
         :func:`fijibridge.features.linear_head.importance.head_importances`.
+    detector_trust_ : DetectorTrust or None
+        After :meth:`fit` on several detectors, see :mod:`fijibridge.segmentation.detector_trust`.
     pixel_size_ : PixelSize or None
         Of the first training image.
     grey_range_ : (float, float) or None
@@ -112,13 +114,14 @@ class PixelSegmenter(Estimator):
     oob_accuracy_: float | None = None
     oob_confusion_: np.ndarray | None = None
     head_importances_: dict[str, np.ndarray] | None = None
+    detector_trust_: DetectorTrust | None = None
     pixel_size_: PixelSize | None = None
     grey_range_: tuple[float, float] | None = None
     statistics_: ImageStatistics | None = None
 
     def __init__(
         self,
-        features: str | FeatureSettings | SourceSettings | Sequence[SourceSettings] | FeatureExtractor = "default",
+        features: FeatureChoice | FeatureExtractor = "default",
         *,
         engine: Engine = "sklearn",
         head: Head = "linear",
@@ -180,16 +183,14 @@ class PixelSegmenter(Estimator):
     ) -> FeatureStack:
         """The image's features by this segmenter's extractor; the encoder is loaded once.
 
-        Where principal components are kept (``channels`` of the ViT's settings), those of the first image seen serve
-        all others. Once trained with ``head="linear"``, the ViT's channels are replaced by those of the linear head.
+        Principal components (``channels`` of the ViT's settings) of the first image seen serve all others. Once
+        trained with ``head="linear"``, the ViT's channels are replaced by those of the linear head.
 
         Parameters
         ----------
         image : Image, or ndarray (Y, X) or (Y, X, 3)
         statistics : ImageStatistics, optional
-            By which the features are scaled, of :func:`fijibridge.segmentation.statistics.statistics_for`; the image's
-            own otherwise.
-
+            Of :func:`fijibridge.segmentation.statistics.statistics_for`, by which features are scaled; else its own.
         tokens : mapping of str to ndarray, optional
             See :meth:`fijibridge.features.extract.FeatureExtractor.transform`.
 
@@ -233,14 +234,13 @@ class PixelSegmenter(Estimator):
         images : Image, ndarray (Y, X) or (Y, X, 3), FeatureStack, or a list of them
             An empty list where `samples` alone train.
         labels : Labels, integer ndarray (Y, X) with 0 = unlabelled, or a list of them
-            One for each image, of its size. All lists of class names must agree; arrays have none. Of several images
-            each may lack classes, if another has them.
+            One for each image, of its size; lists of class names must agree. Each may lack classes that another has.
         statistics : ImageStatistics, optional
             Of the stack that the images are slices of, see
             :func:`fijibridge.segmentation.statistics.stack_statistics`; each image's own otherwise.
         samples : LabelledSamples, optional
-            Labelled pixels without their images, of :func:`fijibridge.forest.read_arff`: they train, too, with
-            ``head="none"``. Their features must be this segmenter's.
+            Labelled pixels without images, of :func:`fijibridge.forest.read_arff`, with this segmenter's features:
+            they train, too, with ``head="none"``.
 
         Returns
         -------
@@ -261,7 +261,7 @@ class PixelSegmenter(Estimator):
 
     def gather(
         self, images: Any, labels: Any, *, statistics: ImageStatistics | None = None,
-        samples: LabelledSamples | None = None,
+        samples: LabelledSamples | None = None, all_pixels: bool = False,
     ) -> TrainingSamples:  # fmt: skip
         """The first half of :meth:`fit`, with its parameters and errors: the samples, made image by image.
 
@@ -269,8 +269,10 @@ class PixelSegmenter(Estimator):
         ----------
         images, labels, statistics, samples
             As of :meth:`fit`.
+        all_pixels : bool
+            All labelled pixels for a linear head, too; otherwise about 30,000 are drawn where there are more.
         """
-        from fijibridge.segmentation.training_samples import gathered
+        from fijibridge.segmentation.training_samples import MOST_GATHERED, gathered
 
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         labels = list(labels) if isinstance(labels, (list, tuple)) else [labels]
@@ -280,6 +282,7 @@ class PixelSegmenter(Estimator):
         return gathered(
             images, labels, extract=lambda image, base: self._extract(image, base, statistics), base=base,
             samples=samples, linear_head=self.head == "linear", statistics=statistics is None,
+            most=0 if all_pixels else MOST_GATHERED, seed=self.seed,
         )  # fmt: skip
 
     def fit_gathered(self, found: TrainingSamples, statistics: ImageStatistics | None = None) -> PixelSegmenter:
@@ -304,7 +307,7 @@ class PixelSegmenter(Estimator):
         from fijibridge.images.palette import class_colors_or_default
 
         names, extractor, first = found.class_names, found.extractor, found.first
-        self.head_importances_ = None
+        self.head_importances_ = self.detector_trust_ = None
         if found.stacks and extractor is not None:
             from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
 
@@ -313,6 +316,7 @@ class PixelSegmenter(Estimator):
                 seed=self.seed, n_threads=self.n_threads,
             )  # fmt: skip
             self.forest_, self.head_importances_ = trained.forest, trained.importances
+            self.detector_trust_ = trained.trust
             extractor = extractor.with_head(trained.head)
         else:
             self.forest_ = self._judged_forest(np.concatenate(found.X), found.y, found.feature_names, names)
@@ -413,8 +417,8 @@ class PixelSegmenter(Estimator):
         check_same(self.extractor_, stack.extractor, "classifier against features")
         if stack.names != forest.feature_names:
             raise other_names(forest.feature_names, stack.names)
-        rows_in_all = getattr(image, "databar_rows", 0) + stack.shape[0]
-        wanted = plain_slice(rows, rows_in_all), plain_slice(cols, stack.shape[1])
+        height = getattr(image, "databar_rows", 0) + stack.shape[0]
+        wanted = plain_slice(rows, height), plain_slice(cols, stack.shape[1])
         top, left = (span.start for span in wanted)
         result = np.zeros((*(span.stop - span.start for span in wanted), forest.n_classes), np.float32)
         blocks = [

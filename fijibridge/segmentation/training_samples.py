@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fijibridge.features.stack import FeatureStack
     from fijibridge.forest.arff import LabelledSamples
 
+# Labelled pixels of all images together whose features are made for a linear head, which learns from fewer: strokes
+# are kept whole, and images that are labelled everywhere do not take gigabytes.
+MOST_GATHERED = 30_000
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSamples:
@@ -71,6 +75,8 @@ def gathered(
     samples: LabelledSamples | None = None,
     linear_head: bool = False,
     statistics: bool = True,
+    most: int = 0,
+    seed: int = 0,
 ) -> TrainingSamples:
     """Features at the labelled pixels of images, made image by image, and the samples given besides.
 
@@ -86,6 +92,11 @@ def gathered(
         Whether a linear head is fitted to the ViT's channels, so that all features of the images are kept.
     statistics : bool
         Whether the images' statistics are wanted.
+    most : int
+        For a linear head: of more labelled pixels in all images together about so many are drawn, of each image and
+        class its share (:func:`fijibridge.segmentation.pseudo_labels.chosen_labelled`); 0: all are taken.
+    seed : int
+        Of that draw.
 
     Raises
     ------
@@ -118,6 +129,7 @@ def gathered(
     names: tuple[str, ...] = samples.class_names if samples else ()
     feature_names: tuple[str, ...] = samples.feature_names if samples else ()
     extractor: FeatureExtractor | None = None
+    total = sum(_labelled(drawn) for drawn in labels)
     for number, (image, drawn) in enumerate(zip(images, labels, strict=True)):
         stack = image if isinstance(image, FeatureStack) else extract(image, base)
         data, found = label_data(drawn, stack, image, of_several=len(labels) > 1 or samples is not None)
@@ -129,6 +141,8 @@ def gathered(
             )
         names = joined_names(names, found)
         mask = data > 0
+        if linear_head and any(stack.groups) and 0 < most < total:
+            mask = _drawn(data, most * int(mask.sum()) // total, seed + number)
         X.append(stack.at(mask))
         classes.append(data[mask].astype(np.int64) - 1)
         numbers, count = label(data, connectivity=2, return_num=True)
@@ -155,3 +169,22 @@ def gathered(
     check_classes(extractor, names)
     first = images[0] if images else None
     return TrainingSamples(X, y, np.concatenate(strokes), feature_names, names, extractor, stacks, seen, first)
+
+
+def _labelled(labels: Any) -> int:
+    """Labelled pixels of an image."""
+    import numpy as np
+
+    return int(np.count_nonzero(np.asarray(getattr(labels, "data", labels)) > 0))
+
+
+def _drawn(data: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Which labelled pixels of an image train, bool (Y, X): about `most`, and of a rare class more than its share."""
+    import numpy as np
+
+    from fijibridge.segmentation.pseudo_labels import chosen_labelled
+
+    places = np.flatnonzero(data)
+    mask = np.zeros(data.size, bool)
+    mask[places[chosen_labelled(data.ravel()[places], seed, most)]] = True
+    return mask.reshape(data.shape)

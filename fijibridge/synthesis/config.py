@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from fijibridge.core.errors import ImageNotFoundError, SettingsError
+from fijibridge.core.errors import SettingsError
 from fijibridge.core.names import LONGEST, flaw, shown
 from fijibridge.core.params import Param, check
-from fijibridge.core.records import LARGEST_TOML, made, parse_toml
+from fijibridge.core.records import made, parse_toml, read_toml
 
 if TYPE_CHECKING:
     from fijibridge.synthesis.imaging_settings import ImagingSettings
@@ -241,16 +241,7 @@ def load_config(path: Path) -> SimulationConfig:
         No such file, not TOML, or what `SimulationConfig` refuses.
     """
     path = Path(path)
-    try:
-        if path.exists() and not path.is_file():
-            raise OSError("it is no file")
-        with path.open("rb") as file:
-            text = file.read(LARGEST_TOML + 1).decode("utf-8")
-    except (OSError, ValueError) as error:  # a name with NUL is a ValueError
-        raise ImageNotFoundError(
-            f"{path} cannot be read ({error})", expected="a TOML file", remedy="check the path"
-        ) from error
-    return config_of(parse_toml(text, path), path.stem[:LONGEST])
+    return config_of(read_toml(path), path.stem[:LONGEST])
 
 
 def config_of(values: Mapping[str, Any], name: str) -> SimulationConfig:

@@ -23,6 +23,7 @@ from fijibridge.core.errors import ImageNotFoundError, WeightsError
 from fijibridge.core.records import parse_json
 from fijibridge.weights.convolutional import DEFAULT_NETWORK, create_convolutional
 from fijibridge.weights.encoders import DEFAULT_ENCODER, create_encoder
+from fijibridge.weights.key_names import towards_timm
 from fijibridge.weights.offline import OFFLINE, fetch_member, unreachable
 from fijibridge.weights.vgg19 import VGG19
 
@@ -80,7 +81,8 @@ def load_weights(encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | Non
         ``STD``); their values differ, since the offline ones are of the authors' network and torchvision has trained
         its own: go by ``sha256``.
     checkpoint : path, optional
-        A ``.safetensors``, ``.pth`` or ``.pt`` file with a state dict, under timm's or the authors' names.
+        A ``.safetensors``, ``.pth`` or ``.pt`` file with a state dict, under timm's, the authors' or transformers'
+        names, also of a larger model that has the encoder in it.
     model : torch.nn.Module, optional
         The encoder by :func:`create_encoder` or :func:`~fijibridge.weights.convolutional.create_convolutional`, where
         it is there already (making a ViT takes seconds); not changed. Needed of a convolutional network that is neither
@@ -157,6 +159,7 @@ def _fitted(encoder: str, model: Any, state: dict[str, Any], source: str) -> dic
     """``state`` under timm's names for ``model``; refused where names or shapes differ."""
     import torch
 
+    state = towards_timm(state)
     module = sys.modules[type(model).__module__]
     if convert := getattr(module, "checkpoint_filter_fn", None):
         state = convert(state, model)
@@ -197,7 +200,7 @@ def _from_checkpoint(encoder: str, model: Any, path: Path) -> Weights:
         raise _unreadable(path, str(error)) from error
     except Exception as error:  # torch.load has no error of its own: UnpicklingError, EOFError, KeyError ...
         raise _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    for key in ("state_dict", "model", "teacher"):
+    for key in ("state_dict", "model", "model_state", "teacher"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(

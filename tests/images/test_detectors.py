@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from macro_client import values
 from network_sample import pair
+from scipy.ndimage import zoom
 from shell import write_image
 
 import fijibridge as fb
@@ -25,6 +26,7 @@ from fijibridge.frontends.cli import main
 from fijibridge.frontends.imagej.install import macro_text
 from fijibridge.images.detectors import check_names, join_detectors, parse_detectors
 from fijibridge.images.image import image_from_array
+from fijibridge.images.pixel_size import PixelSize
 from fijibridge.images.writing import write_labels
 from fijibridge.network.features import NetworkFeatureSettings
 from fijibridge.operations.apply import apply
@@ -137,6 +139,25 @@ def test_types_colours_and_data_bars(planes):
     stack = extract_features(both, "tws")
     assert stack.shape == (SIZE - 20, SIZE, 3 * 76)
     assert stack.extractor.detectors_ == ("SE", "S")
+
+
+@pytest.mark.parametrize("factor", [2, 0.5])
+def test_another_pixel_size_is_resampled(planes, factor):
+    bse = replace(image_from_array(planes["BSE"], databar=8), pixel_size=PixelSize(0.01, 0.01, "um"))
+    bar = round(8 * factor)
+    se = zoom(planes["SE"], factor, order=1)
+    other = replace(image_from_array(se, databar=bar), pixel_size=PixelSize(10 / factor, 10 / factor, "nm"))
+    both = join_detectors({"BSE": bse, "SE": other})
+    (channel,) = both.others
+    assert channel.data.shape == bse.shape
+    assert channel.data.dtype == se.dtype
+    assert both.databar_rows == 8
+    assert both.notes == (f"SE: pixels of {10 / factor:g} nm resampled to 0.01 \u00b5m",)
+    wanted = planes["SE"][2:-10, 2:-2].astype(float)
+    assert np.corrcoef(channel.data[2:-10, 2:-2].ravel(), wanted.ravel())[0, 1] > 0.9
+    small = replace(other, pixel_size=PixelSize(7, 7, "nm"))  # another field of view
+    with pytest.raises(ImageError, match="different sizes"):
+        join_detectors({"BSE": bse, "SE": small})
 
 
 def test_images_that_cannot_be_joined(planes):

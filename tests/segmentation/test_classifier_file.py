@@ -29,7 +29,7 @@ from fijibridge.segmentation import PixelSegmenter, load_segmenter
 from fijibridge.segmentation.load import read_features
 from fijibridge.synthesis.demo import CLASS_NAMES, demo_image
 
-FILES = {"classifier.json", "forest.safetensors", "classifier.model", "statistics.safetensors"}
+FILES = {"classifier.json", "forest.safetensors", "classifier.model", "recipe.toml", "statistics.safetensors"}
 COLORS = ["#102030", "#405060", "#708090"]
 
 

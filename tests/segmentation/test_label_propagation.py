@@ -15,7 +15,7 @@ from fijibridge.segmentation.pseudo_labels import (
     MOST_LABELLED,
     chosen_labelled,
     folds,
-    pseudo_labels,
+    guessed,
     stacked,
 )
 
@@ -133,7 +133,10 @@ def found_classes(known, y, strokes, unknown):
     names = [f"vit_b01_c{i:03d}" for i in range(known.shape[1])]
     groups = ("vit_b01",) * len(names)
     forest, _ = train_sklearn(known, y, n_trees=30, feature_names=names, class_names=NAMES)
-    return pseudo_labels(known, y, strokes, unknown, groups, forest, 0), forest.predict_proba(unknown).argmax(1)
+    votes = forest.predict_proba(unknown)
+    found = guessed(known, y, strokes, unknown, groups, len(NAMES), lambda: votes, seed=0)
+    assert np.allclose(found.probabilities.sum(1), 1)
+    return found.probabilities.argmax(1), votes.argmax(1)
 
 
 def test_what_propagation_does_not_reach_is_left_to_the_linear_model():

@@ -80,3 +80,38 @@ def test_balanced_classes_are_drawn_alike_by_both_engines(scene, java):
         segmenter = _segmenter(engine=engine, balance=True).fit(image, more, samples=samples)
         rows = segmenter.oob_confusion_.sum(axis=1)
         assert abs(int(rows[0]) - int(rows[1])) < 0.1 * rows.sum(), engine
+
+
+def test_of_images_that_are_labelled_everywhere_a_part_is_drawn():
+    """For a linear head; of each class, each image's share; strokes are taken whole."""
+    from fijibridge.features.stack import FeatureStack
+    from fijibridge.segmentation import training_samples
+
+    rng = np.random.default_rng(1)
+    names = ("vit_b01_c000",)
+    stacks = [FeatureStack.from_array(rng.random((60, 80, 1)), names) for _ in range(2)]
+    for stack in stacks:
+        stack.groups = ("vit_b01",)  # as of a ViT
+    dense = np.ones((60, 80), np.uint8)
+    dense[:, 60:] = 2
+    dense[0, :20] = 3
+    sparse = np.where(rng.random((60, 80)) < 0.02, dense, 0)
+    sparse[0, 0] = 3
+
+    def gathered(labels, **how):
+        return training_samples.gathered(
+            stacks, labels, extract=lambda image, base: image, base=None, linear_head=True, statistics=False, **how
+        )
+
+    every = gathered([dense, sparse])
+    drawn = gathered([dense, sparse], most=2000, seed=5)
+    assert len(every.y) == 4800 + (sparse > 0).sum()
+    kept = len(drawn.X[0]) / 4800, len(drawn.X[1]) / (sparse > 0).sum()
+    assert 0.35 < kept[0] < 0.45
+    assert 0.35 < kept[1] <= 1  # rare classes are kept
+    assert np.bincount(drawn.y[: len(drawn.X[0])]).tolist()[2] == 20
+    assert len(drawn.y) == len(drawn.strokes) == sum(map(len, drawn.X))
+    again = gathered([dense, sparse], most=2000, seed=5)
+    np.testing.assert_array_equal(again.X[0], drawn.X[0])
+    whole = gathered([sparse, sparse], most=2000)
+    np.testing.assert_array_equal(np.concatenate(whole.X), np.concatenate(gathered([sparse, sparse]).X))

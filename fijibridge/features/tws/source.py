@@ -38,7 +38,7 @@ class TwsFeatures(ImageFeatures):
     """
 
     def __init__(self, pixels: np.ndarray, settings: TwsSettings, detector: str = "") -> None:
-        self.pixels, self.settings = pixels, settings
+        self.pixels, self.settings, self.detector = pixels, settings, detector
         self.names = tuple(detector_name(detector, name) for name in feature_names(settings))
         self._whole, self._colours = WholePlanes(), WholeColours()
         self.groups = ("",) * len(self.names)

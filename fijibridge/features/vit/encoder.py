@@ -23,7 +23,7 @@ from fijibridge.features.vit.debiasing.base import DEBIASING, Debiasing
 from fijibridge.features.vit.settings import VitSettings
 from fijibridge.features.vit.tiles import Tile, sample_outside, shift_of, tiles
 from fijibridge.images.image import Image, percentile_limits, scale_between
-from fijibridge.weights.encoders import create_encoder
+from fijibridge.weights.encoders import block_tokens, create_encoder, n_prefix_tokens
 from fijibridge.weights.weights import cache_file, load_weights
 
 log = logging.getLogger(__name__)
@@ -422,7 +422,7 @@ class ViTEncoder:
         rows, bias = batch[0].weight.shape[0], None
         if self.debiasing.context and batch[0].weight.size < pixels[0].numel() // self.patch**2:
             tiles, bias = self._with_context(pixels, tiles, batch)
-        heads, prefix = self.model.blocks[0].attn.num_heads, self.model.num_prefix_tokens
+        heads, prefix = self.model.blocks[0].attn.num_heads, n_prefix_tokens(self.model)
         added = self.debiasing.attention_bias((rows, batch[0].weight.shape[1]), heads, prefix)
         if added is not None:
             bias = torch.from_numpy(added).to(self.device)
@@ -432,15 +432,7 @@ class ViTEncoder:
         views = ((), (2, 3), (2,), (3,))[: self.debiasing.flips]
         total: Any = 0
         for axes in views:
-            maps = self.model.forward_intermediates(
-                seen.flip(axes) if axes else seen,
-                indices=[block - 1 for block in blocks],
-                norm=True,
-                stop_early=True,
-                intermediates_only=True,
-                **({} if bias is None else {"attn_mask": bias}),
-            )
-            found = torch.cat(maps, dim=1)
+            found = block_tokens(self.model, seen.flip(axes) if axes else seen, list(blocks), bias)
             total = total + (found.flip(axes) if axes else found)
         return (total / len(views))[:, :, :rows].permute(0, 2, 3, 1).float().cpu()
 
@@ -453,7 +445,7 @@ class ViTEncoder:
         channels, height, width = pixels.shape
         grid = (height // self.patch, width // self.patch)
         patches = pixels.view(channels, grid[0], self.patch, grid[1], self.patch)
-        bias = torch.zeros(len(batch), 1, 1, self.model.num_prefix_tokens + (rows + further) * cols)
+        bias = torch.zeros(len(batch), 1, 1, n_prefix_tokens(self.model) + (rows + further) * cols)
         longer = []
         for i, (pixels_of_tile, tile) in enumerate(zip(tiles, batch, strict=True)):
             y, x, weight = sample_outside(grid, tile, further * cols)

@@ -74,6 +74,9 @@ class VitSettings(SourceSettings):
     weights : str
         File of the encoder's weights, in place of cache, hub or offline source. Not saved: a classifier knows the
         weights by their SHA-256.
+    weights_sha256 : str
+        Of the weights, if no others may serve (:attr:`fijibridge.weights.weights.Weights.sha256`), as a recipe asks.
+        Not saved either.
     upsampler_weights : str
         File of an upsampler's weights, as ``train-upsampler`` writes it, or a checkpoint of
         github.com/tldr-group/vulture; empty: the package's own. Not saved as a name: a classifier holds the weights.
@@ -96,6 +99,7 @@ class VitSettings(SourceSettings):
     percentiles: tuple[float, float] = (0.5, 99.5)
     channels: Annotated[int, CHANNELS] = 0
     weights: str = local()
+    weights_sha256: str = local()
     upsampler_weights: str = local()
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.core.errors import FeatureMismatchError
+from fijibridge.core.errors import FeatureMismatchError, WeightsError
 from fijibridge.features.source import NO_STATISTICS, FeatureSource, ImageFeatures, grey_table
 from fijibridge.features.upsampling.base import UPSAMPLERS, Upsampler
 from fijibridge.features.vit.settings import VitSettings
@@ -36,6 +36,8 @@ class TokenFeatures(ImageFeatures):
     groups : tuple of str
     statistics : callable, optional
         See :meth:`statistics`.
+    detector : str
+        See :class:`fijibridge.features.source.ImageFeatures`.
     """
 
     picks_pixels = True
@@ -47,8 +49,10 @@ class TokenFeatures(ImageFeatures):
         names: tuple[str, ...],
         groups: tuple[str, ...],
         statistics: Callable[[], Mapping[str, np.ndarray]] | None = None,
+        detector: str = "",
     ) -> None:
         self.tokens, self.upsampler, self.names, self.groups = tokens, upsampler, names, groups
+        self.detector = detector
         self._statistics = statistics
 
     def statistics(self) -> Mapping[str, np.ndarray]:
@@ -105,6 +109,14 @@ class VitSource(FeatureSource[VitSettings]):
         from fijibridge.features.vit.encoder import ViTEncoder
 
         encoder = ViTEncoder(self.settings, known=self.provenance)
+        found, wanted = encoder.provenance, self.settings.weights_sha256
+        if wanted and wanted != found.sha256:
+            raise WeightsError(
+                f"weights of {self.settings.encoder} with SHA-256 {found.sha256} ({found.source})",
+                expected=f"SHA-256 {wanted}, as the recipe says",
+                remedy="give the weights that the recipe was made with (--weights FILE); where others may serve, take "
+                "sha256 out of it",
+            )
         self.provenance = encoder.provenance
         method, channels = UPSAMPLERS[self.settings.upsampler], self.settings.channels
         if not self.upsampler_weights_:
@@ -166,7 +178,7 @@ class VitSource(FeatureSource[VitSettings]):
                     names = component_names(settings.channels, "" if letter == "b" else letter)
                 with_detector = tuple(_with_detector(detector, name) for name in names)
                 groups = tuple(name.rsplit("_", 1)[0] for name in with_detector)
-                made.append(TokenFeatures(tokens, upsampler, with_detector, groups, told))
+                made.append(TokenFeatures(tokens, upsampler, with_detector, groups, told, detector))
                 told = None
         return made
 

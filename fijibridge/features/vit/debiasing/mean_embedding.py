@@ -50,10 +50,12 @@ def use_mean_position(model: Any, encoder: str, debiasing: str = "mean") -> None
 
     embedding = getattr(model, "pos_embed", None)
     rotary = getattr(model, "rope", None) is not None
-    if rotary or not isinstance(embedding, torch.nn.Parameter) or embedding.ndim != 3:
+    relative = hasattr(model, "neck")  # SAM
+    if rotary or relative or not isinstance(embedding, torch.nn.Parameter) or embedding.ndim != 3:
         raise SettingsError(
             f"debiasing={debiasing!r} with encoder {encoder!r}, which has "
-            + ("a rotary position embedding" if rotary else "no learned position embedding"),
+            + ("a rotary" if rotary else "a relative" if relative else "no learned")
+            + " position embedding",
             expected="a ViT with an absolute position embedding alone",
             remedy="use debiasing='none', or another encoder",
         )
