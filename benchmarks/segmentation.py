@@ -1,7 +1,8 @@
 """Mean IoU on real micrographs: sparse labels train, whole images are scored.
 
     python benchmarks/segmentation.py [--part own transfer third few] [--presets fast default best]
-        [--head linear none] [--debiasing preset none mean] [--engines sklearn weka] [--seeds 3] [--data DIR]
+        [--features tws,vit tws,vit,conv] [--head linear none] [--debiasing preset none mean]
+        [--engines sklearn weka] [--seeds 3] [--data DIR]
 
 own: each image's labels train, the image is scored. transfer: two images train, the others of their set are scored.
 third: labels of one third of the image alone (every third that has all classes). few: a tenth of the strokes.
@@ -24,6 +25,7 @@ from scipy import ndimage
 
 import fijibridge as fb
 from fijibridge.features.presets import PRESETS
+from fijibridge.features.settings import sources_in
 from fijibridge.features.stack import FeatureStack
 from fijibridge.features.vit.encoder import token_cache
 from fijibridge.features.vit.probe import positional_probe
@@ -205,7 +207,7 @@ def measure(
 
 def begun(results: Results, seeds: int) -> dict[str, Table]:
     """The tables of a run."""
-    trial = dict.fromkeys(("preset", "debiasing", "head", "engine"), "")
+    trial = dict.fromkeys(("preset", "features", "debiasing", "head", "engine"), "")
     scores = {"mean IoU": ".3f", "spread of seeds": ".3f", "tuning images": ".3f", "other images": ".3f", "goal": ""}
     own = (
         f"Mean intersection over union: the sparse labels of each image train, the whole image is scored; {seeds} seeds"
@@ -224,7 +226,9 @@ def begun(results: Results, seeds: int) -> dict[str, Table]:
             "blocks", "Positional probe, R², of the ViT's channels", {**trial, "each block and scale": ""}
         ),
         "cost": results.table(
-            "cost", "CPU seconds of the ViT a megapixel of the image", {**trial, "CPU s/megapixel": ".1f", "goal": ""}
+            "cost",
+            "CPU seconds of the ViT, and of a convolutional network, a megapixel of the image",
+            {**trial, "CPU s/megapixel": ".1f", "goal": ""},
         ),
     }
 
@@ -234,6 +238,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--part", nargs="+", default=["own"], choices=["own", "transfer", "third", "few"])
     parser.add_argument("--presets", nargs="+", default=["default"], choices=list(PRESETS))
+    parser.add_argument("--features", nargs="+", default=["tws,vit"], help="sources by name; the ViT is the preset's")
     parser.add_argument("--head", nargs="+", default=["linear"], choices=["linear", "none"])
     parser.add_argument("--engines", nargs="+", default=["sklearn"], choices=["sklearn", "weka"])
     parser.add_argument("--debiasing", nargs="+", default=["preset"])
@@ -244,15 +249,15 @@ def main() -> None:
     data = arguments.data or data_folder()
     paths = [p for p in images(data) if is_tuning(p) or not arguments.tuning_only]
     tables = begun(Results("segmentation", arguments.json), arguments.seeds)
-    trials = product(arguments.presets, arguments.debiasing, arguments.head, arguments.engines)
-    for name, debiasing, head, engine in trials:
+    ways = (arguments.features, arguments.debiasing, arguments.head, arguments.engines)
+    for name, features, debiasing, head, engine in product(arguments.presets, *ways):
         vit = fb.preset_settings(name, debiasing=None if debiasing == "preset" else debiasing)
         maker = {
-            "features": (fb.TwsSettings(), vit),
+            "features": tuple(vit if one.kind == "vit" else one for one in sources_in(features)),
             "head": head,
             "engine": engine,
         }
-        measure(paths, maker, name, (name, debiasing, head, engine), tables, arguments)
+        measure(paths, maker, name, (name, features, debiasing, head, engine), tables, arguments)
 
 
 if __name__ == "__main__":

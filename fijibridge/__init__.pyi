@@ -1,4 +1,5 @@
 from fijibridge.core.errors import BridgeError as BridgeError
+from fijibridge.features.convolutional.settings import ConvSettings as ConvSettings
 from fijibridge.features.extract import FeatureExtractor as FeatureExtractor
 from fijibridge.features.extract import extract_features as extract_features
 from fijibridge.features.presets import preset_settings as preset_settings

@@ -39,6 +39,7 @@ SOURCES: Registry[type[FeatureSource[Any]]] = Registry(
         "tws": ("Trainable Weka Segmentation's 76 default features", "fijibridge.features.tws.source:TwsSource"),
         "tws3d": ("its default features of volumes", "fijibridge.features.tws3d.source:Tws3dSource"),
         "vit": ("a vision transformer's tokens, upsampled", "fijibridge.features.vit.source:VitSource"),
+        "conv": ("early layers of a convolutional network", "fijibridge.features.convolutional.source:ConvSource"),
         "network": ("class probabilities of a trained network", "fijibridge.network.features:NetworkSource"),
     },
 )
@@ -50,6 +51,7 @@ IN_PARTS: Registry[type[SourceSettings]] = Registry(
     {
         "tws": ("", "fijibridge.features.tws.settings:TwsSettings"),
         "tws3d": ("", "fijibridge.features.tws3d.settings:Tws3dSettings"),
+        "conv": ("", "fijibridge.features.convolutional.settings:ConvSettings"),
     },
 )
 

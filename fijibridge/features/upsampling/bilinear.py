@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 
@@ -9,9 +11,26 @@ from fijibridge.core.parallel import compiled_with
 from fijibridge.features.upsampling.base import Upsampler, UpsamplingMethod
 
 
-def _lerp(length: int, cells: int, span: slice) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class CellPlaces:
+    """Where the cells of a grid lie that does not cover the image exactly, or whose centres are not in their middles.
+
+    Parameters
+    ----------
+    cell : float
+        Side of a cell in pixels of the image.
+    shift : float
+        How far the cells' centres lie down and right of the middles of their squares, in cells.
+    """
+
+    cell: float
+    shift: float = 0.0
+
+
+def _lerp(length: int, cells: int, span: slice, places: CellPlaces | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Lower cell and weight of the upper one for the pixel centres of ``span`` (half-pixel centres, clamped)."""
-    place = (np.arange(span.start, span.stop) + 0.5) * (cells / length) - 0.5
+    density, shift = (cells / length, 0.0) if places is None else (1 / places.cell, places.shift)
+    place = (np.arange(span.start, span.stop) + 0.5) * density - 0.5 - shift
     place = np.clip(place, 0, cells - 1)
     low = np.minimum(place.astype(np.int64), max(cells - 2, 0))
     return low, (place - low).astype(np.float32)
@@ -36,24 +55,32 @@ def _bilinear(tokens, y_low, y_part, x_low, x_part, out):  # pragma: no cover - 
                 out[row, col, channel] = line[left, channel] + fx * (line[right, channel] - line[left, channel])
 
 
-def bilinear(tokens: np.ndarray, shape: tuple[int, int], rows: slice, cols: slice, out: np.ndarray) -> None:
+def bilinear(
+    tokens: np.ndarray,
+    shape: tuple[int, int],
+    rows: slice,
+    cols: slice,
+    out: np.ndarray,
+    places: CellPlaces | None = None,
+) -> None:
     """Bilinear interpolation with half-pixel centres.
 
     Parameters
     ----------
     tokens : ndarray, float32, shape (gy, gx, C)
-        Features on the patch grid, which covers the image exactly.
+        Features on the patch grid, which covers the image exactly where no `places` are given.
     shape : (int, int)
         Image height and width in pixels.
     rows, cols : slice
         The block wanted, in pixels, with start and stop.
     out : ndarray, float32, shape (h, w, C)
         Filled in place; a view of a wider array serves.
+    places : CellPlaces, optional
     """
     if not out.size:  # the compiled loop looks at the first column
         return
-    y_low, y_part = _lerp(shape[0], tokens.shape[0], rows)
-    x_low, x_part = _lerp(shape[1], tokens.shape[1], cols)
+    y_low, y_part = _lerp(shape[0], tokens.shape[0], rows, places)
+    x_low, x_part = _lerp(shape[1], tokens.shape[1], cols, places)
     _bilinear(tokens, y_low, y_part, x_low, x_part, out)
 
 
@@ -72,18 +99,20 @@ def _bilinear_at(tokens, y_low, y_part, x_low, x_part, out):  # pragma: no cover
             out[i, channel] = one + fx * (other - one)
 
 
-def bilinear_at(tokens: np.ndarray, shape: tuple[int, int], y: np.ndarray, x: np.ndarray) -> np.ndarray:
+def bilinear_at(
+    tokens: np.ndarray, shape: tuple[int, int], y: np.ndarray, x: np.ndarray, places: CellPlaces | None = None
+) -> np.ndarray:
     """`bilinear` of single pixels: float32 (n, C), equal to the same pixels of a block.
 
     Parameters
     ----------
-    tokens, shape
+    tokens, shape, places
         As of `bilinear`.
     y, x : ndarray of int, shape (n,)
         Rows and columns.
     """
-    y_low, y_part = _lerp(shape[0], tokens.shape[0], slice(0, shape[0]))
-    x_low, x_part = _lerp(shape[1], tokens.shape[1], slice(0, shape[1]))
+    y_low, y_part = _lerp(shape[0], tokens.shape[0], slice(0, shape[0]), places)
+    x_low, x_part = _lerp(shape[1], tokens.shape[1], slice(0, shape[1]), places)
     out = np.empty((len(y), tokens.shape[2]), np.float32)
     _bilinear_at(tokens, y_low[y], y_part[y], x_low[x], x_part[x], out)
     return out
@@ -96,18 +125,20 @@ class BilinearUpsampler(Upsampler):
     ----------
     shape : (int, int)
         Its height and width in pixels.
+    places : CellPlaces, optional
+        Of grids that do not cover the image exactly.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.shape = shape
+    def __init__(self, shape: tuple[int, int], places: CellPlaces | None = None) -> None:
+        self.shape, self.places = shape, places
 
     def block(self, tokens: np.ndarray, rows: slice, cols: slice, out: np.ndarray) -> None:
         """See :meth:`fijibridge.features.upsampling.base.Upsampler.block`."""
-        bilinear(tokens, self.shape, rows, cols, out)
+        bilinear(tokens, self.shape, rows, cols, out, self.places)
 
     def at(self, tokens: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """See :meth:`fijibridge.features.upsampling.base.Upsampler.at`."""
-        return bilinear_at(tokens, self.shape, y, x)
+        return bilinear_at(tokens, self.shape, y, x, self.places)
 
 
 class Bilinear(UpsamplingMethod):

@@ -1,0 +1,1 @@
+"""Early layers of a convolutional network."""
