@@ -137,3 +137,31 @@ def test_kept_with_the_classifier(files, tmp_path):
     (saved / UNLIKENESS).unlink()
     with pytest.raises(ModelFileError, match=UNLIKENESS):
         load_segmenter(saved)
+
+
+def test_suggestions_of_few_labels(files, tmp_path):
+    """A class of two pixels, in an image most of which it does not have."""
+    folder, how = files
+    labels = tifffile.imread(folder / "labels.tif")
+    labels[labels == 2] = 0
+    labels[40, 44:46] = 2
+    tifffile.imwrite(tmp_path / "two.tif", labels)
+    report = segment(folder / "image.tif", labels=tmp_path / "two.tif", out=tmp_path / "out", suggest=4, **how)
+    worth = [place["worth"] for place in report["label_next"]]
+    assert worth
+    assert worth == sorted(worth, reverse=True)
+    assert (tmp_path / "out" / "label_next.zip").is_file()
+
+
+def test_typical_looks(looks):
+    """Half of the image looks alike, and no other tenth does so."""
+    rng = np.random.default_rng(1)
+    varied = np.where(looks == 0, 0, rng.integers(1, 9, (SIZE // 6, SIZE // 6)).repeat(6, 0).repeat(6, 1))
+    stack = stack_of(varied, noise=0.3)
+    found = learned(stack, [(0, 9, 5), (1, 40, 40), (0, 50, 5), (1, 70, 50)])
+    typical = found.typicality(stack, side=12)
+    assert typical.shape == looks.shape
+    assert typical[:, :25].mean() > 1.2 * typical[:, 35:].mean()
+    part = found.typicality(stack, slice(0, 30), slice(0, 20), side=12)
+    assert part.shape == (30, 20)
+    assert np.isfinite(part).all()
