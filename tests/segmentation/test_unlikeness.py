@@ -148,8 +148,8 @@ def test_suggestions_of_few_labels(files, tmp_path):
     tifffile.imwrite(tmp_path / "two.tif", labels)
     report = segment(folder / "image.tif", labels=tmp_path / "two.tif", out=tmp_path / "out", suggest=4, **how)
     worth = [place["worth"] for place in report["label_next"]]
-    assert worth
     assert worth == sorted(worth, reverse=True)
+    assert len(worth) <= 4  # none where nothing is unsure
     assert (tmp_path / "out" / "label_next.zip").is_file()
 
 
