@@ -67,11 +67,13 @@ class Results:
 
 
 def _asked(arguments: list[str]) -> list[str]:
-    """The arguments without where the figures go, which is a place on one machine."""
-    if "--json" not in arguments:
-        return arguments
-    place = arguments.index("--json")
-    return arguments[:place] + arguments[place + 2 :]
+    """The arguments without where files lie, which are places on one machine."""
+    kept = list(arguments)
+    for name in ("--json", "--cache"):
+        if name in kept:
+            place = kept.index(name)
+            del kept[place : place + 2]
+    return kept
 
 
 class Table:

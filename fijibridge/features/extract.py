@@ -254,7 +254,9 @@ class FeatureExtractor:
             return stack
         if differences := self.without_head().differences(made_by):
             raise other_features(differences, "classifier against features")
-        return FeatureStack(stack.shape[:2], self.head_.transform(stack), self)
+        found = FeatureStack(stack.shape[:2], self.head_.transform(stack), self)
+        found.read = stack
+        return found
 
     def without_head(self) -> FeatureExtractor:
         """The same sources without the linear head."""

@@ -100,6 +100,7 @@ class FeatureStack:
         self.shape = (int(shape[0]), int(shape[1]), len(self.names))
         self.extractor, self.statistics = extractor, statistics
         self.image: Any = None  # of which they are, where that is known
+        self.read: FeatureStack | None = None  # the features that a linear head has read, where this has its channels
 
     @classmethod
     def from_array(cls, array: np.ndarray, names: Sequence[str] | None = None) -> FeatureStack:

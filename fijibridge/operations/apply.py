@@ -179,6 +179,7 @@ def apply(
                 page=page,
                 probabilities=stored_as(probabilities, probability_type, target.kind),
                 uncertainty=uncertainty,
+                unlikeness=uncertainty and segmenter.unlikeness_ is not None,
                 statistics=statistics,
                 vit_every=chosen_every(vit_every, firsts[0], segmenter),
                 smooth_z=smooth_z,

@@ -78,12 +78,18 @@ OutVolume = Annotated[
 ]
 Probabilities = Annotated[bool, Param("write the class probabilities, too", group="Output")]
 Uncertainty = Annotated[
-    bool, Param("write the entropy of the probabilities, 0 (sure) to 1, too: where to label next", group="Output")
+    bool,
+    Param(
+        "write the entropy of the probabilities, 0 (sure) to 1, too, and how unlike all labels pixels are, where the "
+        "classifier knows: where to label next",
+        group="Output",
+    ),
 ]
 Suggest = Annotated[
     int,
     Param(
-        "write label_next.zip, too: so many places as ROIs, of which the classes are least sure: label there next",
+        "write label_next.zip, too: so many places as ROIs, whose classes are unsure and which look like much of the "
+        "image and like few labels: label there next",
         low=0,
         high=1000,
         group="Output",

@@ -236,6 +236,7 @@ def segment(
             page=page,
             probabilities=stored_as(probabilities, "auto", target.kind),
             uncertainty=uncertainty,
+            unlikeness=uncertainty and segmenter.unlikeness_ is not None,
             statistics=statistics,
             vit_every=chosen_every(vit_every, shown, segmenter),
             smooth_z=smooth_z,
@@ -315,9 +316,9 @@ def summary(report: dict[str, Any]) -> list[str]:
 
 
 def _places(result: StackResult) -> list[Place]:
-    """Where to label next in all slices, the least sure first."""
+    """Where to label next in all slices, what is worth most first."""
     found = [Place(*one) for about in result.slices for one in about.get("places", [])]
-    return sorted(found, key=lambda place: -place.uncertainty)
+    return sorted(found, key=lambda place: -place.worth)
 
 
 def _counts(strokes: Iterable[Labels]) -> dict[str, int]:

@@ -30,6 +30,7 @@ def write_files(
     labels: Callable[[], Iterator[np.ndarray]],
     probabilities: Iterator[np.ndarray] | None,
     uncertainties: Callable[[], Iterator[np.ndarray]] | None,
+    unlikenesses: Callable[[], Iterator[np.ndarray]] | None = None,
     class_names: Sequence[str],
     class_colors: Any,
     count: int,
@@ -45,7 +46,7 @@ def write_files(
         Files are ``prefix + "labels.tif"`` and so on.
     first : Image
         The slice that the overlay shows, the first that could be read; pixel size of all.
-    labels, uncertainties : callable
+    labels, uncertainties, unlikenesses : callable
         Make an iterator of (Y, X), slice by slice.
     probabilities : iterator of (Y, X, K), optional
         Is gone through before the others are asked for.
@@ -78,10 +79,11 @@ def write_files(
     if labels_too:
         outputs.append(f"{prefix}labels.tif")
         write_labels(folder / outputs[-1], labels(), class_colors=class_colors, frames=frames, **about)
-    if uncertainties is not None:
-        outputs.append(f"{prefix}uncertainty.tif")
-        shape = (frames, count // frames, *first.shape)
-        write_imagej(folder / outputs[-1], uncertainties(), shape, np.float32, "TZYX", first.pixel_size, metadata={})
+    shape = (frames, count // frames, *first.shape)
+    for name, planes in (("uncertainty.tif", uncertainties), ("unlikeness.tif", unlikenesses)):
+        if planes is not None:
+            outputs.append(f"{prefix}{name}")
+            write_imagej(folder / outputs[-1], planes(), shape, np.float32, "TZYX", first.pixel_size, metadata={})
     outputs.append(f"{prefix}overlay.png")
     shown = next(islice(labels(), overlay_of, None))
     write_overlay(folder / outputs[-1], first, shown, class_names, class_colors)
@@ -157,7 +159,7 @@ def write_segmentation(
 
     from fijibridge.network.calibration import uncertainty as uncertainty_of
     from fijibridge.segmentation.clean_up import clean_up
-    from fijibridge.segmentation.segmenter import labels_of
+    from fijibridge.segmentation.prediction import labels_of
 
     first, extra = next(slices)
     pixels = np.zeros(len(class_names) + 1, np.int64)

@@ -188,6 +188,7 @@ def write_stack(
         labels=result.labels,
         probabilities=result.probabilities() if job.probabilities != "none" and not job.zarr else None,
         uncertainties=result.uncertainties if job.uncertainty else None,
+        unlikenesses=result.unlikenesses if job.unlikeness else None,
         class_names=names,
         class_colors=segmenter.class_colors_,
         count=count,
@@ -201,6 +202,7 @@ def write_stack(
     for each in failed:
         log.warning("%s is left unlabelled: %s", each["image"], each["error"])
     about = about_segmentation(file, (count, *stack.shape), image, result.counts.tolist(), names)
+    unlike = _unlike(result, segmenter)
     about |= {
         "frames": stack.frames,
         "clean_up": {**asdict(job.cleaning), "changed_pixels": changed} if job.cleaning else None,
@@ -210,8 +212,31 @@ def write_stack(
         "roi": asdict(stack.field) if stack.field else None,
         "failed_slices": [one["number"] for one in slices if "error" in one],
         "least_certain_slices": least_certain(slices),
+        "resembles_no_label": unlike,
     }
+    if unlike is not None:
+        log.warning("%s: %s", file, unlike["note"])
+        about["notes"] = [*about["notes"], unlike["note"]]
     return about, failed
+
+
+def _unlike(result: StackResult, segmenter: PixelSegmenter) -> dict[str, Any] | None:
+    """How much of a stack resembles none of the labels, the largest such region, and both in words; None where that is
+    little, or where too few strokes told what is far."""
+    learned, found = segmenter.unlikeness_, [one for one in result.slices if one.get("unlike")]
+    if learned is None or not learned.sure or not found:
+        return None
+    counted = sum(sum(one["counts"][1:]) for one in result.slices)
+    fraction = sum(one["unlike"]["pixels"] for one in found) / max(1, counted)
+    most = max(found, key=lambda one: int(one["unlike"]["largest"]))
+    box = {name: most["unlike"][name] for name in ("top", "left", "height", "width")}
+    where = f"slice {most['number']}, " if len(result.slices) > 1 else ""
+    where += f"x {box['left']} to {box['left'] + box['width']}, y {box['top']} to {box['top'] + box['height']}"
+    note = (
+        f"{100 * fraction:.1f} % of the pixels resemble none of the labels; the largest such region lies at {where}: "
+        "label there, one of the classes or a new one"
+    )
+    return {"fraction": round(fraction, 5), "slice": most["number"], **box, "note": note}
 
 
 def _shifts(read: Mapping[str, Any]) -> dict[str, Any]:

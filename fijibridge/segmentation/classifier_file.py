@@ -6,6 +6,7 @@
     forest.safetensors     the forest's arrays; not there of another classifier, which Weka runs from its .model
     features.safetensors   what the features learned: principal components, linear head, upsampler's weights
     statistics.safetensors grey levels, means and spreads of the training images, for slices of their stack
+    unlikeness.safetensors what tells pixels that resemble none of the labels; not there without a linear head
     classifier.model       the same forest as TWS's two serialised Java objects
     recipe.toml            how features are made, to be shared; not where a network or an upsampler belongs to them
     network/               the trained network, where its probabilities are features
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
 
     from fijibridge.features.image_statistics import ImageStatistics
     from fijibridge.images.pixel_size import PixelSize
+    from fijibridge.segmentation.unlikeness import Unlikeness
 
 INDEX = "classifier.json"
 FOREST = "forest.safetensors"
 MODEL = "classifier.model"
 STATISTICS = "statistics.safetensors"
+UNLIKENESS = "unlikeness.safetensors"
 _FORMAT = "fijibridge-classifier"
 _VERSION = 2
 
@@ -67,6 +70,8 @@ class SavedClassifier:
     grey_range : (float, float) or None
     statistics : ImageStatistics or None
         Of the training images; None of classifiers that were saved before they were kept.
+    unlikeness : Unlikeness or None
+        None, too, of classifiers that were saved before it was kept.
     """
 
     forest: Classifier
@@ -78,6 +83,7 @@ class SavedClassifier:
     oob_confusion: np.ndarray | None
     grey_range: tuple[float, float] | None = None
     statistics: ImageStatistics | None = None
+    unlikeness: Unlikeness | None = None
 
 
 def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -119,10 +125,14 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
         "forest_sha256": forest.sha256(),
         "features_sha256": arrays_digest(arrays),
         "statistics": None,
+        "unlikeness": None,
         "versions": versions(),
     }
     if (statistics := saved.statistics) is not None:
         index["statistics"] = {"features_digest": statistics.features_digest, "sha256": statistics.digest}
+    if (unlikeness := saved.unlikeness) is not None:
+        found = {"features_digest": unlikeness.features_digest, "sha256": arrays_digest(unlikeness.arrays())}
+        index["unlikeness"] = found
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
         if isinstance(forest, Forest):
             forest.save(folder / FOREST)
@@ -137,6 +147,8 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
                 (folder / recipe.FILE).write_text(recipe.recipe_text(extractor.sources), encoding="utf-8")
         if statistics is not None:
             write_arrays(folder / STATISTICS, statistics.arrays())
+        if unlikeness is not None:
+            write_arrays(folder / UNLIKENESS, unlikeness.arrays())
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return Path(path)
 
@@ -202,6 +214,7 @@ def read_classifier(path: Path) -> SavedClassifier:
             oob_confusion=matrix,
             grey_range=_checked_range(index.get("grey_range"), path),
             statistics=_read_statistics(index.get("statistics"), path),
+            unlikeness=_read_unlikeness(index.get("unlikeness"), path),
         )
     except ModelFileError:
         raise
@@ -245,6 +258,18 @@ def _read_statistics(about: Any, path: Path) -> ImageStatistics | None:
     if found.digest != about["sha256"]:
         raise _not_a_classifier(path, f"{STATISTICS} is not what {INDEX} describes")
     return found
+
+
+def _read_unlikeness(about: Any, path: Path) -> Unlikeness | None:
+    """None of a classifier without it, or that was saved before it was kept."""
+    from fijibridge.segmentation.unlikeness import Unlikeness
+
+    if about is None:
+        return None
+    arrays = read_arrays(path / UNLIKENESS)
+    if arrays_digest(arrays) != about["sha256"]:
+        raise _not_a_classifier(path, f"{UNLIKENESS} is not what {INDEX} describes")
+    return Unlikeness.restored(arrays, str(about["features_digest"]))
 
 
 def _checked_engine(engine: Engine) -> Engine:

@@ -82,6 +82,7 @@ def load_segmenter(
     segmenter.extractor_, segmenter.forest_ = extractor, saved.forest
     segmenter.class_colors_, segmenter.pixel_size_ = saved.class_colors, saved.pixel_size
     segmenter.grey_range_, segmenter.statistics_ = saved.grey_range, saved.statistics
+    segmenter.unlikeness_ = saved.unlikeness
     segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
     return segmenter
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fijibridge.labels.labels import Labels
     from fijibridge.segmentation.detector_trust import DetectorTrust
     from fijibridge.segmentation.training_samples import TrainingSamples
+    from fijibridge.segmentation.unlikeness import Unlikeness
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,8 @@ class PixelSegmenter(Estimator):
     statistics_ : ImageStatistics or None
         Of the training images together, for slices of their stack; None where the features came from elsewhere, or
         the classifier was saved before they were kept.
+    unlikeness_ : Unlikeness or None
+        What tells pixels that resemble none of the labels; None without a linear head, and of older classifiers.
 
     Raises
     ------
@@ -118,6 +121,7 @@ class PixelSegmenter(Estimator):
     pixel_size_: PixelSize | None = None
     grey_range_: tuple[float, float] | None = None
     statistics_: ImageStatistics | None = None
+    unlikeness_: Unlikeness | None = None
 
     def __init__(
         self,
@@ -307,17 +311,18 @@ class PixelSegmenter(Estimator):
         from fijibridge.images.palette import class_colors_or_default
 
         names, extractor, first = found.class_names, found.extractor, found.first
-        self.head_importances_ = self.detector_trust_ = None
+        self.head_importances_ = self.detector_trust_ = self.unlikeness_ = None
         if found.stacks and extractor is not None:
             from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
+            from fijibridge.segmentation.unlikeness import fit_unlikeness
 
             trained = train_with_pseudo_labels(
                 found.stacks, found.X, found.y, found.strokes, names, self._judged_forest, self._trained_forest,
                 seed=self.seed, n_threads=self.n_threads,
             )  # fmt: skip
-            self.forest_, self.head_importances_ = trained.forest, trained.importances
-            self.detector_trust_ = trained.trust
+            self.forest_, self.head_importances_, self.detector_trust_ = trained.forest, trained.importances, trained.trust
             extractor = extractor.with_head(trained.head)
+            self.unlikeness_ = fit_unlikeness(found.stacks, found.X, found.y, found.strokes, self.seed)
         else:
             self.forest_ = self._judged_forest(np.concatenate(found.X), found.y, found.feature_names, names)
         self.class_colors_ = class_colors_or_default(names, self.class_colors)
@@ -399,10 +404,8 @@ class PixelSegmenter(Estimator):
             A FeatureStack made another way than the training's, with the difference spelled out; an image where the
             training's features came from elsewhere.
         """
-        import numpy as np
-
-        from fijibridge.core.progress import bar
-        from fijibridge.features.stack import FeatureStack, plain_slice
+        from fijibridge.features.stack import FeatureStack
+        from fijibridge.segmentation.prediction import predicted
 
         forest = self._trained()
         if self.extractor_ is None and not isinstance(image, FeatureStack):
@@ -418,22 +421,7 @@ class PixelSegmenter(Estimator):
         if stack.names != forest.feature_names:
             raise other_names(forest.feature_names, stack.names)
         height = getattr(image, "databar_rows", 0) + stack.shape[0]
-        wanted = plain_slice(rows, height), plain_slice(cols, stack.shape[1])
-        top, left = (span.start for span in wanted)
-        result = np.zeros((*(span.stop - span.start for span in wanted), forest.n_classes), np.float32)
-        blocks = [
-            (down, across)
-            for block in stack.blocks()
-            if (down := _overlap(block[0], wanted[0])) and (across := _overlap(block[1], wanted[1]))
-        ]
-        with bar("segmenting", len(blocks)) as steps:
-            for down, across in blocks:
-                found = stack.block(down, across)
-                flat = forest.predict_proba(found.reshape(-1, stack.shape[2]), n_threads=self.n_threads or None)
-                place = slice(down.start - top, down.stop - top), slice(across.start - left, across.stop - left)
-                result[place] = flat.reshape(*found.shape[:2], -1)
-                steps.update()
-        return result
+        return predicted(forest, stack, rows, cols, height=height, n_threads=self.n_threads)
 
     def predict(
         self, image: Image | np.ndarray | FeatureStack, *, statistics: ImageStatistics | None = None
@@ -450,7 +438,31 @@ class PixelSegmenter(Estimator):
         ndarray, uint8, shape (Y, X)
             k is ``class_names_[k - 1]``; 0 in the data bar. Of two equally probable classes the first.
         """
+        from fijibridge.segmentation.prediction import labels_of
+
         return labels_of(self.predict_proba(image, statistics=statistics))
+
+    def unlikeness(
+        self,
+        image: Image | np.ndarray | FeatureStack,
+        rows: slice = slice(None),
+        cols: slice = slice(None),
+        *,
+        statistics: ImageStatistics | None = None,
+    ) -> np.ndarray | None:
+        """How little every pixel resembles any of the labels; parameters as of :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        image, rows, cols, statistics
+
+        Returns
+        -------
+        ndarray, float32, shape (Y, X), or None
+            0 to 1, see :meth:`fijibridge.segmentation.unlikeness.Unlikeness.of`, of the rows without a data bar; None
+            without :attr:`unlikeness_`.
+        """
+        return None if self.unlikeness_ is None else self.unlikeness_.of(self._stack(image, statistics), rows, cols)
 
     # --- saving ------------------------------------------------------------------------------------------------------
 
@@ -484,21 +496,8 @@ class PixelSegmenter(Estimator):
             pixel_size=self.pixel_size_,
             grey_range=self.grey_range_,
             statistics=self.statistics_,
+            unlikeness=self.unlikeness_,
             oob_accuracy=self.oob_accuracy_,
             oob_confusion=self.oob_confusion_,
         )
         return write_classifier(saved, path, overwrite=overwrite)
-
-
-def _overlap(one: slice, other: slice) -> slice | None:
-    """What two spans have in common; None where that is nothing."""
-    start, stop = max(one.start, other.start), min(one.stop, other.stop)
-    return slice(start, stop) if start < stop else None
-
-
-def labels_of(probabilities: np.ndarray) -> np.ndarray:
-    """Label image of probabilities (Y, X, classes): 1 + the most probable class, uint8; 0 where all are 0."""
-    labels = probabilities.argmax(axis=2).astype("uint8")
-    labels += 1
-    labels[probabilities.max(axis=2) == 0] = 0
-    return labels

@@ -1,4 +1,9 @@
-"""Where to label next: places whose classes the classifier is least sure of, far from what is labelled."""
+"""Where to label next: places whose classes the classifier is least sure of, and of which a label would tell much.
+
+Uncertainty sampling (Lewis and Gale 1994) alone asks for what is odd and rare, too. It is weighted by information
+density (Settles and Craven 2008: many pixels look like this) and by how unlike the labels a pixel is
+(:mod:`fijibridge.segmentation.unlikeness`), where the classifier knows both.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +20,35 @@ _APART = 2.0  # sides between the middles of two places, at least
 
 
 class Place(NamedTuple):
-    """A square of an image, in pixels from its left upper corner, and how unsure its classes are, 0 (sure) to 1."""
+    """A square of an image, in pixels from its left upper corner; how unsure its classes are, 0 (sure) to 1, and how
+    much a label there is worth, by which places are chosen."""
 
     slice: int
     top: int
     left: int
     side: int
     uncertainty: float
+    worth: float = 0.0
+
+
+def square_side(shape: tuple[int, ...]) -> int:
+    """Side of the squares in which a stroke lies: one fortieth of an image's shorter side, 24 pixels at least."""
+    return max(SIDE, min(shape) // _OF_IMAGE)
 
 
 def places_to_label(
-    uncertainty: np.ndarray, labelled: np.ndarray, count: int, *, slice_number: int = 1, side: int = 0
+    uncertainty: np.ndarray,
+    labelled: np.ndarray,
+    count: int,
+    *,
+    weight: np.ndarray | None = None,
+    slice_number: int = 1,
+    side: int = 0,
 ) -> list[Place]:
-    """The places that are least sure, one after the other.
+    """The places that are worth most, one after the other.
 
-    Uncertainty sampling (Lewis and Gale 1994) on means over squares, so that a place is worth a stroke and the one
-    unsure pixel along each boundary is not; places keep apart from one another and from the labels.
+    Means over squares, so that a place is worth a stroke and the one unsure pixel along each boundary is not; places
+    keep apart from one another and from the labels.
 
     Parameters
     ----------
@@ -40,6 +58,8 @@ def places_to_label(
         Pixels that have a label already.
     count : int
         At most so many.
+    weight : ndarray, float32, shape (Y, X), optional
+        Of the uncertainty: unlikeness times typicality, see :class:`fijibridge.segmentation.unlikeness.Unlikeness`.
     slice_number : int
         Of a stack, from 1: what the places say.
     side : int
@@ -48,17 +68,19 @@ def places_to_label(
     Returns
     -------
     list of Place
-        The least sure first.
+        Those worth most first: without a weight the least sure.
     """
     from scipy.ndimage import maximum_filter, uniform_filter
 
     height, width = uncertainty.shape
-    side = side or max(SIDE, min(height, width) // _OF_IMAGE)
+    side = side or square_side((height, width))
     if min(height, width) < side:
         return []
     step = max(1, side // 8)  # a mean over a square needs not all of its pixels
     own, half = side // step, side // step // 2
-    mean = uniform_filter(uncertainty[::step, ::step].astype(np.float32), own, mode="nearest")
+    unsure = uncertainty[::step, ::step].astype(np.float32)
+    means = uniform_filter(unsure, own, mode="nearest")
+    mean = means.copy() if weight is None else uniform_filter(unsure * weight[::step, ::step], own, mode="nearest")
     if labelled.any():
         drawn = maximum_filter(labelled.view(np.uint8), 2 * step + 1)[::step, ::step]  # a thin stroke, too
         near = maximum_filter(drawn, 2 * own + 1)
@@ -71,7 +93,8 @@ def places_to_label(
         y, x = (int(place) for place in np.unravel_index(inner.argmax(), inner.shape))
         if inner[y, x] <= 0:
             break
-        place = Place(slice_number, (y - half) * step, (x - half) * step, side, round(float(inner[y, x]), 4))
+        unsure_there, worth = round(float(means[y, x]), 4), round(float(inner[y, x]), 5)
+        place = Place(slice_number, (y - half) * step, (x - half) * step, side, unsure_there, worth)
         found.append(place)
         reach = round(_APART * own)
         inner[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1] = -1

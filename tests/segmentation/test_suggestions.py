@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import roifile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,24 @@ def test_the_least_sure_first():
     assert 192 <= first.left <= 224
     assert first.uncertainty > second.uncertainty
     assert 12 <= second.top <= 44
+
+
+def test_a_weight():
+    """What is worth more comes first; how unsure it is stays told as it is."""
+    unsure, weight = np.full((120, 240), 0.4, np.float32), np.full((120, 240), 0.1, np.float32)
+    unsure[20:60, 20:60], weight[60:100, 180:220] = 0.8, 0.9
+    nothing = np.zeros(unsure.shape, bool)
+    assert places_to_label(unsure, nothing, 1)[0].left < 60
+    place = places_to_label(unsure, nothing, 1, weight=weight)[0]
+    assert place.left > 150
+    assert place.uncertainty == pytest.approx(0.4, abs=1e-3)
+    assert place.worth == pytest.approx(0.36, abs=1e-3)
+    assert places_to_label(unsure, nothing, 3, weight=np.zeros_like(weight)) == []
+
+
+def test_nothing_is_unsure():
+    """An image without a second class."""
+    assert places_to_label(np.zeros((90, 90), np.float32), np.zeros((90, 90), bool), 3) == []
 
 
 def test_labelled_places_are_left_out():

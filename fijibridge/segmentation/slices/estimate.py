@@ -39,7 +39,7 @@ def disk_needed(job: Job) -> int:
             total += bytes_of(shape, job.classes, "" if job.probabilities == "none" else job.probabilities)
         else:  # as units, and as the TIFF that is made of them
             total += 2 * voxels * (1 + job.classes * each)
-        total += 2 * voxels * 4 * job.uncertainty
+        total += 2 * voxels * 4 * (job.uncertainty + job.unlikeness)
     return total
 
 

@@ -89,6 +89,8 @@ class Job:
         What is written of them; of uint8, 255 is 1.
     uncertainty : bool
         Write the entropy of the probabilities, 0 to 1.
+    unlikeness : bool
+        Write how unlike all labels pixels are, 0 to 1.
     statistics : {"auto", "training", "stack", "slice"}
         By whose statistics features are scaled, see :data:`fijibridge.segmentation.options.Statistics`.
     vit_every : int
@@ -120,6 +122,7 @@ class Job:
     page: int = 0
     probabilities: str = "float32"
     uncertainty: bool = False
+    unlikeness: bool = False
     statistics: Literal["auto", "training", "stack", "slice"] = "auto"
     vit_every: int = 1
     smooth_z: bool = False
@@ -133,7 +136,8 @@ class Job:
     def unit_height(self, stack: StackFiles) -> int:
         """Slices of a unit of a stack: a 32nd of it, 16 at most, and what memory may hold; not fewer than from one that
         the ViT sees to the next. It hangs on nothing else, so that any number of workers makes the same files."""
-        a_pixel = 1 + self.classes * {"none": 0, "uint8": 1, "float32": 4}[self.probabilities] + 4 * self.uncertainty
+        a_pixel = 1 + self.classes * {"none": 0, "uint8": 1, "float32": 4}[self.probabilities]
+        a_pixel += 4 * (self.uncertainty + self.unlikeness)
         fitting = max(1, _UNIT_BYTES // (stack.shape[0] * stack.shape[1] * a_pixel))
         height = min(-(-len(stack.slices) // _UNITS), _TALLEST, fitting)
         if self.thick:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fijibridge.core.records import read_json
 from fijibridge.segmentation.slices.job import Job, store_of, unit_name
-from fijibridge.segmentation.slices.unit import LABELS, MIDDLE, PROBABILITIES, RECORD, SECTIONS, UNCERTAINTY
+from fijibridge.segmentation.slices.unit import LABELS, MIDDLE, PROBABILITIES, RECORD, SECTIONS, UNCERTAINTY, UNLIKENESS
 
 
 class StackResult:
@@ -61,6 +61,10 @@ class StackResult:
         """(Y, X) float32, slice by slice."""
         return self._planes(UNCERTAINTY)
 
+    def unlikenesses(self) -> Iterator[np.ndarray]:
+        """(Y, X) float32, slice by slice."""
+        return self._planes(UNLIKENESS)
+
     def sections(self) -> Iterator[np.ndarray]:
         """(n, Y + X) float32 of each unit: greys along the middle column and the middle row of its slices."""
         for place, _ in self.units:
@@ -76,7 +80,7 @@ class StackResult:
         return np.zeros(self.stack.shape, np.float32)
 
     def _planes(self, name: str) -> Iterator[np.ndarray]:
-        if self.job.zarr and name != UNCERTAINTY:
+        if self.job.zarr and name not in (UNCERTAINTY, UNLIKENESS):
             from fijibridge.images.ome_zarr_writing import read_slab
 
             kind = name.removesuffix(".npy")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,19 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"
 LABELS, PROBABILITIES, UNCERTAINTY = "labels.npy", "probabilities.npy", "uncertainty.npy"
+UNLIKENESS = "unlikeness.npy"
 SECTIONS, MIDDLE = "sections.npy", "middle.npy"  # greys along the middle column and row of each slice; the middle slice
 
-Predict = Callable[["Image", "Image | None", int], np.ndarray]  # (shown, the whole or None, slice from 1) -> (Y, X, K)
+
+class Predicted(NamedTuple):
+    """Class probabilities, float32 (Y, X, K); how unlike all labels and how typical pixels are, (Y, X), where known."""
+
+    probabilities: np.ndarray
+    unlikeness: np.ndarray | None = None
+    typicality: np.ndarray | None = None  # for suggestions
+
+
+Predict = Callable[["Image", "Image | None", int], Predicted]  # (shown, the whole or None, slice from 1)
 
 
 def segment_unit(
@@ -46,8 +56,8 @@ def segment_unit(
     number : int
         Of the unit, among ``job.units()``.
     predict : callable, optional
-        (part of the slice that is segmented, the whole slice or None, number of the slice) -> probabilities, float32,
-        (Y, X, K), of the rows without a data bar. By default the job's classifier is loaded.
+        (part of the slice that is segmented, the whole slice or None, number of the slice) -> what is predicted of the
+        rows without a data bar. By default the job's classifier is loaded.
     stages : Stages, optional
         Where the time is counted.
     labelled : mapping, optional
@@ -75,9 +85,9 @@ def segment_unit(
     with limited_threads(job.threads) if predict is None else nullcontext():
         predict = predict or _of_classifier(job, unit.stack, stages)
         made = _Results(job, stack, unit)
-        for place, image, probabilities in _probabilities(job, stack, unit, predict, stages):
+        for place, image, found in _predicted(job, stack, unit, predict, stages):
             with stages("writing"):
-                made.add(place, image, probabilities, labelled or {})
+                made.add(place, image, found, labelled or {})
             step()
     record = {
         "slices": made.slices,
@@ -90,17 +100,20 @@ def segment_unit(
     return record
 
 
-def _probabilities(
+_Kept = tuple["Image | ImageError", "Predicted | None"]
+
+
+def _predicted(
     job: Job, stack: StackFiles, unit: Unit, predict: Predict, stages: Stages
-) -> Iterator[tuple[int, Image | ImageError, np.ndarray | None]]:
-    """(place in the unit, image or what is wrong with it, probabilities) of each slice of a unit."""
+) -> Iterator[tuple[int, Image | ImageError, Predicted | None]]:
+    """(place in the unit, image or what is wrong with it, what is predicted) of each slice of a unit."""
     margin = 1 if job.smooth_z else 0
     depth = len(stack.slices) // stack.frames  # slices of other points in time are no neighbours
     frame = unit.first // depth
     first = max(unit.first - margin, frame * depth)
     last = min(unit.first + unit.size + margin, len(stack.slices))
     numbers = list(stack.slices[first:last])
-    kept: dict[int, tuple[Image | ImageError, np.ndarray | None]] = {}
+    kept: dict[int, _Kept] = {}
     images = slices_of(job, stack, numbers)
     for place, number in enumerate(numbers):
         with stages("reading"):
@@ -108,8 +121,9 @@ def _probabilities(
         made = None
         if not isinstance(image, ImageError):
             shown, whole = (stack.field.cut(image), image) if stack.field else (image, None)
-            made = np.zeros((*stack.shape, job.classes), np.float32)
-            made[shown.field] = predict(shown, whole, number)
+            found = predict(shown, whole, number)
+            made = found._replace(probabilities=np.zeros((*stack.shape, job.classes), np.float32))
+            made.probabilities[shown.field] = found.probabilities
         kept[first + place] = image, made
         ready = first + place - margin
         if unit.first <= ready < unit.first + unit.size:
@@ -119,21 +133,19 @@ def _probabilities(
         yield ready - unit.first, kept[ready][0], _smoothed(kept, ready, stack, depth)
 
 
-def _smoothed(
-    kept: Mapping[int, tuple[Any, np.ndarray | None]], place: int, stack: StackFiles, depth: int
-) -> np.ndarray | None:
-    """Mean over a slice and its neighbours of the same point in time, weighted 1 : 2 : 1."""
+def _smoothed(kept: Mapping[int, _Kept], place: int, stack: StackFiles, depth: int) -> Predicted | None:
+    """Mean of the probabilities over a slice and its neighbours of the same point in time, weighted 1 : 2 : 1."""
     own = kept[place][1]
     if own is None:
         return None
-    total, weight = 2 * own, 2
+    total, weight = 2 * own.probabilities, 2
     for other in (place - 1, place + 1):
         apart = abs(stack.slices[other] - stack.slices[place]) if other in kept else 0
         if apart == 1 and other // depth == place // depth and (near := kept[other][1]) is not None:
-            total += near
+            total += near.probabilities
             weight += 1
     total /= weight
-    return total
+    return own._replace(probabilities=total)
 
 
 class _Results:
@@ -148,26 +160,28 @@ class _Results:
         dtype = None if job.probabilities == "none" else np.dtype(job.probabilities)
         self.probabilities = None if dtype is None else np.zeros((*shape, job.classes), dtype)
         self.unsure = np.zeros(shape, np.float32) if job.uncertainty else None
+        self.unlike = np.zeros(shape, np.float32) if job.unlikeness else None
         self.sections = np.zeros((unit.size, sum(stack.shape)), np.float32)
         self.middle: np.ndarray | None = None
 
     def add(
-        self, place: int, image: Image | ImageError, probabilities: np.ndarray | None, labelled: Mapping[int, Any]
+        self, place: int, image: Image | ImageError, predicted: Predicted | None, labelled: Mapping[int, Any]
     ) -> None:
         from dataclasses import asdict
 
         from fijibridge.network.calibration import uncertainty
         from fijibridge.segmentation.clean_up import clean_up
-        from fijibridge.segmentation.segmenter import labels_of
-        from fijibridge.segmentation.suggestions import places_to_label
+        from fijibridge.segmentation.prediction import labels_of
+        from fijibridge.segmentation.suggestions import places_to_label, square_side
+        from fijibridge.segmentation.unlikeness import regions_unlike
 
         number = self.stack.slices[self.unit.first + place]
         about: dict[str, Any] = {"number": number, "counts": [int(self.labels[place].size)] + [0] * self.job.classes}
         self.slices.append(about)
-        if probabilities is None or isinstance(image, ImageError):
+        if predicted is None or isinstance(image, ImageError):
             about["error"] = " ".join(str(image).split())
             return
-        field = self.stack.field
+        probabilities, field = predicted.probabilities, self.stack.field
         shown = field.cut(image) if field else image
         (height, width), grey = self.stack.shape, shown.grey
         self.sections[place] = np.concatenate([grey[:, width // 2], grey[height // 2]])
@@ -184,15 +198,21 @@ class _Results:
         unsure = np.zeros(shown.shape, np.float32)
         unsure[shown.field] = uncertainty(np.moveaxis(probabilities[shown.field], -1, 0))
         about["uncertainty"] = round(float(unsure[shown.field].mean()), 5)
+        top, left = (field.rows.start, field.cols.start) if field else (0, 0)
         if self.job.suggest:
             drawn = labelled.get(number, np.zeros(image.shape, bool))
             drawn = drawn[field.rows, field.cols] if field else drawn
-            top, left = (field.rows.start, field.cols.start) if field else (0, 0)
             rows = shown.field.stop
-            found = places_to_label(unsure[:rows], drawn[:rows], self.job.suggest, slice_number=number)
+            weight = None if predicted.typicality is None else predicted.typicality * predicted.unlikeness
+            found = places_to_label(unsure[:rows], drawn[:rows], self.job.suggest, weight=weight, slice_number=number)
             about["places"] = [one._replace(top=one.top + top, left=one.left + left) for one in found]
         if self.unsure is not None:
             self.unsure[place] = unsure
+        if predicted.unlikeness is not None:
+            far = regions_unlike(predicted.unlikeness, square_side(predicted.unlikeness.shape))
+            about["unlike"] = {**far, "top": far["top"] + top, "left": far["left"] + left} if far else None
+            if self.unlike is not None:
+                self.unlike[place][shown.field] = predicted.unlikeness
         if self.probabilities is not None:
             if self.probabilities.dtype == np.uint8:
                 probabilities = np.rint(probabilities * 255)
@@ -219,6 +239,8 @@ class _Results:
                     np.save(folder / PROBABILITIES, self.probabilities)
             if self.unsure is not None:
                 np.save(folder / UNCERTAINTY, self.unsure)
+            if self.unlike is not None:
+                np.save(folder / UNLIKENESS, self.unlike)
             if len(self.stack.slices) > 1:
                 np.save(folder / SECTIONS, self.sections)
             if self.middle is not None:
@@ -266,20 +288,27 @@ def prediction(
     callable
         See :func:`segment_unit`.
     """
+    from fijibridge.segmentation.suggestions import square_side
+
     stack = job.stacks[number]
     features = SliceFeatures(job, number, segmenter)
     slabs = SlabPrediction(features) if looks_along_z_alone(segmenter) else None
     place = (stack.field.rows, stack.field.cols) if stack.field else ()
 
-    def predict(shown: Image, whole: Image | None, number: int) -> np.ndarray:
+    def predict(shown: Image, whole: Image | None, number: int) -> Predicted:
         if slabs is not None and number:
             with stages("prediction"):
-                return slabs.of(shown if whole is None else whole, number, *place)
+                return Predicted(slabs.of(shown if whole is None else whole, number, *place))
         found = given.get(number)
         if found is None:
             with stages("features"):
                 found = features.of(shown if whole is None else whole, number)
         with stages("prediction"):
-            return segmenter.predict_proba(found, *place)
+            probabilities, learned = segmenter.predict_proba(found, *place), segmenter.unlikeness_
+            if learned is None:
+                return Predicted(probabilities)
+            side = square_side(probabilities.shape[:2])
+            typical = learned.typicality(found, *place, side=side) if job.suggest else None
+            return Predicted(probabilities, learned.of(found, *place), typical)
 
     return predict
