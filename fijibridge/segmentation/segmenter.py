@@ -320,7 +320,8 @@ class PixelSegmenter(Estimator):
                 found.stacks, found.X, found.y, found.strokes, names, self._judged_forest, self._trained_forest,
                 seed=self.seed, n_threads=self.n_threads,
             )  # fmt: skip
-            self.forest_, self.head_importances_, self.detector_trust_ = trained.forest, trained.importances, trained.trust
+            self.forest_, self.detector_trust_ = trained.forest, trained.trust
+            self.head_importances_ = trained.importances
             extractor = extractor.with_head(trained.head)
             self.unlikeness_ = fit_unlikeness(found.stacks, found.X, found.y, found.strokes, self.seed)
         else:

@@ -75,7 +75,7 @@ def test_round_trip(java, demo, tiny_vit, tmp_path, engine, kind):
     before = trained(demo, features, engine=engine)
     folder = tmp_path / "new" / "klassifikätor"
     assert before.save(folder) == folder
-    files = FILES if kind == "tws" else FILES | {"features.safetensors"}
+    files = FILES if kind == "tws" else FILES | {"features.safetensors", "unlikeness.safetensors"}
     assert {file.name for file in folder.glob("[!.]*")} == files
     after = load_segmenter(folder, weights=tiny_vit)
     assert after.forest_.equals(before.forest_)
