@@ -47,6 +47,7 @@ NAMES = ("ISE", "CAM", "pore")
 GOALS = {"pore": 0.60, "CAM": 0.90, "ISE": 0.90, "mean": 0.80}
 STACK_GOALS = {"pore": 0.80, "CAM": 0.93, "ISE": 0.90}
 SECTIONS, SPACING = 5, 2  # of a stack, pixels
+QUICK = {"width": 16, "crop": 192, "batch": 4, "checks": 8, "validation_images": 16}  # for a few CPU minutes
 OTHERS = 3  # images that the forest and the threshold learn from
 TREES = 200
 
@@ -241,14 +242,15 @@ def real(work: Path, arguments: argparse.Namespace, results: Results) -> None:
 
 
 def as_stacks(config: SimulationConfig) -> SimulationConfig:
-    return replace(config, sections=SECTIONS, spacing=SPACING)
+    stage = {"slice_jitter": [0.0, 1.0], "slice_drift": [0.0, 0.1], "flicker": [0.0, 0.03]}
+    return replace(config.with_ranges(imaging=stage), sections=SECTIONS, spacing=SPACING)
 
 
 def stacks(work: Path, arguments: argparse.Namespace, results: Results) -> None:
     """Networks of one and of several slices, after the same training; and one of several given single images."""
     train_on, tests = work / "stacks-train", [work / f"stacks-test-{number}" for number in range(len(hard_configs()))]
     jobs = [(train_on, load_preset("generic"), arguments.stacks, 3000)]
-    jobs += [(folder, config, 6, 9100 + number) for number, (folder, config) in enumerate(zip(tests, hard_configs()))]
+    jobs += [(tests[number], config, 6, 9100 + number) for number, config in enumerate(hard_configs())]
     for folder, config, count, seed in jobs:
         write_dataset(as_stacks(config), out=folder, count=count * SECTIONS, seed=seed, resume=folder.exists())
     columns = {"network": "", **dict.fromkeys(GOALS, ".3f"), "validation mean": ".3f", "CPU min": ".0f", "steps": "d"}
@@ -257,6 +259,8 @@ def stacks(work: Path, arguments: argparse.Namespace, results: Results) -> None:
     for slices in arguments.slices:
         out = work / f"stacks-network-{slices}"
         settings = NetworkSettings(minutes=arguments.minutes, clock="cpu", threads=arguments.threads, slices=slices)
+        if arguments.quick:
+            settings = replace(settings, **QUICK)
         network = train_network(train_on, settings, out=out, resume=out.exists())
         about = network.training
         found = {key: Score() for key in (slices, 1)}
@@ -292,6 +296,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=640)
     parser.add_argument("--minutes", type=float, default=100.0)
     parser.add_argument("--stacks", type=int, default=128, help="stacks that the part stacks trains on")
+    parser.add_argument("--quick", action="store_true", help="the part stacks with a smaller network and smaller crops")
     parser.add_argument("--slices", type=int, nargs="+", choices=(1, 3, 5), default=[1, 3])
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the training; 0: all cores")
     parser.add_argument("--no-forest", action="store_true", help="leave the slow forest out")
