@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from network_sample import NAMES, SIDE, TINY, pair, same, sampler
+from network_sample import NAMES, SIDE, TINY, pair, same
 
-from fijibridge.core.errors import ImageError, ModelFileError
+from fijibridge.core.errors import ImageError, ModelFileError, SettingsError
 from fijibridge.images.around import with_neighbours
 from fijibridge.network.augmentation import CropSampler, Normalisation
 from fijibridge.network.data import open_dataset
 from fijibridge.network.file import INDEX, load_network, save_network
 from fijibridge.network.images import ImageArrays, surrounded
 from fijibridge.network.network import Network
+from fijibridge.network.onnx_export import export_onnx
 from fijibridge.network.training import fine_tune, train_network
 from fijibridge.network.unet import new_network
 
@@ -128,12 +129,6 @@ def test_some_crops_lack_their_neighbours(stacks):
     assert not any((grey[:, 0] == grey[:, 1]).all() for grey, alone in zip(greys, repeated, strict=True) if not alone)
 
 
-def test_crops_of_single_images_are_as_before():
-    """The random numbers that a crop takes do not depend on what networks of several slices need."""
-    grey, present, target = sampler().sample(np.random.default_rng([3, 1]))
-    assert (grey.shape, present.shape, target.shape) == ((2, 32, 32), (2,), (32, 32))
-
-
 def test_a_single_image_stands_for_its_neighbours(network):
     se, bse, _ = pair(5)
     single = network.predict({"SE": se, "BSE": bse})
@@ -185,12 +180,12 @@ def test_a_file_of_before_sees_one_slice(tmp_path):
     assert (found.slices, found.spacings) == (1, None)
 
 
-def test_resumed_as_if_it_had_not_been_stopped(stacks, tmp_path):
-    settings = replace(THREE, steps=8, checks=2)
-    whole = train_network(stacks, settings, out=tmp_path / "whole")
-    train_network(stacks, settings, out=tmp_path / "parts")
-    again = train_network(stacks, settings, out=tmp_path / "parts", resume=True)
-    assert same(whole, again)
+def test_resumed_with_as_many_slices(stacks, tmp_path):
+    settings = replace(THREE, steps=4, checks=2)
+    whole = train_network(stacks, settings, out=tmp_path / "net")
+    assert same(whole, train_network(stacks, settings, out=tmp_path / "net", resume=True))
+    with pytest.raises(SettingsError, match="another training"):
+        train_network(stacks, replace(settings, slices=1), out=tmp_path / "net", resume=True)
 
 
 def test_fine_tuned_with_neighbours_and_without(network, stacks):
@@ -203,3 +198,18 @@ def test_fine_tuned_with_neighbours_and_without(network, stacks):
     assert (found.slices, found.spacings) == (3, (0.1, 0.2))
     with pytest.raises(ImageError, match="one size"):
         fine_tune(network, [{"BSE": stack["BSE"][:2]}], [labels], settings)
+
+
+def test_onnx_takes_the_slices(network, tmp_path):
+    import onnx
+    import onnxruntime
+
+    file = export_onnx(network, tmp_path / "net.onnx")
+    images = {"BSE": np.stack([pair(seed)[1] for seed in (1, 2, 3)])}
+    grey, present = network.normalised(images)
+    assert (grey.shape, present.tolist()) == ((6, SIDE, SIDE), [0, 1])
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"grey": grey[None], "present": present[None]})[0][0]
+    np.testing.assert_allclose(found, network.predict(images, device="cpu"), atol=1e-4)
+    told = {entry.key: json.loads(entry.value) for entry in onnx.load(file).metadata_props}
+    assert (told["slices"], told["detectors"]) == (3, ["SE", "BSE"])
