@@ -255,6 +255,8 @@ def stacks(work: Path, arguments: argparse.Namespace, results: Results) -> None:
         write_dataset(as_stacks(config), out=folder, count=count * SECTIONS, seed=seed, resume=folder.exists())
     columns = {"network": "", **dict.fromkeys(GOALS, ".3f"), "validation mean": ".3f", "CPU min": ".1f", "steps": "d"}
     title = f"Neighbouring slices: the hard test set as 24 stacks, training on {arguments.stacks} stacks"
+    if arguments.quick:
+        title += "; --quick: width 16, crops of 192 px, batches of 4"
     table = results.table("stacks", title, columns)
     for slices in arguments.slices:
         out = work / f"stacks-network-{slices}"
