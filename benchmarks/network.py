@@ -1,12 +1,17 @@
 """The segmenting network on a hard test set, beside a threshold and the forest of sparse labels.
 
     python benchmarks/network.py --work DIR [--part data train score detectors real] [--pairs 640] [--minutes 100]
+    python benchmarks/network.py --work DIR --part stacks [--stacks 128] [--minutes 100] [--slices 1 3]
 
 Training draws from the preset "generic": CAM diameter 2 to 8 um, CAM fraction 0.35 to 0.55, porosity 0.03 to 0.15,
 SNR 6 to 20 dB, curtaining 0 to 0.1, misregistration 0 to 2 px. The test set draws what lies outside: CAM diameter 1 to
 2 and 8 to 12 um, CAM fraction 0.25 to 0.35 and 0.55 to 0.65, porosity 0.15 to 0.25, SNR 3 to 6 dB, curtaining 0.1 to
 0.2, misregistration 2 to 4 px; other seeds. Everything is chosen on training and validation images. DIR keeps data and
 network, so that a part can be run again. --minutes are CPU minutes, of all cores together.
+
+The part stacks asks whether a network gains from neighbouring slices: training and test set as before, but as stacks of
+5 sections 2 pixels (0.1 um) apart, with jitter and drift. A network of each number of slices is trained on the same
+stacks for the same CPU minutes; the middle slice of each of the 24 test stacks counts.
 """
 
 from __future__ import annotations
@@ -26,10 +31,11 @@ from skimage.filters import threshold_multiotsu
 import fijibridge as fb
 from fijibridge.features.stack import FeatureStack
 from fijibridge.images.image import Image
-from fijibridge.images.registration import registered
+from fijibridge.images.registration import moved_back, registered
 from fijibridge.labels.labels import Labels
 from fijibridge.network.data import ShardedImages, open_dataset
 from fijibridge.network.file import load_network
+from fijibridge.network.images import surrounded
 from fijibridge.network.network import Network
 from fijibridge.network.settings import NetworkSettings
 from fijibridge.network.training import train_network
@@ -39,6 +45,9 @@ from fijibridge.synthesis.strokes import strokes_of
 
 NAMES = ("ISE", "CAM", "pore")
 GOALS = {"pore": 0.60, "CAM": 0.90, "ISE": 0.90, "mean": 0.80}
+STACK_GOALS = {"pore": 0.80, "CAM": 0.93, "ISE": 0.90}
+SECTIONS, SPACING = 5, 2  # of a stack, pixels
+QUICK = {"width": 16, "crop": 192, "batch": 4, "checks": 4, "validation_images": 8}  # for a few CPU minutes
 OTHERS = 3  # images that the forest and the threshold learn from
 TREES = 200
 
@@ -107,10 +116,14 @@ class Score:
 
 
 def of_network(network: Network, images: ShardedImages, index: int, detectors: tuple[str, ...]) -> np.ndarray:
-    order = np.array([NAMES.index(name) + 1 for name in network.class_names])
     planes, _ = registered({name: np.asarray(images.grey(index, name)) for name in detectors}, "BSE")
-    found = network.predict(planes, flips=True)
-    return order[found.argmax(0)]
+    return predicted(network, planes)
+
+
+def predicted(network: Network, planes: dict[str, np.ndarray]) -> np.ndarray:
+    """Values of `NAMES`, from 1."""
+    order = np.array([NAMES.index(name) + 1 for name in network.class_names])
+    return order[network.predict(planes, flips=True).argmax(0)]
 
 
 class Threshold:
@@ -228,13 +241,65 @@ def real(work: Path, arguments: argparse.Namespace, results: Results) -> None:
             table.add(f"{path.stem}, at {scale:g} x", *iou, np.mean(iou))
 
 
+def as_stacks(config: SimulationConfig) -> SimulationConfig:
+    stage = {"slice_jitter": [0.0, 1.0], "slice_drift": [0.0, 0.1], "flicker": [0.0, 0.03]}
+    return replace(config.with_ranges(imaging=stage), sections=SECTIONS, spacing=SPACING)
+
+
+def stacks(work: Path, arguments: argparse.Namespace, results: Results) -> None:
+    """Networks of one and of several slices, after the same training; and one of several given single images."""
+    train_on, tests = work / "stacks-train", [work / f"stacks-test-{number}" for number in range(len(hard_configs()))]
+    jobs = [(train_on, load_preset("generic"), arguments.stacks, 3000)]
+    jobs += [(tests[number], config, 6, 9100 + number) for number, config in enumerate(hard_configs())]
+    for folder, config, count, seed in jobs:
+        write_dataset(as_stacks(config), out=folder, count=count * SECTIONS, seed=seed, resume=folder.exists())
+    columns = {"network": "", **dict.fromkeys(GOALS, ".3f"), "validation mean": ".3f", "CPU min": ".1f", "steps": "d"}
+    title = f"Neighbouring slices: the hard test set as 24 stacks, training on {arguments.stacks} stacks"
+    if arguments.quick:
+        title += "; --quick: width 16, crops of 192 px, batches of 4"
+    table = results.table("stacks", title, columns)
+    for slices in arguments.slices:
+        out = work / f"stacks-network-{slices}"
+        settings = NetworkSettings(minutes=arguments.minutes, clock="cpu", threads=arguments.threads, slices=slices)
+        if arguments.quick:
+            settings = replace(settings, **QUICK)
+        network = train_network(train_on, settings, out=out, resume=out.exists())
+        about = network.training
+        found = {key: Score() for key in (slices, 1)}
+        for folder in tests:
+            images = open_dataset(folder)
+            for index in range(SECTIONS // 2, len(images), SECTIONS):
+                for seen, score in found.items():
+                    planes = {name: surrounded(images, index, name, seen) for name in ("SE", "BSE")}
+                    score.add(predicted(network, moved_stacks(planes)), images.labels(index))
+        spent = (about["seconds"] / 60, about["steps"])
+        for seen, score in found.items():
+            validated = about["iou"] if seen == slices else about["iou_of_single_images"]
+            name = f"{slices} slice{'s' * (slices > 1)}" + ("" if seen == slices else ", given single images")
+            table.add(name, *(score.row()[each] for each in GOALS), validated["mean"], *spent)
+    table.add("goal", *(STACK_GOALS.get(each) for each in GOALS), None, None, None)
+
+
+def moved_stacks(planes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """SE moved onto BSE, all slices as the middle one."""
+    middle = {name: plane if plane.ndim == 2 else plane[len(plane) // 2] for name, plane in planes.items()}
+    moved, shifts = registered(middle, "BSE")
+    for name, shift in shifts.items():
+        if shift is not None and planes[name].ndim == 3:
+            moved[name] = np.stack([moved_back(plane, shift) for plane in planes[name]])
+    return {name: planes[name] if planes[name].ndim == 3 and not shifts.get(name) else moved[name] for name in planes}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = {"data": data, "train": train, "score": score, "detectors": detectors, "real": real}
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--part", nargs="+", choices=[*parts, "stacks"], default=list(parts))
     parser.add_argument("--pairs", type=int, default=640)
     parser.add_argument("--minutes", type=float, default=100.0)
+    parser.add_argument("--stacks", type=int, default=128, help="stacks that the part stacks trains on")
+    parser.add_argument("--quick", action="store_true", help="the part stacks with a smaller network and smaller crops")
+    parser.add_argument("--slices", type=int, nargs="+", choices=(1, 3, 5), default=[1, 3])
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the training; 0: all cores")
     parser.add_argument("--no-forest", action="store_true", help="leave the slow forest out")
     parser.add_argument("--data", type=Path, default=None)
@@ -243,7 +308,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     results = Results("network", arguments.json)
     for part in arguments.part:
-        parts[part](arguments.work, arguments, results)
+        {**parts, "stacks": stacks}[part](arguments.work, arguments, results)
 
 
 if __name__ == "__main__":

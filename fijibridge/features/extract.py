@@ -63,8 +63,13 @@ class FeatureExtractor:
 
     @property
     def needs_stack(self) -> bool:
-        """Whether features of a slice depend on the slices around it: it needs ``Image.around``."""
+        """Whether a single image cannot serve: some features are of volumes."""
         return any(source.needs_stack for source in self.sources)
+
+    @property
+    def looks_along_z(self) -> bool:
+        """Whether features of a slice depend on the slices around it, by ``Image.around``."""
+        return any(source.looks_along_z for source in self.sources)
 
     @property
     def needs_colour(self) -> bool:

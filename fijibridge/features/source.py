@@ -259,11 +259,16 @@ class FeatureSource(ABC, Generic[Settings]):
 
     settings_class: ClassVar[type[SourceSettings]]
     needs_detector: ClassVar[bool] = False  # whether its features depend on which detector took the image
-    needs_stack: ClassVar[bool] = False  # whether they depend on the slices around the image
+    needs_stack: ClassVar[bool] = False  # whether a single image cannot serve: they are features of volumes
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings: Settings = settings if settings is not None else self.settings_class()  # type: ignore[assignment]
         self.provenance = Provenance()
+
+    @property
+    def looks_along_z(self) -> bool:
+        """Whether its features depend on the slices around the image, where there are some."""
+        return self.needs_stack
 
     @property
     def needs_colour(self) -> bool:

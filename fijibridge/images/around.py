@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import NamedTuple
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice, repeat
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+
+Slice = TypeVar("Slice")
 
 _KEPT_BYTES = 512 * 2**20  # of slices; at least as many as one block needs are kept
 
@@ -57,7 +61,46 @@ class Surroundings(NamedTuple):
         Rows without the data bar, as the features have them.
     place : int
         Of the slice, from 0.
+    others : mapping
+        Further detectors -> their stacks, pixel on pixel.
     """
 
     stack: StackAround
     place: int
+    others: Mapping[str, StackAround] = MappingProxyType({})
+
+    def of(self, detector: str) -> Surroundings | None:
+        """Those of a further detector; None where they are not known.
+
+        Parameters
+        ----------
+        detector : str
+        """
+        stack = self.others.get(detector)
+        return None if stack is None else Surroundings(stack, self.place)
+
+
+def with_neighbours(slices: Iterator[Slice], count: int, depth: int) -> Iterator[list[Slice]]:
+    """Each slice of a stream between those before and after it; the nearest one in place of one that is missing.
+
+    Parameters
+    ----------
+    slices : iterator
+        Frame by frame.
+    count : int
+        Slices together, an odd number; no more are kept.
+    depth : int
+        Slices of a frame: of another point in time nothing is a neighbour.
+
+    Yields
+    ------
+    list
+        ``count`` slices, the one meant in their middle.
+    """
+    half = count // 2
+    for first in slices:
+        together = deque([first] * half, maxlen=count)
+        for one in chain([first], islice(slices, depth - 1), repeat(None, half)):
+            together.append(together[-1] if one is None else one)
+            if len(together) == count:
+                yield list(together)

@@ -110,7 +110,10 @@ class Image:
     def by_detector(self) -> dict[str, Image]:
         """Detector -> the image that it took, in order."""
         own = {self.detector: replace(self, others=())}
-        return own | {c.name: replace(self, data=c.data, detector=c.name, others=()) for c in self.others}
+        for one in self.others:
+            around = self.around and self.around.of(one.name)
+            own[one.name] = replace(self, data=one.data, detector=one.name, others=(), around=around)
+        return own
 
 
 # --- from files ------------------------------------------------------------------------------------------------------

@@ -84,6 +84,12 @@ class PixelSize:
         metres = METRES.get(self.unit)
         return None if metres is None else (self.y + self.x) / 2 * metres * 1e6
 
+    @property
+    def spacing_micrometres(self) -> float | None:
+        """Distance of two slices in micrometres; None where it, or the unit, is not known."""
+        metres = METRES.get(self.unit)
+        return None if metres is None or self.z is None else self.z * metres * 1e6
+
 
 def pixel_size_from_metres(y: float, x: float) -> PixelSize | None:
     """Express a pixel size in the unit a microscopist would use.

@@ -10,7 +10,7 @@ import numpy as np
 
 from fijibridge.core.errors import ImageError, SettingsError
 from fijibridge.core.params import Param
-from fijibridge.network.images import LabelledImages
+from fijibridge.network.images import LabelledImages, offsets_of
 from fijibridge.network.settings import NetworkSettings
 
 SMALLEST = 32  # px, the least side of an image
@@ -130,7 +130,11 @@ class CropSampler:
         return self.normalisation.range_of(np.asarray(plane), f"{detector} of {self.data.name(index)}")
 
     def sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(D, C, C) float32 grey values, (D,) float32 what is there, (C, C) int64 class indices."""
+        """(D * S, C, C) float32 grey values, (D,) float32 what is there, (C, C) int64 class indices.
+
+        The S slices of a detector follow one another. Slices are changed alike but for their noise; where a neighbour
+        is missing the nearest slice is repeated, noise included, as it is in prediction.
+        """
         settings, data, side = self.settings, self.data, self.settings.crop
         index = int(rng.choice(self.indices))
         labels = data.labels(index)
@@ -140,7 +144,11 @@ class CropSampler:
         factor = min(factor, min(labels.shape) / side)
         corner = self._corner(labels, side * factor, rng)
         target = self.values[_window(labels, corner, factor, side, order=0)]
-        grey = np.zeros((len(data.detectors), side, side), np.float32)
+        offsets = [data.place(index, offset) for offset in offsets_of(settings.slices)]
+        if settings.slices > 1 and rng.random() < settings.slice_dropout:
+            offsets = [0] * settings.slices
+        distinct, order = np.unique(offsets, return_inverse=True)
+        stacks = np.zeros((len(data.detectors), settings.slices, side, side), np.float32)
         present = np.zeros(len(data.detectors), np.float32)
         for number, detector in enumerate(data.detectors):
             shift = rng.uniform(-1, 1, 2) * settings.misregistration
@@ -149,17 +157,20 @@ class CropSampler:
             grey_range = self._range(index, detector)
             if grey_range is None:
                 continue
-            piece = _window(data.grey(index, detector), corner + shift, factor, side, order=1)
-            grey[number] = self._changed(self.normalisation(piece, grey_range), rng)
+            pieces = [
+                _window(data.grey(index, detector, int(offset)), corner + shift, factor, side, order=1)
+                for offset in distinct
+            ]
+            stacks[number] = self._changed(self.normalisation(np.stack(pieces), grey_range), rng)[order]
             present[number] = 1
         there = np.flatnonzero(present)
         if len(there) > 1 and rng.random() < settings.detector_dropout:
             present[rng.choice(there)] = 0
         turns, mirrored = int(rng.integers(4)), rng.random() < _HALF
+        grey = (stacks * present[:, None, None, None]).reshape(-1, side, side)
         grey, target = np.rot90(grey, turns, (1, 2)), np.rot90(target, turns)
         if mirrored:
             grey, target = grey[:, :, ::-1], target[:, ::-1]
-        grey = grey * present[:, None, None]
         return np.ascontiguousarray(grey), present, np.ascontiguousarray(target)
 
     def _corner(self, labels: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
@@ -173,10 +184,10 @@ class CropSampler:
         return np.clip(corner, 0, room)
 
     def _changed(self, piece: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Contrast, gamma, shading, curtains, blur and noise, each on half of the crops."""
+        """Contrast, gamma, shading, curtains, blur and noise, each on half of the crops; (slices, C, C)."""
         from scipy import ndimage
 
-        settings, side = self.settings, piece.shape[0]
+        settings, side = self.settings, piece.shape[-1]
         if rng.random() < _HALF:
             gain = 1 + rng.uniform(-1, 1) * settings.contrast
             gamma = np.exp(rng.uniform(-1, 1) * settings.contrast)
@@ -192,7 +203,8 @@ class CropSampler:
             curtain *= 2 * settings.stripes * rng.random() / max(float(curtain.std()), 1e-6)
             piece = piece + curtain.astype(np.float32)
         if rng.random() < _HALF:
-            piece = ndimage.gaussian_filter(piece, rng.uniform(0, settings.blur), truncate=3.0)
+            blur = rng.uniform(0, settings.blur)
+            piece = ndimage.gaussian_filter(piece, (0, blur, blur), truncate=3.0)
         if rng.random() < _HALF:
             deviation = settings.noise * rng.random() * float(piece.std())
             piece = piece + rng.standard_normal(piece.shape, np.float32) * np.float32(deviation)

@@ -5,7 +5,8 @@
     dataset.json                        class_names, detectors, pixel_size (micrometres), count
     shard-00000/se.tif, bse.tif         one stack a detector, (N, Y, X), 8 or 16 bit
     shard-00000/labels.tif              (N, Y, X) uint8: 0 unknown, k = class_names[k - 1]
-    shard-00000/parameters.json         one entry an image; "structure" and "pixel_size" are read
+    shard-00000/parameters.json         one entry an image; "structure" and "pixel_size" are read; of stacks also
+                                        "slice" (0, 1, ... in a structure) and "z" (its plane, in pixels)
 
 Images are read as they are needed: a data set may be larger than memory.
 """
@@ -53,6 +54,10 @@ class ShardedImages:
     """Of each shard's stacks."""
     structures: tuple[Any, ...]
     """One an image; None where they are not known."""
+    ends: np.ndarray = field(repr=False)
+    """(N, 2) first and last image of each image's stack: itself of a single section."""
+    spacings: tuple[float, float] | None = None
+    """Smallest and largest distance of the slices of stacks, in micrometres; None where it is not known."""
     _starts: np.ndarray = field(init=False, repr=False)
     _stack: Any = field(init=False, repr=False)
 
@@ -67,28 +72,56 @@ class ShardedImages:
         """What a training on it belongs to: SHA-256 of ``dataset.json``."""
         return hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
 
-    def place(self, index: int) -> tuple[int, int]:
+    def check_stacks(self, slices: int) -> None:
+        """See that a network of several slices can learn from them.
+
+        Parameters
+        ----------
+        slices : int
+            That the network sees together.
+
+        Raises
+        ------
+        ImageError
+            Stacks of fewer slices, or single sections.
+        """
+        longest = int((self.ends[:, 1] - self.ends[:, 0]).max(initial=0)) + 1
+        if longest < slices:
+            found = f"stacks of {longest} slices" if longest > 1 else "single sections"
+            raise ImageError(
+                f"{self.folder} holds {found}, and the network is to see {slices} slices",
+                expected=f"stacks of at least {slices} consecutive sections",
+                remedy=f"simulate such: fijibridge simulate --config FILE, with sections = {max(5, slices)} and "
+                "spacing = 2 in FILE; or train with slices 1",
+            )
+
+    def place(self, index: int, offset: int) -> int:
+        """See :class:`fijibridge.network.images.LabelledImages`."""
+        first, last = self.ends[index]
+        return int(np.clip(index + offset, first, last)) - index
+
+    def page(self, index: int) -> tuple[int, int]:
         """Shard, and place in it."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
         return shard, index - int(self._starts[shard])
 
-    def grey(self, index: int, detector: str) -> np.ndarray | None:
+    def grey(self, index: int, detector: str, offset: int = 0) -> np.ndarray | None:
         """See :class:`fijibridge.network.images.LabelledImages`."""
-        shard, page = self.place(index)
+        shard, page = self.page(index + offset)
         return self._stack(self.shards[shard] / stack_name(detector))[page]
 
     def labels(self, index: int) -> np.ndarray:
         """(Y, X) uint8."""
-        shard, page = self.place(index)
+        shard, page = self.page(index)
         return self._stack(self.shards[shard] / LABELS)[page]
 
     def shape(self, index: int) -> tuple[int, int]:
         """Height and width."""
-        return self.shapes[self.place(index)[0]][1:]
+        return self.shapes[self.page(index)[0]][1:]
 
     def name(self, index: int) -> str:
         """For messages."""
-        shard, page = self.place(index)
+        shard, page = self.page(index)
         return f"{self.shards[shard]}, image {page + 1}"
 
 
@@ -165,10 +198,11 @@ def open_dataset(folder: str | Path) -> ShardedImages:
             expected="class_names, detectors and count",
             remedy="make the data set again with: fijibridge simulate",
         ) from error
-    shapes, structures, sizes = [], [], []
+    shapes, structures, sizes, about = [], [], [], []
     for shard in shards:
         shape, entries = _look_at(shard, detectors, folder)
         shapes.append(shape)
+        about += entries
         structures += [entry.get("structure") for entry in entries]
         sizes += [float(entry["pixel_size"]) for entry in entries if entry.get("pixel_size")]
     number = sum(shape[0] for shape in shapes)
@@ -177,9 +211,32 @@ def open_dataset(folder: str | Path) -> ShardedImages:
     if not sizes and pixel_size:
         sizes = [float(size) for size in np.ravel(pixel_size)]
     pixel_sizes = (min(sizes), max(sizes)) if sizes else None
+    ends, spacings = _stacks(about, np.repeat([str(shape[1:]) for shape in shapes], [shape[0] for shape in shapes]))
     return ShardedImages(
-        folder, detectors, class_names, pixel_sizes, reference, shards, tuple(shapes), tuple(structures)
+        folder, detectors, class_names, pixel_sizes, reference, shards, tuple(shapes), tuple(structures), ends, spacings
     )
+
+
+def _stacks(entries: list[dict[str, Any]], sizes: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """(N, 2) first and last image of each image's stack, and the smallest and largest distance of their slices."""
+    count = len(entries)
+    follows, apart = np.zeros(count, bool), []
+    for index in range(1, count):
+        one, other = entries[index - 1], entries[index]
+        here, before = other.get("slice"), one.get("slice")
+        follows[index] = (
+            isinstance(here, int) and isinstance(before, int) and here == before + 1
+            and other.get("structure") is not None and other["structure"] == one.get("structure")
+            and sizes[index] == sizes[index - 1]
+        )  # fmt: skip
+        if follows[index]:
+            before, here, pixel = one.get("z"), other.get("z"), other.get("pixel_size")
+            if pixel and isinstance(before, (int, float)) and isinstance(here, (int, float)) and here != before:
+                apart.append(abs(here - before) * float(pixel))
+    number = np.cumsum(~follows) - 1
+    firsts = np.flatnonzero(~follows)
+    lasts = np.append(firsts[1:], count) - 1
+    return np.stack([firsts[number], lasts[number]], axis=1), (min(apart), max(apart)) if apart else None
 
 
 def _half_written(folder: Path, why: str) -> ImageError:
@@ -264,7 +321,7 @@ def split(data: ShardedImages, share: float, seed: int) -> tuple[np.ndarray, np.
     groups = [str(structure) for structure in data.structures]
     if None in data.structures or len(set(groups)) < 2:
         if len(data.shapes) >= _BLOCKS:
-            groups = [str(data.place(index)[0]) for index in range(count)]
+            groups = [str(data.page(index)[0]) for index in range(count)]
         else:
             groups = [str(index * min(count, _BLOCKS) // count) for index in range(count)]
         log.info("the structures of the images are not known: %d blocks of images are split", len(set(groups)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +12,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fijibridge.core.errors import FeatureMismatchError, SettingsError
+from fijibridge.core.errors import FeatureMismatchError, ImageError, SettingsError
 from fijibridge.features.source import FeatureSource, ImageFeatures, Provenance, SourceSettings, local
 from fijibridge.features.stack import ArrayFeatures
 from fijibridge.network.file import WEIGHTS
+from fijibridge.network.images import offsets_of
 
 if TYPE_CHECKING:
     from fijibridge.features.channels import DetectorImage
+    from fijibridge.images.around import StackAround
+    from fijibridge.images.image import Image
     from fijibridge.network.network import Network
+
+log = logging.getLogger(__name__)
 
 _COPY = "network"  # of a saved classifier's folder
 
@@ -39,10 +45,22 @@ class NetworkFeatureSettings(SourceSettings):
 
 
 class NetworkSource(FeatureSource[NetworkFeatureSettings]):
-    """Channels ``net_ISE``, ...: the network's class probabilities of all detectors together."""
+    """Channels ``net_ISE``, ...: the network's class probabilities of all detectors together.
+
+    A network of several slices looks at the neighbours in the stack; a single image stands for them.
+    """
 
     settings_class = NetworkFeatureSettings
     needs_detector = True
+
+    def __init__(self, settings: NetworkFeatureSettings | None = None) -> None:
+        super().__init__(settings)
+        self._told: set[str] = set()
+
+    @property
+    def looks_along_z(self) -> bool:
+        """See :attr:`fijibridge.features.source.FeatureSource.looks_along_z`."""
+        return self._network().slices > 1
 
     def _network(self) -> Network:
         """The network, loaded again where its file has changed.
@@ -89,7 +107,12 @@ class NetworkSource(FeatureSource[NetworkFeatureSettings]):
         """
         network = self._network()
         seen = [one for one in images if not one.label or one.detector in network.detectors]
-        found = network.predict({one.detector: one.image.grey[one.image.field] for one in seen})
+        around, size = images[0].image.around, images[0].image.pixel_size
+        note = network.spacing_warning(size.spacing_micrometres if size else None, alone=around is None)
+        if note and note not in self._told:
+            self._told.add(note)
+            log.warning("%s: %s", images[0].image.name, note)
+        found = network.predict({one.detector: _with_neighbours(one.image, network.slices) for one in seen})
         names = [f"net_{re.sub('[^A-Za-z0-9]', '_', name)}" for name in network.class_names]
         return [ArrayFeatures(np.ascontiguousarray(np.moveaxis(found, 0, -1)), names)]
 
@@ -105,6 +128,28 @@ class NetworkSource(FeatureSource[NetworkFeatureSettings]):
         found = NetworkSource(NetworkFeatureSettings(str(folder / _COPY)))
         found.provenance = self.provenance
         return found
+
+
+def _with_neighbours(image: Image, slices: int) -> np.ndarray:
+    """(Y, X) grey values without the data bar, or (S, Y, X) where there are neighbours."""
+    middle = image.grey[image.field]
+    if slices == 1 or image.around is None:
+        return middle
+    stack, place = image.around.stack, image.around.place
+    planes = []
+    for offset in offsets_of(slices):
+        at = min(max(place + offset, 0), stack.shape[0] - 1)
+        planes.append(middle if at == place else _neighbour(stack, at, middle))
+    return np.stack(planes)
+
+
+def _neighbour(stack: StackAround, at: int, middle: np.ndarray) -> np.ndarray:
+    """A slice of a stack; the middle one in place of one that cannot be read."""
+    try:
+        found = stack[at : at + 1, :, :][0]
+    except ImageError:
+        return middle
+    return found.mean(axis=2, dtype=np.float64).astype(np.float32) if found.ndim == 3 else found
 
 
 @lru_cache(maxsize=2)

@@ -2,7 +2,8 @@
 
 ::
 
-    network.json          architecture, classes, detectors, normalisation, temperature, pixel size, training, versions
+    network.json          architecture, classes, detectors, normalisation, temperature, pixel size, distance of slices,
+                          training, versions
     network.safetensors   the weights
 
 Nothing in it is unpickled.
@@ -73,7 +74,8 @@ def save_network(
         "format": _FORMAT, "version": _VERSION, "architecture": asdict(network.architecture),
         "class_names": list(network.class_names), "detectors": list(network.detectors),
         "normalisation": asdict(network.normalisation), "temperature": network.temperature,
-        "pixel_sizes": list(network.pixel_sizes) if network.pixel_sizes else None, "training": network.training,
+        "pixel_sizes": list(network.pixel_sizes) if network.pixel_sizes else None,
+        "spacings": list(network.spacings) if network.spacings else None, "training": network.training,
         "weights_sha256": state_digest(network.state), "versions": versions(),
     }  # fmt: skip
     with output_folder(path, marker=INDEX, overwrite=overwrite) as folder:
@@ -158,15 +160,23 @@ def _described(index: dict[str, Any], state: dict[str, torch.Tensor]) -> Network
     ):  # fmt: skip
         if len({name.casefold() for name in found}) != wanted or len(found) != wanted:
             raise ValueError(f"{len(found)} {what} of a network of {wanted}, or one is there twice")
-    sizes = index["pixel_sizes"]
-    if sizes is not None:
-        if not isinstance(sizes, list) or len(sizes) != 2 or sizes != sorted(sizes):
-            raise ValueError("pixel_sizes that are not two rising numbers")
-        sizes = tuple(number(size, "pixel_sizes", 1e-6, 1e6) for size in sizes)
+    # a file without "spacings" was written before networks saw several slices
+    sizes, spacings = _two_rising(index["pixel_sizes"], "pixel_sizes"), _two_rising(index.get("spacings"), "spacings")
     if not isinstance(index["training"], dict):
         raise ValueError("training is no record")
     temperature = number(index["temperature"], "temperature", *_TEMPERATURES)
-    return Network(architecture, state, class_names, detectors, normalisation, temperature, sizes, index["training"])
+    return Network(
+        architecture, state, class_names, detectors, normalisation, temperature, sizes, spacings, index["training"]
+    )
+
+
+def _two_rising(values: Any, what: str) -> tuple[float, float] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) != 2 or values != sorted(values):
+        raise ValueError(f"{what} that are not two rising numbers")
+    low, high = (number(value, what, 1e-6, 1e6) for value in values)
+    return low, high
 
 
 def _not_a_network(path: Path, why: str) -> ModelFileError:

@@ -34,7 +34,23 @@ class LabelledImages(Protocol):
 
     def __len__(self) -> int: ...
 
-    def grey(self, index: int, detector: str) -> np.ndarray | None:
+    def place(self, index: int, offset: int) -> int:
+        """Offset of the slice that is taken for another slice of an image's stack.
+
+        Parameters
+        ----------
+        index : int
+            Of the image.
+        offset : int
+            Slices from it, either sign.
+
+        Returns
+        -------
+        int
+            ``offset``, or nearer to 0 where the stack ends before: 0 of a single image.
+        """
+
+    def grey(self, index: int, detector: str, offset: int = 0) -> np.ndarray | None:
         """A detector's image.
 
         Parameters
@@ -43,6 +59,8 @@ class LabelledImages(Protocol):
             Of the image.
         detector : str
             One of ``detectors``.
+        offset : int
+            Of a slice of the image's stack, by `place`.
 
         Returns
         -------
@@ -67,7 +85,8 @@ class ImageArrays:
     Parameters
     ----------
     images : sequence of mapping
-        Detector -> (Y, X); an image may lack detectors.
+        Detector -> (Y, X), or (S, Y, X): S slices of a stack, an odd number, of which the middle one is labelled. An
+        image may lack detectors.
     label_images : sequence of np.ndarray
         (Y, X) uint8, 0 where unknown.
     class_names, detectors : tuple of str
@@ -102,7 +121,8 @@ class ImageArrays:
         for index, (image, labels) in enumerate(zip(self.images, self.label_images, strict=True)):
             check_detectors(image, self.detectors, f"image {index}")
             shapes = {name: np.shape(plane) for name, plane in image.items() if plane is not None}
-            if set(shapes.values()) != {labels.shape}:
+            first = next(iter(shapes.values()))
+            if set(shapes.values()) != {first} or first[-2:] != labels.shape or (len(first) == 3 and first[0] % 2 == 0):
                 raise ImageError(
                     f"image {index} of {shapes} px, its labels of {labels.shape} px",
                     expected="one size",
@@ -122,9 +142,18 @@ class ImageArrays:
     def __len__(self) -> int:
         return len(self.images)
 
-    def grey(self, index: int, detector: str) -> np.ndarray | None:
+    def place(self, index: int, offset: int) -> int:
         """See :class:`LabelledImages`."""
-        return self.images[index].get(detector)
+        plane = next(plane for plane in self.images[index].values() if plane is not None)
+        half = len(plane) // 2 if plane.ndim == 3 else 0
+        return max(-half, min(half, offset))
+
+    def grey(self, index: int, detector: str, offset: int = 0) -> np.ndarray | None:
+        """See :class:`LabelledImages`."""
+        plane = self.images[index].get(detector)
+        if plane is None or plane.ndim == 2:
+            return plane
+        return plane[len(plane) // 2 + offset]
 
     def labels(self, index: int) -> np.ndarray:
         """(Y, X)."""
@@ -174,6 +203,43 @@ def check_detectors(image: Mapping[str, Any], detectors: Sequence[str], what: st
             remedy="name the images by those detectors",
         )
     return there
+
+
+def offsets_of(slices: int) -> range:
+    """Offsets of the slices that a network sees from the one that it segments.
+
+    Parameters
+    ----------
+    slices : int
+        How many, an odd number.
+    """
+    return range(-(slices // 2), slices // 2 + 1)
+
+
+def surrounded(data: LabelledImages, index: int, detector: str, slices: int) -> np.ndarray | None:
+    """A detector's image with its neighbours in the stack; the nearest slice in place of one that is missing.
+
+    Parameters
+    ----------
+    data : LabelledImages
+        Where it is.
+    index : int
+        Of the image.
+    detector : str
+        One of the data's.
+    slices : int
+        How many, an odd number.
+
+    Returns
+    -------
+    np.ndarray or None
+        (Y, X) of one slice, (S, Y, X) of more; None where the image lacks the detector.
+    """
+    if slices == 1:
+        plane = data.grey(index, detector)
+        return None if plane is None else np.asarray(plane)
+    planes = [data.grey(index, detector, data.place(index, offset)) for offset in offsets_of(slices)]
+    return None if any(plane is None for plane in planes) else np.stack([np.asarray(plane) for plane in planes])
 
 
 def spread(indices: np.ndarray, count: int) -> np.ndarray:

@@ -43,6 +43,8 @@ class Network:
         Logits are divided by it: calibrated probabilities.
     pixel_sizes : (float, float) or None
         Smallest and largest pixel it was trained on, in micrometres.
+    spacings : (float, float) or None
+        Smallest and largest distance of slices it was trained on, in micrometres; None where it sees single slices.
     training : dict
         Data, settings and accuracy of its training.
     """
@@ -54,8 +56,14 @@ class Network:
     normalisation: Normalisation = field(default_factory=Normalisation)
     temperature: float = 1.0
     pixel_sizes: tuple[float, float] | None = None
+    spacings: tuple[float, float] | None = None
     training: dict[str, Any] = field(default_factory=dict, repr=False)
     _modules: dict[str, DetectorNetwork] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def slices(self) -> int:
+        """Slices of a stack that it sees to segment the middle one."""
+        return self.architecture.slices
 
     def module(self, device: str = "cpu") -> DetectorNetwork:
         """The network on a device, for prediction."""
@@ -102,15 +110,33 @@ class Network:
         pixel_size : float or None
             Of the image, in micrometres; None where it is not known.
         """
-        if self.pixel_sizes is None or pixel_size is None:
-            return None
-        low, high = self.pixel_sizes
-        if low / _APART <= pixel_size <= high * _APART:
-            return None
-        known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        return (
+        known = _unlike(pixel_size, self.pixel_sizes)
+        return known and (
             f"pixels of {pixel_size:g} \u00b5m, and a network trained on {known} \u00b5m: it may mistake one structure "
             "for another; rescale the image, or train a network on such pixels"
+        )
+
+    def spacing_warning(self, spacing: float | None, *, alone: bool = False) -> str | None:
+        """A warning where a network of several slices is given slices of another distance, or single images; else None.
+
+        Parameters
+        ----------
+        spacing : float or None
+            Of the stack's slices, in micrometres; None where it is not known.
+        alone : bool
+            A single image.
+        """
+        if self.slices == 1:
+            return None
+        if alone:
+            return (
+                f"a single image, and a network of {self.slices} slices: it is segmented without its neighbours, "
+                "which is less accurate"
+            )
+        known = _unlike(spacing, self.spacings)
+        return known and (
+            f"slices {spacing:g} \u00b5m apart, and a network trained on {known} \u00b5m: it may mistake what lies "
+            "behind a pore; take every n-th slice, or train a network on such stacks"
         )
 
     def predict(
@@ -130,7 +156,8 @@ class Network:
         Parameters
         ----------
         images : mapping of str to np.ndarray
-            Detector -> (Y, X), any real dtype, all of one size and registered. Detectors may be missing (or None).
+            Detector -> (Y, X), any real dtype, all of one size and registered. Detectors may be missing (or None). For
+            a network of S slices (S, Y, X), of which the middle one is segmented; an (Y, X) stands for all of them.
         flips : bool
             Average over the image and its mirror images: better by little, four times the time.
         tile, overlap : int
@@ -185,7 +212,9 @@ class Network:
         return found
 
     def normalised(self, images: Mapping[str, np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
-        """What the network is given: (D, Y, X) float32 grey values, 0 for a missing detector, and (D,) what is there.
+        """What the network is given: (D * S, Y, X) float32 grey values, 0 for a missing detector, (D,) what is there.
+
+        All slices of a detector are normalised by the percentiles of the middle one.
 
         Raises
         ------
@@ -203,19 +232,22 @@ class Network:
                 expected="registered images of one size",
                 remedy="register and crop them first, in Fiji with Plugins > Registration",
             )
-        if len(first) != 2 or min(first) < SMALLEST:
+        stacked = len(first) == 3 and first[0] == self.slices > 1
+        if not (stacked or len(first) == 2) or min(first[-2:]) < SMALLEST:
+            together = f", or ({self.slices}, Y, X)," if self.slices > 1 else ""
             raise ImageError(
                 f"an image of shape {first}",
-                expected=f"(Y, X) of at least {SMALLEST} px a side",
-                remedy="give a grey image, one slice at a time",
+                expected=f"(Y, X){together} of at least {SMALLEST} px a side",
+                remedy=f"give a grey image, {'with its neighbours' if together else 'one slice at a time'}",
             )
-        grey = np.zeros((len(self.detectors), *first), np.float32)
+        grey = np.zeros((len(self.detectors), self.slices, *first[-2:]), np.float32)
         present = np.zeros(len(self.detectors), np.float32)
         for name, plane in planes.items():
             number = self.detectors.index(name)
-            grey[number] = self.normalisation(plane, self.normalisation.range_of(plane, name))
+            middle = plane[self.slices // 2] if stacked else plane
+            grey[number] = self.normalisation(plane, self.normalisation.range_of(middle, name))
             present[number] = 1
-        return grey, present
+        return grey.reshape(-1, *first[-2:]), present
 
     def _rescaled(self, shape: tuple[int, ...], pixel_size: float | None) -> tuple[int, ...]:
         """Size of an image with the pixels of the training."""
@@ -262,6 +294,13 @@ class Network:
                     weights[rows, columns] += weight
         total /= weights * np.float32(len(_FLIPS) if flips else 1)
         return np.ascontiguousarray(total[:, : shape[0], : shape[1]])
+
+
+def _unlike(size: float | None, known: tuple[float, float] | None) -> str | None:
+    """Sizes of a training in words, where another one differs by more than a factor 1.5 from them; else None."""
+    if known is None or size is None or known[0] / _APART <= size <= known[1] * _APART:
+        return None
+    return f"{known[0]:g}" if known[0] == known[1] else f"{known[0]:g} to {known[1]:g}"
 
 
 def _hann(span: slice, length: int, overlap: int) -> np.ndarray:

@@ -20,10 +20,10 @@ _OPSET = 18
 def export_onnx(network: Network, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a network as one ONNX file, weights included.
 
-    Inputs are ``grey`` (N, D, Y, X) float32, normalised as :meth:`Network.normalised` does and 0 for a missing
-    detector, and ``present`` (N, D) float32, 1 for each detector that is there. Output is ``probabilities``
-    (N, K, Y, X) float32, calibrated. N, Y and X are free; Y and X are multiples of the stride. Classes, detectors,
-    normalisation and stride are in the file's metadata.
+    Inputs are ``grey`` (N, D * S, Y, X) float32, the S slices of a detector one after the other, normalised as
+    :meth:`Network.normalised` does and 0 for a missing detector, and ``present`` (N, D) float32, 1 for each detector
+    that is there. Output is ``probabilities`` (N, K, Y, X) float32, calibrated. N, Y and X are free; Y and X are
+    multiples of the stride. Classes, detectors, slices, normalisation and stride are in the file's metadata.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def export_onnx(network: Network, path: str | Path, *, overwrite: bool = False) 
             return torch.softmax(self.module(grey, present) / self.temperature, dim=1)
 
     stride, detectors = network.architecture.stride, len(network.detectors)
-    example = (torch.zeros(2, detectors, 2 * stride, 3 * stride), torch.ones(2, detectors))
+    example = (torch.zeros(2, detectors * network.slices, 2 * stride, 3 * stride), torch.ones(2, detectors))
     number, rows, columns = torch.export.Dim("number"), torch.export.Dim("rows"), torch.export.Dim("columns")
     shapes = {"grey": {0: number, 2: stride * rows, 3: stride * columns}, "present": {0: number}}
     with warnings.catch_warnings():
@@ -93,7 +93,7 @@ def export_onnx(network: Network, path: str | Path, *, overwrite: bool = False) 
     model = program.model_proto
     normalisation = asdict(network.normalisation)
     about = {"class_names": network.class_names, "detectors": network.detectors, "normalisation": normalisation}
-    for key, value in {**about, "stride": stride}.items():
+    for key, value in {**about, "stride": stride, "slices": network.slices}.items():
         model.metadata_props.add(key=key, value=json.dumps(value))
     onnx.checker.check_model(model)
     with output_file(path) as part:

@@ -34,6 +34,14 @@ Levels = Annotated[int, Param("resolutions of the plain U-Net", low=2, high=6)]
 Stem = Annotated[
     Literal[1, 2, 4], Param("pixels a side that the plain U-Net takes as one: 2 costs about a quarter of 1 a channel")
 ]
+Slices = Annotated[
+    Literal[1, 3, 5],
+    Param(
+        "slices of a stack that the network sees to segment the middle one; 3 and 5 need a data set of stacks "
+        "(sections and spacing in the config of simulate)",
+        group="Network",
+    ),
+]
 Crop = Annotated[
     int,
     Param(
@@ -70,6 +78,10 @@ DiceWeight = Annotated[float, Param("weight of the soft Dice loss beside the cro
 DetectorDropout = Annotated[
     float, Param("share of the crops that lack one detector, so that either serves alone later", low=0, high=1)
 ]
+SliceDropout = Annotated[
+    float,
+    Param("share of the crops that lack the neighbouring slices, so that a single image serves later", low=0, high=1),
+]
 Contrast = Annotated[float, Param("random change of contrast and gamma, as a share", low=0, high=0.9)]
 Noise = Annotated[float, Param("most extra noise, in standard deviations of the crop's grey values", low=0, high=3)]
 Blur = Annotated[float, Param("strongest extra blur (standard deviation of the Gaussian)", low=0, high=5, unit="px")]
@@ -100,6 +112,7 @@ class NetworkSettings:
     width: Width = 32
     levels: Levels = 6
     stem: Stem = 2
+    slices: Slices = 1
     crop: Crop = 256
     batch: Batch = 8
     minutes: Minutes = 60.0
@@ -113,6 +126,7 @@ class NetworkSettings:
     class_balance: ClassBalance = 0.3
     dice_weight: DiceWeight = 0.5
     detector_dropout: DetectorDropout = 0.25
+    slice_dropout: SliceDropout = 0.15
     contrast: Contrast = 0.25
     noise: Noise = 1.0
     blur: Blur = 1.0

@@ -181,7 +181,7 @@ class Trainer(TrainingTask[Network]):
             known.architecture, {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
             known.class_names, known.detectors, known.normalisation,
             known.temperature if temperature is None else temperature, known.pixel_sizes,
-            {**known.training, **(about or {})},
+            known.spacings, {**known.training, **(about or {})},
         )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # what may differ when a training is resumed: how long it takes, where it runs, how often it is validated
 _FREE = ("minutes", "clock", "steps", "threads", "device", "checks", "patience", "validation_images")
+_OF_STACKS = ("slices", "slice_dropout")
 
 
 def train_network(
@@ -72,7 +73,7 @@ def train_network(
     Raises
     ------
     ImageNotFoundError, ImageError
-        No data set, a half written one, or images that cannot be used.
+        No data set, a half written one, images that cannot be used, or no stacks for a network of several slices.
     OutputError
         The folder exists, or nothing is there to resume.
     SettingsError
@@ -81,13 +82,15 @@ def train_network(
     settings, out = settings or NetworkSettings(), Path(out)
     check_new(out, INDEX, overwrite=overwrite or resume, inputs=[Path(dataset)])
     data = open_dataset(dataset)
+    data.check_stacks(settings.slices)
     learn, check = split(data, settings.validation_share, settings.seed)
     names, values = _chosen_classes(data, learn, classes, dict(merge or {}))
     log.info("%d training images, %d validation images; classes %s", len(learn), len(check), ", ".join(names))
     normalisation = Normalisation()
     sampler = CropSampler(data, learn, values, normalisation, settings)
     validation = Validation(data, spread(check, settings.validation_images), values, names, normalisation)
-    identity = identity_of(settings, [data.digest(), names, values.tolist()], free=_FREE)
+    free = _FREE if settings.slices > 1 else (*_FREE, *_OF_STACKS)  # trainings of before networks saw several slices
+    identity = identity_of(settings, [data.digest(), names, values.tolist()], free=free)
     if resume and (finished := _finished(out, identity)) is not None:
         log.info("%s had been trained to its end", out)
         return finished
@@ -95,7 +98,7 @@ def train_network(
     about = {"images": len(learn), "validation_images": len(validation.indices), "start": start, "identity": identity}
     network = Network(
         module.architecture, {}, names, data.detectors, normalisation, 1.0, data.pixel_sizes,
-        {"settings": asdict(settings), **about},
+        data.spacings if settings.slices > 1 else None, {"settings": asdict(settings), **about},
     )  # fmt: skip
     frequencies = _frequencies(data, learn, values, len(names))
     training = Trainer(module, network, settings, [(sampler, 1.0)], frequencies, validation, out, identity)
@@ -112,6 +115,7 @@ def fine_tune(
     replay: str | Path | None = None,
     replay_share: float = 0.5,
     pixel_size: float | None = None,
+    spacing: float | None = None,
 ) -> Network:
     """Fine-tune a network on a user's images with sparse labels, such as were drawn for the forest.
 
@@ -120,7 +124,8 @@ def fine_tune(
     network : Network
         By `train_network` or `load_network`; it is not changed.
     images : sequence of mapping
-        Detector -> (Y, X); an image may lack detectors.
+        Detector -> (Y, X); an image may lack detectors. For a network of several slices also (S, Y, X): slices of a
+        stack, of which the middle one is labelled.
     labels : sequence of np.ndarray
         (Y, X) integers an image: 0 unknown, k = ``class_names[k - 1]``.
     settings : NetworkSettings, optional
@@ -133,6 +138,8 @@ def fine_tune(
         How many, 0 to 1.
     pixel_size : float, optional
         Of the images, in micrometres: the network counts as trained on it too.
+    spacing : float, optional
+        Distance of the images' slices, in micrometres; likewise.
 
     Returns
     -------
@@ -147,7 +154,7 @@ def fine_tune(
     settings = settings or NetworkSettings(steps=200, batch=4, rate=3e-4, crop=crop_for(network, labels))
     built = network.architecture
     settings = replace(  # which also checks the crop
-        settings, encoder=built.encoder, width=built.width, levels=built.levels, stem=built.stem
+        settings, encoder=built.encoder, width=built.width, levels=built.levels, stem=built.stem, slices=built.slices
     )
     names = tuple(class_names or network.class_names)
     unknown = [name for name in names if name not in network.class_names]
@@ -162,6 +169,7 @@ def fine_tune(
     sources = [(CropSampler(data, indices, values, network.normalisation, settings, labelled=True), 1.0)]
     if replay is not None:
         old = open_dataset(replay)
+        old.check_stacks(settings.slices)
         if old.detectors != network.detectors:
             raise SettingsError(
                 f"a data set of {', '.join(old.detectors)}", expected=f"of {', '.join(network.detectors)}",
@@ -177,16 +185,16 @@ def fine_tune(
     about = {**network.training, "fine_tuned": {"images": len(data), "settings": asdict(settings)}}
     start = Network(
         network.architecture, {}, network.class_names, network.detectors, network.normalisation, network.temperature,
-        _widened(network.pixel_sizes, pixel_size), about,
+        _widened(network.pixel_sizes, pixel_size), _widened(network.spacings, spacing), about,
     )  # fmt: skip
     frequencies = _frequencies(data, indices, values, len(network.class_names))
     return Trainer(module, start, settings, sources, frequencies, None, None, "").run(False)
 
 
-def _widened(sizes: tuple[float, float] | None, pixel_size: float | None) -> tuple[float, float] | None:
-    if sizes is None or pixel_size is None:
+def _widened(sizes: tuple[float, float] | None, size: float | None) -> tuple[float, float] | None:
+    if sizes is None or size is None:
         return sizes
-    return min(sizes[0], pixel_size), max(sizes[1], pixel_size)
+    return min(sizes[0], size), max(sizes[1], size)
 
 
 def crop_for(network: Network, labels: Sequence[np.ndarray]) -> int:

@@ -1,4 +1,4 @@
-"""The segmenting network itself: a U-Net with a channel a detector, any of which may be missing."""
+"""The segmenting network itself: a U-Net with a channel a detector and slice; any detector may be missing."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class Architecture:
         Channels at the finest resolution.
     levels, stem : int
         Of the plain U-Net: resolutions, and pixels a side that are taken as one.
+    slices : int
+        Of a stack, seen together: the one that is segmented in their middle. The first convolution alone sees more
+        channels, so that a step costs hardly more.
     """
 
     encoder: str
@@ -44,6 +47,12 @@ class Architecture:
     width: Annotated[int, Param("", low=1, high=256)] = 32
     levels: Annotated[int, Param("", low=1, high=8)] = 6
     stem: Literal[1, 2, 4] = 2
+    slices: Literal[1, 3, 5] = 1
+
+    @property
+    def channels(self) -> int:
+        """Given to the first convolution: each detector's slices, and a plane that says whether it is there."""
+        return self.detectors * (self.slices + 1)
 
     @property
     def stride(self) -> int:
@@ -52,7 +61,9 @@ class Architecture:
 
 
 class DetectorNetwork(nn.Module):
-    """(N, D, Y, X) normalised grey values and (N, D) what is there -> (N, K, Y, X) logits.
+    """(N, D * S, Y, X) normalised grey values and (N, D) what is there -> (N, K, Y, X) logits.
+
+    The S slices of a detector follow one another in the order of the stack.
 
     A constant plane for each detector (1 or 0) beside the grey values shows which detectors are there; the grey values
     of a missing one are 0, whatever is given.
@@ -77,7 +88,7 @@ class DetectorNetwork(nn.Module):
         Parameters
         ----------
         grey : torch.Tensor
-            (N, D, Y, X), normalised; Y and X are multiples of the stride.
+            (N, D * S, Y, X), normalised; Y and X are multiples of the stride.
         present : torch.Tensor
             (N, D): 1 for a detector that is there, 0 for one that is not.
 
@@ -87,7 +98,10 @@ class DetectorNetwork(nn.Module):
             (N, K, Y, X).
         """
         planes = present[:, :, None, None]
-        return self.body(torch.cat([grey * planes, planes.expand_as(grey)], dim=1))
+        flags = planes.expand(-1, -1, *grey.shape[2:])
+        slices = self.architecture.slices
+        seen = grey * (planes if slices == 1 else planes.repeat_interleave(slices, dim=1))
+        return self.body(torch.cat([seen, flags], dim=1))
 
 
 class PlainUNet(nn.Module):
@@ -104,7 +118,7 @@ class PlainUNet(nn.Module):
         widths = [
             min(architecture.width << level, max(_WIDEST, architecture.width)) for level in range(architecture.levels)
         ]
-        given = [2 * architecture.detectors * area, *widths[:-1]]
+        given = [architecture.channels * area, *widths[:-1]]
         self.down = nn.ModuleList(_block(before, after) for before, after in zip(given, widths, strict=True))
         self.up = nn.ModuleList(_block(coarse + fine, fine) for fine, coarse in reversed(list(pairwise(widths))))
         self.last = nn.Conv2d(widths[0], architecture.classes * area, 1)
@@ -170,7 +184,7 @@ def _smp_unet(architecture: Architecture, weights: str | None = None) -> nn.Modu
             return _smp().Unet(
                 architecture.encoder,
                 encoder_weights=weights,
-                in_channels=2 * architecture.detectors,
+                in_channels=architecture.channels,
                 classes=architecture.classes,
                 decoder_channels=[architecture.width * factor for factor in (8, 4, 3, 2, 1)],
             )
@@ -204,7 +218,9 @@ def new_network(settings: NetworkSettings, detectors: int, classes: int) -> tupl
     SettingsError
         No such encoder, or weights that are wanted and not to be had.
     """
-    architecture = Architecture(settings.encoder, detectors, classes, settings.width, settings.levels, settings.stem)
+    architecture = Architecture(
+        settings.encoder, detectors, classes, settings.width, settings.levels, settings.stem, settings.slices
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = DetectorNetwork(architecture)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fijibridge.network.augmentation import Normalisation
 from fijibridge.network.calibration import expected_calibration_error, fitted_temperature, softmax
-from fijibridge.network.images import LabelledImages
+from fijibridge.network.images import LabelledImages, surrounded
 from fijibridge.network.network import Network
 
 _PIXELS = 200_000  # of which the temperature is fitted
@@ -39,16 +39,20 @@ class Validation:
         self.data, self.indices, self.values, self.class_names = data, indices, values, class_names
         self.normalisation = normalisation
 
-    def _pairs(self, network: Network, device: str, only: str | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(probabilities, class indices) of each image."""
+    def _pairs(
+        self, network: Network, device: str, only: str | None = None, *, alone: bool = False
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(probabilities, class indices) of each image, with its neighbours in the stack unless it is seen alone."""
+        slices = 1 if alone else network.slices
         for index in self.indices:
-            images = {name: self.data.grey(int(index), name) for name in self.data.detectors if only in (None, name)}
-            images = {name: np.asarray(plane) for name, plane in images.items() if plane is not None}
+            detectors = [name for name in self.data.detectors if only in (None, name)]
+            found = {name: surrounded(self.data, int(index), name, slices) for name in detectors}
+            images = {name: plane for name, plane in found.items() if plane is not None}
             if images:
                 truth = self.values[np.asarray(self.data.labels(int(index)))]
                 yield network.predict(images, device=device), truth
 
-    def iou(self, network: Network, device: str, only: str | None = None) -> np.ndarray:
+    def iou(self, network: Network, device: str, only: str | None = None, *, alone: bool = False) -> np.ndarray:
         """Intersection over union of each class, pixels of all images taken together.
 
         Parameters
@@ -59,6 +63,8 @@ class Validation:
             Of torch.
         only : str, optional
             The one detector that it is given; default all.
+        alone : bool
+            Whether it is given single images, without their neighbours in the stack.
 
         Returns
         -------
@@ -67,7 +73,7 @@ class Validation:
         """
         classes = len(self.class_names)
         table = np.zeros((classes, classes), np.int64)
-        for probabilities, truth in self._pairs(network, device, only):
+        for probabilities, truth in self._pairs(network, device, only, alone=alone):
             known = truth >= 0
             pairs = truth[known] * classes + probabilities.argmax(0)[known]
             table += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -88,7 +94,7 @@ class Validation:
         temperature : float
         about : dict
             ``iou`` by class; ``ece_before`` and ``ece_after`` calibration (expected calibration error);
-            ``iou_of_one_detector``, by detector.
+            ``iou_of_one_detector``, by detector; ``iou_of_single_images`` of a network of several slices.
         """
         logs, found = [], []
         each = max(1, _PIXELS // max(1, len(self.indices)))
@@ -108,6 +114,8 @@ class Validation:
         if len(self.data.detectors) > 1:
             alone = {name: self._named(self.iou(network, device, name)) for name in self.data.detectors}
             about["iou_of_one_detector"] = alone
+        if network.slices > 1:
+            about["iou_of_single_images"] = self._named(self.iou(network, device, alone=True))
         return temperature, about
 
     def _named(self, iou: np.ndarray) -> dict[str, float | None]:

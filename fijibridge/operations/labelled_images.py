@@ -15,7 +15,7 @@ from fijibridge.images.place import image_name, zarr_root
 
 if TYPE_CHECKING:
     from fijibridge.features.extract import FeatureExtractor
-    from fijibridge.images.around import StackAround
+    from fijibridge.images.around import Surroundings
     from fijibridge.images.image import Image
     from fijibridge.labels.labels import Labels
 
@@ -153,11 +153,12 @@ def read_labelled(
         shape = (count, *plane.shape)
         drawn = read_stack_labels(labels, shape=shape, frames=frames, class_names=class_names, of_several=of_several)
         images = dict(_read(paths, list(drawn), **how))
-    if features.needs_stack:
+    if features.looks_along_z:
         check_dimensions(features, count, next(iter(paths.values())))
-        known: dict[int, StackAround] = {}
+        known: dict[int, Surroundings] = {}
+        colour = features.needs_colour
         images = {
-            index: in_its_stack(one, index + 1, paths, page=page, colour=features.needs_colour, known=known)
+            index: in_its_stack(one, index + 1, paths, page=page, align=align, colour=colour, known=known)
             for index, one in images.items()
         }
     return images, {index: _in_the_field(one, images[index]) for index, one in drawn.items()}

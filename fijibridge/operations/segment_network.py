@@ -22,9 +22,13 @@ from fijibridge.operations.segmentation_files import write_segmentation
 from fijibridge.segmentation.clean_up import CleanUp, FillHoles, MinimumSize, ModeFilter
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import numpy as np
 
     from fijibridge.images.image import Image
+
+    Slices: TypeAlias = Iterator[tuple[Image, dict[str, np.ndarray]]]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +61,8 @@ def segment_network(
     """Segment SE and BSE images with a trained network.
 
     The two must show the same place, pixel on pixel but for a displacement by whole pixels, which is found by their
-    edges and corrected (--align). One of them is enough, but less accurate; stacks are segmented slice by slice.
+    edges and corrected (--align). One of them is enough, but less accurate; stacks are segmented slice by slice, by a
+    network of several slices each with its neighbours.
 
     Writes labels.tif, probabilities.tif, uncertainty.tif, overlay.png and report.json.
 
@@ -74,6 +79,7 @@ def segment_network(
     import numpy as np
 
     from fijibridge.core.progress import bar
+    from fijibridge.images.around import with_neighbours
     from fijibridge.images.registration import FAR, registered
     from fijibridge.network.file import load_network
     from fijibridge.network.images import default_reference
@@ -92,24 +98,40 @@ def segment_network(
             trained = load_network(network)
             trained.check(detectors=list(paths))
         notes: list[str] = []
+        depth = count // frames
 
         displacements: dict[str, list[tuple[float, float] | None]] = {}
 
-        def predict(image: Image, planes: dict[str, np.ndarray]) -> np.ndarray:
-            size = image.pixel_size.micrometres if image.pixel_size else None
-            note = trained.pixel_size_warning(size)
-            if note and not rescale and note not in notes:
+        def told(image: Image, note: str | None) -> None:
+            if note and note not in notes:
                 notes.append(note)
                 log.warning("%s: %s", image.path, note)
-            if align:
-                with stages("registration"):
-                    planes, apart = registered(planes, default_reference(trained.detectors))
-                for name, at in apart.items():
-                    displacements.setdefault(name, []).append(at)
-                    note = f"{name} was displaced by {at[0]:g} px down and {at[1]:g} px right" if at else ""
-                    if at and np.hypot(*at) > FAR and note not in notes:
-                        notes.append(f"{note}, which is far: see whether both show the same place")
-                        log.warning("%s: %s", image.path, notes[-1])
+
+        def aligned(slices: Slices) -> Slices:
+            for image, planes in slices:
+                moved = planes
+                if align:
+                    with stages("registration"):
+                        moved, apart = registered(planes, default_reference(trained.detectors))
+                    for name, at in apart.items():
+                        displacements.setdefault(name, []).append(at)
+                        if at and np.hypot(*at) > FAR:
+                            told(
+                                image,
+                                f"{name} was displaced by {at[0]:g} px down and {at[1]:g} px right, which is far: see "
+                                "whether both show the same place",
+                            )
+                yield image, moved
+
+        def together(slices: Slices) -> Slices:
+            for near in with_neighbours(slices, trained.slices, depth):
+                yield near[len(near) // 2][0], {name: np.stack([planes[name] for _, planes in near]) for name in paths}
+
+        def predict(image: Image, planes: dict[str, np.ndarray]) -> np.ndarray:
+            size = image.pixel_size.micrometres if image.pixel_size else None
+            spacing = image.pixel_size.spacing_micrometres if image.pixel_size else None
+            told(image, None if rescale else trained.pixel_size_warning(size))
+            told(image, trained.spacing_warning(spacing, alone=depth == 1))
             with stages("prediction"):
                 found = trained.predict(
                     planes, flips=flips, pixel_size=size, rescale=rescale, device=device, threads=threads
@@ -117,11 +139,12 @@ def segment_network(
             return np.moveaxis(found, 0, -1)
 
         with bar("segmenting", count) as steps:
+            slices = aligned(_slices(paths, databar, steps, page))
             written = write_segmentation(
                 predict,
                 trained.class_names,
                 None,
-                _slices(paths, databar, steps, page),
+                together(slices) if trained.slices > 1 else slices,
                 count,
                 folder,
                 prefix="",
@@ -135,6 +158,7 @@ def segment_network(
             "operation": "segment_network",
             "out": str(out),
             "network": str(network),
+            "slices": trained.slices,
             "detectors": list(paths),
             "detectors_missing": [name for name in trained.detectors if name not in paths],
             **written,
@@ -152,9 +176,7 @@ def summary(report: dict[str, Any]) -> list[str]:
     return fraction_lines(report)
 
 
-def _slices(
-    paths: dict[str, Path], databar: str, steps: Any, page: int
-) -> Iterator[tuple[Image, dict[str, np.ndarray]]]:
+def _slices(paths: dict[str, Path], databar: str, steps: Any, page: int) -> Slices:
     """(the image that stands for the place, every detector's grey values without the data bar), slice by slice."""
     from fijibridge.images.image import read_slices
 

@@ -20,6 +20,7 @@ from fijibridge.network.settings import (
     Minutes,
     NetworkSettings,
     Pretrained,
+    Slices,
     Steps,
     Width,
 )
@@ -53,6 +54,7 @@ def train_network(
     unet_encoder: Encoder = NetworkSettings.encoder,
     pretrained: Pretrained = NetworkSettings.pretrained,
     width: Width = NetworkSettings.width,
+    slices: Slices = NetworkSettings.slices,
     crop: Crop = NetworkSettings.crop,
     batch: Batch = NetworkSettings.batch,
     rate: LearningRate = NetworkSettings.rate,
@@ -117,6 +119,7 @@ def _report(dataset: Path, out: Path, network: Network, outputs: list[str], stag
         "image": str(dataset),
         "class_names": list(network.class_names),
         "detectors": list(network.detectors),
+        "slices": network.slices,
         "training": network.training,
         "temperature": network.temperature,
         "outputs": outputs,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fijibridge.features.stack import FeatureStack
-    from fijibridge.images.around import StackAround
+    from fijibridge.images.around import Surroundings
     from fijibridge.images.image import Image
     from fijibridge.segmentation.segmenter import PixelSegmenter
 
@@ -40,8 +40,8 @@ class SliceFeatures:
         self.job, self.stack, self.segmenter = job, job.stacks[number], segmenter
         self.whole = whole_of(job, number) if whole is None else whole
         extractor = segmenter.extractor_
-        self._needs_stack = extractor is not None and extractor.needs_stack
-        self._stacks: dict[int, StackAround] = {}
+        self._looks_along_z = extractor is not None and extractor.looks_along_z
+        self._stacks: dict[int, Surroundings] = {}
         # tokens of slices that are scaled differently cannot be interpolated
         kinds = [source.kind for source in extractor.sources] if extractor else []
         between = job.vit_every > 1 and self.whole.statistics is not None and "vit" in kinds
@@ -79,7 +79,7 @@ class SliceFeatures:
         number : int
             Of the slice, from 1.
         """
-        if not self._needs_stack:
+        if not self._looks_along_z:
             return image
         assert self.segmenter.extractor_ is not None
         return in_its_stack(
@@ -87,6 +87,7 @@ class SliceFeatures:
             number,
             self.stack.files,
             page=self.job.page,
+            align=self.job.align,
             colour=self.segmenter.extractor_.needs_colour,
             as_seen=self._as_seen,
             known=self._stacks,

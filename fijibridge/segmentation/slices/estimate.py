@@ -104,7 +104,7 @@ def tell(
     from fijibridge.segmentation.slices.unit import prediction
 
     pixels = image.data.shape[0] * image.data.shape[1]
-    if left * pixels < _WORTH_IT or (segmenter.extractor_ is not None and segmenter.extractor_.needs_stack):
+    if left * pixels < _WORTH_IT or (segmenter.extractor_ is not None and segmenter.extractor_.looks_along_z):
         return None  # nothing is known of a piece of a slice whose features look along z
     from dataclasses import replace
 

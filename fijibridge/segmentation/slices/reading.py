@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,10 @@ def in_its_stack(
     paths: Mapping[str, Path],
     *,
     page: int = 0,
+    align: bool = True,
     colour: bool = False,
     as_seen: Callable[[Image, int], Image] = lambda image, number: image,
-    known: dict[int, StackAround] | None = None,
+    known: dict[int, Surroundings] | None = None,
 ) -> Image:
     """A slice with the slices around it, those of the same point in time, for features that look along z.
 
@@ -79,15 +81,17 @@ def in_its_stack(
     number : int
         Of the slice, from 1.
     paths : mapping
-        Detector -> file; the first one's slices are taken.
+        Detector -> file.
     page : int
         As the option of that name.
+    align : bool
+        Move the slices of further detectors onto the first one's.
     colour : bool
-        Whether the slices are needed in colour.
+        Whether the first detector's slices are needed in colour.
     as_seen : callable
         (slice as it is read, its number) -> as features see it.
     known : dict, optional
-        Stacks by point in time, kept from call to call.
+        Surroundings by point in time, kept from call to call.
 
     Returns
     -------
@@ -96,23 +100,33 @@ def in_its_stack(
     """
     from fijibridge.features.tws.colour import check_colour
 
-    file, only = next(iter(paths.values())), page - 1 if page else None
+    first, *others = paths
+    file, only = paths[first], page - 1 if page else None
     depth = count_slices(file, page=only) // count_frames(file, page=only)
     if depth == 1:
         return image
     frame, place = divmod(number - 1, depth)
     height = image.field.stop
 
+    def read(at: int, wanted: Mapping[str, Path]) -> Image:
+        pages = [frame * depth + at]
+        return next(joined_slices(wanted, align=align, databar=image.databar_rows, pages=pages, page=page))
+
     def pixels(at: int) -> np.ndarray:
-        index = frame * depth + at
-        own = next(joined_slices({"": file}, align=False, databar=image.databar_rows, pages=[index], page=page))
+        own = read(at, {"": file})
         if colour:
             check_colour(own.data)
             return own.data[:height]
-        return as_seen(own, index + 1).grey[:height]
+        return as_seen(own, frame * depth + at + 1).grey[:height]
+
+    def pixels_of(detector: str, at: int) -> np.ndarray:
+        own = as_seen(read(at, {first: file, detector: paths[detector]}), frame * depth + at + 1)
+        return own.by_detector[detector].grey[:height]
 
     stacks = {} if known is None else known
     if frame not in stacks:
         shape = (depth, height, image.shape[1])
-        stacks[frame] = StackAround(pixels, (*shape, 3), np.uint8) if colour else StackAround(pixels, shape)
-    return replace(image, around=Surroundings(stacks[frame], place))
+        own = StackAround(pixels, (*shape, 3), np.uint8) if colour else StackAround(pixels, shape)
+        further = {name: StackAround(partial(pixels_of, name), shape) for name in others}
+        stacks[frame] = Surroundings(own, 0, further)
+    return replace(image, around=stacks[frame]._replace(place=place))
