@@ -95,7 +95,8 @@ class ConvSource(FeatureSource[ConvSettings]):
                 groups = tuple(one.rsplit("_", 1)[0] if self.settings.grouped else "" for one in names)
                 places = CellPlaces(layer.stride / self.settings.enlargement, layer.shift)
                 upsampler = BilinearUpsampler(shape, places)
-                made.append(TokenFeatures(output, upsampler, names, groups, lambda own=told: own))  # type: ignore[misc]
+                features = TokenFeatures(output, upsampler, names, groups, lambda own=told: own, detector)  # type: ignore[misc]
+                made.append(features)
                 told = {}  # once, with the first layer
         return made
 

@@ -127,6 +127,8 @@ def test_centres_of_cells_lie_where_they_are_said_to(stride, shift):
 def test_each_detector_has_its_own_channels(settings, image):
     other = image_from_array(image.data[::-1].copy())
     both = extract_features(join_detectors({"BSE": image, "SE": other}), settings)
+    assert set(both.detectors[: len(both.names) // 2]) == {""}
+    assert set(both.detectors[len(both.names) // 2 :]) == {"SE"}
     assert both.names[80] == "conv_SE_blocks_0_c000"
     alone = [extract_features(own, settings).block() for own in (image, other)]
     np.testing.assert_array_equal(both.block(), np.concatenate(alone, axis=2))
