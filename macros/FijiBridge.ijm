@@ -636,7 +636,7 @@ function fbDiversity(dataset, out, options) {
 // Train a network that segments SE and BSE images into phases.
 //   dataset: folder of a data set, as simulate writes it
 //   out: folder of the network; written at each check
-//   options: target_classes, merge, minutes, clock, steps, unet_encoder, pretrained, width, slices, crop, batch, rate, onnx, seed, device, threads, resume, overwrite
+//   options: target_classes, merge, minutes, clock, steps, unet_encoder, pretrained, width, unet_slices, crop, batch, rate, onnx, seed, device, threads, resume, overwrite
 function fbTrainNetwork(dataset, out, options) {
     id = fbBegin();
     arguments = "" + fbPair("dataset", dataset) + ", "

@@ -92,7 +92,7 @@ class ShardedImages:
                 f"{self.folder} holds {found}, and the network is to see {slices} slices",
                 expected=f"stacks of at least {slices} consecutive sections",
                 remedy=f"simulate such: fijibridge simulate --config FILE, with sections = {max(5, slices)} and "
-                "spacing = 2 in FILE; or train with slices 1",
+                "spacing = 2 in FILE; or train with --unet-slices 1 (slices=1)",
             )
 
     def place(self, index: int, offset: int) -> int:

@@ -54,7 +54,7 @@ def train_network(
     unet_encoder: Encoder = NetworkSettings.encoder,
     pretrained: Pretrained = NetworkSettings.pretrained,
     width: Width = NetworkSettings.width,
-    slices: Slices = NetworkSettings.slices,
+    unet_slices: Slices = NetworkSettings.slices,
     crop: Crop = NetworkSettings.crop,
     batch: Batch = NetworkSettings.batch,
     rate: LearningRate = NetworkSettings.rate,
@@ -85,7 +85,7 @@ def train_network(
     from fijibridge.network.training import train_network as train
 
     check(train_network, locals())
-    given = {**locals(), "encoder": unet_encoder}
+    given = {**locals(), "encoder": unet_encoder, "slices": unet_slices}
     settings = NetworkSettings(
         **{item.name: given[item.name] for item in fields(NetworkSettings) if item.name in given}
     )

@@ -35,7 +35,7 @@ if (asks) {
             fbAddString("Unet_encoder", last, "unet_encoder", "plain", 16);
             fbAddString("Width", last, "width", "32", 7);
             Dialog.addToSameRow();
-            fbAddChoice("Slices", last, "slices", newArray("1", "3", "5"), "1");
+            fbAddChoice("Unet_slices", last, "unet_slices", newArray("1", "3", "5"), "1");
             fbAddString("Crop (px)", last, "crop", "256", 7);
             Dialog.addToSameRow();
             fbAddString("Batch", last, "batch", "8", 7);
@@ -50,14 +50,14 @@ if (asks) {
             fbAddCheckbox("Resume", last, "resume", "false");
             fbAddCheckbox("Overwrite", last, "overwrite", "false");
             Dialog.addCheckbox("Defaults", false);
-            Dialog.addHelp("<html><h3>FB Train Network</h3>Train a network that segments SE and BSE images into phases.<br><br><b>clock</b>: what minutes are: wall-clock time, or time of all CPU cores together<br><b>steps</b>: steps of training, whatever their time, which makes the result reproducible; 0: as many as the minutes allow (at least 0)<br><b>unet encoder</b>: plain: a U-Net made for a CPU; or an encoder of segmentation-models-pytorch such as resnet18 or efficientnet-b0, or of timm as tu-NAME<br><b>pretrained</b>: whether an encoder by name starts from ImageNet weights; auto: where they are in the cache or in reach<br><b>width</b>: channels of the finest resolution; doubled with each halving, up to 160 (4 to 256)<br><b>slices</b>: slices of a stack that the network sees to segment the middle one; 3 and 5 need a data set of stacks (sections and spacing in the config of simulate)<br><b>crop</b>: side of a training crop, a multiple of the network's stride (32 to 1024 px)<br><b>batch</b>: crops a step (1 to 256)<br><b>rate</b>: highest learning rate (1e-06 to 1)<br><b>onnx</b>: write the network as network.onnx, too, for other programs<br><b>seed</b>: random seed: the same seed, settings and versions on the same device give the same result (0 to 2147483647)<br><b>device</b>: auto, cpu, cuda or cuda:1; auto: a GPU where there is one<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
+            Dialog.addHelp("<html><h3>FB Train Network</h3>Train a network that segments SE and BSE images into phases.<br><br><b>clock</b>: what minutes are: wall-clock time, or time of all CPU cores together<br><b>steps</b>: steps of training, whatever their time, which makes the result reproducible; 0: as many as the minutes allow (at least 0)<br><b>unet encoder</b>: plain: a U-Net made for a CPU; or an encoder of segmentation-models-pytorch such as resnet18 or efficientnet-b0, or of timm as tu-NAME<br><b>pretrained</b>: whether an encoder by name starts from ImageNet weights; auto: where they are in the cache or in reach<br><b>width</b>: channels of the finest resolution; doubled with each halving, up to 160 (4 to 256)<br><b>unet slices</b>: slices of a stack that the network sees to segment the middle one; 3 and 5 need a data set of stacks (sections and spacing in the config of simulate)<br><b>crop</b>: side of a training crop, a multiple of the network's stride (32 to 1024 px)<br><b>batch</b>: crops a step (1 to 256)<br><b>rate</b>: highest learning rate (1e-06 to 1)<br><b>onnx</b>: write the network as network.onnx, too, for other programs<br><b>seed</b>: random seed: the same seed, settings and versions on the same device give the same result (0 to 2147483647)<br><b>device</b>: auto, cpu, cuda or cuda:1; auto: a GPU where there is one<br><b>threads</b>: CPU threads; 0: all cores (0 to 1024)<br><b>resume</b>: continue a run that was stopped<br><b>overwrite</b>: replace an older result of fijibridge<br><br>The fields are as you left them last time; <b>Defaults</b>, on the last page, empties them.");
             Dialog.show();
             v_clock = Dialog.getChoice();
             v_steps = Dialog.getString();
             v_pretrained = Dialog.getChoice();
             v_unet_encoder = Dialog.getString();
             v_width = Dialog.getString();
-            v_slices = Dialog.getChoice();
+            v_unet_slices = Dialog.getChoice();
             v_crop = Dialog.getString();
             v_batch = Dialog.getString();
             v_rate = Dialog.getString();
@@ -85,7 +85,7 @@ if (asks) {
         chosen = fbChosen(chosen, "unet_encoder", v_unet_encoder, "plain");
         chosen = fbChosen(chosen, "pretrained", v_pretrained, "auto");
         chosen = fbChosen(chosen, "width", v_width, "32");
-        once = fbChosen(once, "slices", v_slices, "1");
+        chosen = fbChosen(chosen, "unet_slices", v_unet_slices, "1");
         chosen = fbChosen(chosen, "crop", v_crop, "256");
         chosen = fbChosen(chosen, "batch", v_batch, "8");
         chosen = fbChosen(chosen, "rate", v_rate, "0.003");
@@ -122,7 +122,7 @@ if (asks) {
         arguments = fbJoined(arguments, fbPair("unet_encoder", v_unet_encoder));
         arguments = fbJoined(arguments, fbPair("pretrained", v_pretrained));
         arguments = fbJoined(arguments, fbPair("width", v_width));
-        arguments = fbJoined(arguments, fbPair("slices", v_slices));
+        arguments = fbJoined(arguments, fbPair("unet_slices", v_unet_slices));
         arguments = fbJoined(arguments, fbPair("crop", v_crop));
         arguments = fbJoined(arguments, fbPair("batch", v_batch));
         arguments = fbJoined(arguments, fbPair("rate", v_rate));
