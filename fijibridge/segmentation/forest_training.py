@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fijibridge.core.errors import SettingsError
+
 if TYPE_CHECKING:
     import numpy as np
 
     from fijibridge.forest import Forest
 
 
-def features_tried(given: str | int) -> str | int:
-    """Features tried at a split, of which options give a number as text."""
-    return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10 else given
+def checked_features_tried(given: str | int) -> str | int:
+    """Features tried at a split, of which options give a number as text.
+
+    Parameters
+    ----------
+    given : str or int
+
+    Raises
+    ------
+    SettingsError
+        Neither ``"sqrt"`` nor ``"log2"`` nor a positive number.
+    """
+    number = isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10
+    tried = int(given) if number else given
+    if tried not in ("sqrt", "log2") and not (type(tried) is int and tried > 0):
+        raise SettingsError(f"max_features = {given!r}", expected="sqrt, log2 or a positive number", remedy="use sqrt")
+    return tried
 
 
 def train_forest(
@@ -59,5 +75,5 @@ def train_forest(
         X, y = X[rows], y[rows]
     train = {"sklearn": train_sklearn, "weka": train_weka}[engine]
     return train(
-        X, y, class_names=class_names, max_features=features_tried(max_features), seed=seed, **settings
+        X, y, class_names=class_names, max_features=checked_features_tried(max_features), seed=seed, **settings
     )  # fmt: skip

@@ -14,7 +14,7 @@ from fijibridge.core.params import check
 from fijibridge.features.settings import FeatureChoice
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
 from fijibridge.segmentation.feature_checks import check_same, few, other_names
-from fijibridge.segmentation.forest_training import features_tried, train_forest
+from fijibridge.segmentation.forest_training import checked_features_tried, train_forest
 from fijibridge.segmentation.options import Balance, Engine, Head, MaxDepth, MaxFeatures, Trees
 
 if TYPE_CHECKING:
@@ -140,11 +140,7 @@ class PixelSegmenter(Estimator):
         from fijibridge.features.extract import FeatureExtractor
 
         check(_Choices, locals())
-        tried = features_tried(max_features)
-        if tried not in ("sqrt", "log2") and not (type(tried) is int and tried > 0):
-            raise SettingsError(
-                f"max_features = {max_features!r}", expected="sqrt, log2 or a positive number", remedy="use sqrt"
-            )
+        checked_features_tried(max_features)
         if not isinstance(features, FeatureExtractor):
             FeatureExtractor(features)  # which refuses what it does not know
         self.features = features
@@ -254,8 +250,7 @@ class PixelSegmenter(Estimator):
         Raises
         ------
         LabelsError
-            Another size or number than the images, fewer than two classes with labelled pixels, class names that
-            differ from image to image.
+            Another size or number than the images, fewer than two classes with labels, class names that differ.
         FeatureMismatchError
             FeatureStacks made in different ways.
         SettingsError
