@@ -8,7 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fijibridge.core.errors import FeatureMismatchError, SettingsError
+from fijibridge.core.errors import FeatureMismatchError
 from fijibridge.core.options import Seed, Threads
 from fijibridge.core.params import check
 from fijibridge.features.settings import FeatureChoice
