@@ -1,7 +1,7 @@
 """Two detectors against either alone: mean IoU on simulated pairs, whose sparse labels train.
 
     python benchmarks/detectors.py [--pairs 4] [--size 512] [--seed 2026] [--config ncm-li3ps4]
-        [--cases pair weak-se weak-bse noise displaced blurred]
+        [--cases pair weak-se weak-bse noise displaced blurred] [--features default]
 
 pair: SE and BSE as they are simulated. weak-se, weak-bse: one at 0 dB, the other at 15 dB. noise: SE is noise alone.
 displaced: SE lies 20 px aside and is not moved back. blurred: SE is out of focus (a Gaussian of 4 px).
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--config", default="ncm-li3ps4", help="preset of the simulation")
     parser.add_argument("--cases", nargs="+", default=list(GOALS), choices=list(GOALS))
+    parser.add_argument("--features", default="default", help="a preset, or kinds of features such as tws,conv,vit")
     add_json(parser)
     arguments = parser.parse_args()
     results = Results("detectors", arguments.json)
@@ -124,7 +125,7 @@ def main() -> None:
                 else:
                     token_cache.clear()
                     began = time.process_time()
-                    segmenter = fb.PixelSegmenter().fit(images[way], labels)
+                    segmenter = fb.PixelSegmenter(arguments.features).fit(images[way], labels)
                     found = iou(segmenter.predict(images[way]), truth)
                     seconds = time.process_time() - began
                     if way != DETECTORS[-1]:

@@ -175,6 +175,7 @@ def test_detectors_benchmark_runs(tmp_path):
     small = ["--pairs", "1", "--size", "128", "--features", "tws", "--json", "found.json"]
     printed = run(ROOT / "benchmarks" / "detectors.py", tmp_path, *small)
     assert "above the better one alone" in printed
+    assert "| noise |" in printed
 
 
 def test_train_from_many(tmp_path):

@@ -235,7 +235,11 @@ def test_polygon_is_even_odd_at_the_centres(points):
         crosses = (y1 <= y) != (y2 <= y)
         at = x1 + (y - y1) * (x2 - x1) / (y2 - y1 if y1 != y2 else 1)
         inside ^= crosses & (at < x)
-        near |= crosses & (np.abs(at - x) < 1e-6)  # a centre on an edge may count either way
+        # a centre on an edge may count either way
+        along = np.clip(
+            ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / max((x2 - x1) ** 2 + (y2 - y1) ** 2, 1e-12), 0, 1
+        )
+        near |= np.hypot(x1 + along * (x2 - x1) - x, y1 + along * (y2 - y1) - y) < 1e-6
     np.testing.assert_array_equal(image[~near], inside[~near])
 
 

@@ -72,7 +72,7 @@ def test_segment_writes_all(done):
     files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     wanted = {"labels.tif", "probabilities.tif", "overlay.png", "confusion.csv", "report.json"}
     wanted |= {"classifier/classifier.json", "classifier/forest.safetensors", "classifier/classifier.model"}
-    wanted |= {"classifier/statistics.safetensors"}
+    wanted |= {"classifier/statistics.safetensors", "classifier/recipe.toml"}
     assert files == wanted
 
 
