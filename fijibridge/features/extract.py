@@ -11,8 +11,9 @@ from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.records import made
 from fijibridge.features.channels import channels_of, check_same_detectors, detectors_of
 from fijibridge.features.linear_head.head import LinearHead
+from fijibridge.features.provenance import Provenance
 from fijibridge.features.settings import FeatureChoice, FeatureSettings, feature_settings
-from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource, Provenance
+from fijibridge.features.source import NO_STATISTICS, SOURCES, FeatureSource
 from fijibridge.features.stack import FeatureStack
 
 if TYPE_CHECKING:

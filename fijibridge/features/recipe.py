@@ -35,7 +35,8 @@ from typing import Any
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.names import listed
 from fijibridge.core.records import made, read_toml
-from fijibridge.features.source import RECIPE_SUFFIX, SOURCES, FeatureSource, Provenance, SourceSettings
+from fijibridge.features.provenance import Provenance
+from fijibridge.features.source import RECIPE_SUFFIX, SOURCES, FeatureSource, SourceSettings
 from fijibridge.features.vit.settings import VitSettings
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ def _settings(kind: str, table: Any, path: Path) -> SourceSettings:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where}: {table!r}", expected="key = value lines below it", remedy="correct it")
     own = dict(table)
-    about = own.pop(_WEIGHTS, None) if owner is VitSettings else None
+    has_weights = any(one.name == "weights_sha256" for one in fields(owner))
+    about = own.pop(_WEIGHTS, None) if has_weights else None
     known = [one.name for one in fields(owner) if not one.metadata.get("local")]
     if unknown := [key for key in own if key not in known]:
         raise SettingsError(f"{where}: {listed(unknown)}", expected=f"some of {', '.join(known)}", remedy="correct it")
@@ -95,9 +97,9 @@ def _settings(kind: str, table: Any, path: Path) -> SourceSettings:
         raise SettingsError(
             f"{where}: sha256 = {weights.sha256[:80]!r}",
             expected="64 hexadecimal digits, as the report of a training has them",
-            remedy="copy it again, or leave the table out: then any weights of the encoder serve",
+            remedy="copy it again, or leave the table out: then any weights of the network serve",
         )
-    return replace(settings, weights_sha256=weights.sha256)  # type: ignore[call-arg]  # of VitSettings
+    return replace(settings, weights_sha256=weights.sha256)  # type: ignore[call-arg]  # it has_weights
 
 
 def not_in_a_recipe(sources: Sequence[FeatureSource[Any]]) -> str:
@@ -134,8 +136,8 @@ def recipe_text(sources: Sequence[FeatureSource[Any]], words: str = "") -> str:
         values = {key: value for key, value in source.settings.to_json().items() if key != "kind"}
         lines += ["", f"[{source.kind}]", *(f"{key} = {_value(value)}" for key, value in values.items())]
         about = source.provenance
-        if isinstance(source.settings, VitSettings) and not about.sha256:
-            about = Provenance(source.settings.weights_sha256)
+        if not about.sha256:
+            about = Provenance(getattr(source.settings, "weights_sha256", ""))
         if about.sha256:
             lines += ["", f"[{source.kind}.{_WEIGHTS}]", f"sha256 = {_value(about.sha256)}"]
             lines += [f"{key} = {_value(getattr(about, key))}" for key in ("source", "licence") if getattr(about, key)]

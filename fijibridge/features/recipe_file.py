@@ -24,7 +24,7 @@ def read_recipe(path: str | Path) -> FeatureSettings:
     Returns
     -------
     FeatureSettings
-        Of a ViT with ``weights_sha256``, so that other weights are refused.
+        Of pre-trained networks with ``weights_sha256``, so that other weights are refused.
 
     Raises
     ------

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from fijibridge.core.errors import SettingsError
 from fijibridge.core.params import Param
 from fijibridge.core.registry import Registry
+from fijibridge.features.provenance import Provenance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,23 +109,6 @@ class SourceSettings:
         parts : sequence of str
         """
         return cls()
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where pre-trained weights came from.
-
-    Parameters
-    ----------
-    sha256 : str
-        Of the weights; empty where they are not loaded yet, or where there are none.
-    source, licence : str
-        In words. They take no part in comparisons.
-    """
-
-    sha256: str = ""
-    source: str = ""
-    licence: str = ""
 
 
 def offered_features() -> dict[str, str]:

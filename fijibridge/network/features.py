@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, ImageError, SettingsError
-from fijibridge.features.source import FeatureSource, ImageFeatures, Provenance, SourceSettings, local
+from fijibridge.features.provenance import Provenance
+from fijibridge.features.source import FeatureSource, ImageFeatures, SourceSettings, local
 from fijibridge.features.stack import ArrayFeatures
 from fijibridge.network.file import WEIGHTS
 from fijibridge.network.images import offsets_of

@@ -16,8 +16,8 @@ from fijibridge.features.extractor_file import ARRAYS, INDEX, read_extractor, wr
 from fijibridge.features.linear_head.head import LinearHead
 from fijibridge.features.linear_head.model import LinearModel
 from fijibridge.features.presets import PRESETS
+from fijibridge.features.provenance import Provenance
 from fijibridge.features.settings import feature_settings
-from fijibridge.features.source import Provenance
 from fijibridge.features.upsampling.base import UPSAMPLERS
 from fijibridge.features.upsampling.weights_file import read_weights
 from fijibridge.features.vit.debiasing.base import DEBIASING

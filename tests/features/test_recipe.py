@@ -12,6 +12,7 @@ import fijibridge as fb
 from fijibridge.core.errors import BridgeError, OutputError, SettingsError, WeightsError
 from fijibridge.features import FeatureExtractor, FeatureSettings, TwsSettings, VitSettings, preset_settings
 from fijibridge.features.presets import PRESETS
+from fijibridge.features.provenance import Provenance
 from fijibridge.features.recipe import recipe_text
 from fijibridge.features.recipe_file import read_recipe, write_recipe
 from fijibridge.features.settings import feature_settings
@@ -35,11 +36,26 @@ def weights(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", [*PRESETS, "tws", "tws3d", "tws:all"])
+@pytest.mark.parametrize("name", [*PRESETS, "tws", "tws3d", "tws:all", "tws,vit,conv", "conv:vgg19"])
 def test_read_back(name, tmp_path):
     path = write_recipe(name, tmp_path / "A recipe.TOML")
     assert read_recipe(path) == feature_settings(name)
     assert feature_settings(str(path)) == feature_settings(path) == feature_settings(name)
+
+
+def test_the_weights_of_each_network(tmp_path):
+    sources = FeatureExtractor("tws,vit,conv").sources
+    for number, source in enumerate(sources[1:]):
+        source.provenance = Provenance(f"{number}" * 64, "here", "MIT")
+    path = tmp_path / "both.toml"
+    path.write_text(recipe_text(sources), encoding="utf-8")
+    found = read_recipe(path)
+    assert [getattr(one, "weights_sha256", None) for one in found.sources] == [None, "0" * 64, "1" * 64]
+    assert recipe_text(FeatureExtractor(found).sources).count("sha256") == 2  # before any weights are loaded
+    with pytest.raises(WeightsError, match="weights of some_network with SHA-256 2") as caught:
+        Provenance("2" * 64).check_is("1" * 64, "some_network")
+    assert caught.value.expected == f"SHA-256 {'1' * 64}, as the recipe says"
+    Provenance("2" * 64).check_is("", "some_network")
 
 
 def test_for_a_person(recipe):

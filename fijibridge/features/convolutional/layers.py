@@ -16,7 +16,7 @@ import numpy as np
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.progress import bar
 from fijibridge.features.convolutional.settings import ConvSettings
-from fijibridge.features.source import Provenance
+from fijibridge.features.provenance import Provenance
 from fijibridge.features.vit.encoder import token_cache
 from fijibridge.images.image import Image, percentile_limits, scale_between
 from fijibridge.weights.convolutional import create_convolutional, input_scaling

@@ -38,6 +38,8 @@ class ConvSettings(SourceSettings):
     weights : str
         File of the network's weights, in place of cache, hub or offline source. Not saved: a classifier knows the
         weights by their SHA-256.
+    weights_sha256 : str
+        Of the weights, if no others may serve, as a recipe asks. Not saved either.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class ConvSettings(SourceSettings):
     grouped: bool = False
     percentiles: tuple[float, float] = (0.5, 99.5)
     weights: str = local()
+    weights_sha256: str = local()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", str(self.weights or ""))  # a Path serves

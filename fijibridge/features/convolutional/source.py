@@ -48,6 +48,7 @@ class ConvSource(FeatureSource[ConvSettings]):
         from fijibridge.features.convolutional.layers import ConvolutionalLayers
 
         network = ConvolutionalLayers(self.settings, known=self.provenance)
+        network.provenance.check_is(self.settings.weights_sha256, self.settings.network)
         self.provenance = network.provenance
         return network
 

@@ -17,7 +17,8 @@ import numpy as np
 from fijibridge.core.array_cache import ArrayCache
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
 from fijibridge.core.progress import bar
-from fijibridge.features.source import NO_STATISTICS, Provenance, digest_of_array
+from fijibridge.features.provenance import Provenance
+from fijibridge.features.source import NO_STATISTICS, digest_of_array
 from fijibridge.features.upsampling.base import UPSAMPLERS
 from fijibridge.features.vit.debiasing.base import DEBIASING, Debiasing
 from fijibridge.features.vit.settings import VitSettings

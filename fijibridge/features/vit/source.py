@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fijibridge.core.errors import FeatureMismatchError, WeightsError
+from fijibridge.core.errors import FeatureMismatchError
 from fijibridge.features.source import NO_STATISTICS, FeatureSource, ImageFeatures, grey_table
 from fijibridge.features.upsampling.base import UPSAMPLERS, Upsampler
 from fijibridge.features.vit.settings import VitSettings
@@ -109,14 +109,7 @@ class VitSource(FeatureSource[VitSettings]):
         from fijibridge.features.vit.encoder import ViTEncoder
 
         encoder = ViTEncoder(self.settings, known=self.provenance)
-        found, wanted = encoder.provenance, self.settings.weights_sha256
-        if wanted and wanted != found.sha256:
-            raise WeightsError(
-                f"weights of {self.settings.encoder} with SHA-256 {found.sha256} ({found.source})",
-                expected=f"SHA-256 {wanted}, as the recipe says",
-                remedy="give the weights that the recipe was made with (--weights FILE); where others may serve, take "
-                "sha256 out of it",
-            )
+        encoder.provenance.check_is(self.settings.weights_sha256, self.settings.encoder)
         self.provenance = encoder.provenance
         method, channels = UPSAMPLERS[self.settings.upsampler], self.settings.channels
         if not self.upsampler_weights_:

@@ -193,7 +193,7 @@ def _given(name, settings, **options):
 
 
 def test_other_weights_than_the_classifiers_are_refused(settings):
-    from fijibridge.features.source import Provenance
+    from fijibridge.features.provenance import Provenance
 
     with pytest.raises(FeatureMismatchError, match="classifier's own"):
         ConvolutionalLayers(settings, known=Provenance("0" * 64, "elsewhere"))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fijibridge.core.errors import FeatureMismatchError, ImageNotFoundError, SettingsError
 from fijibridge.features import TwsSettings, VitSettings, extract_features
-from fijibridge.features.source import Provenance
+from fijibridge.features.provenance import Provenance
 from fijibridge.features.vit import encoder as vit
 from fijibridge.features.vit.debiasing.base import DEBIASING
 from fijibridge.features.vit.encoder import ViTEncoder
