@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,20 +22,21 @@ log = logging.getLogger(__name__)
 _LEAST_LOSS, _SHARPNESS, _ALL = 0.05, 3, 0.5
 
 
-class HeldOut(Protocol):
-    """A guess with its figures at held-out strokes: :class:`fijibridge.segmentation.pseudo_labels.Guess`."""
+class Guess(NamedTuple):
+    """Classes of unlabelled pixels, and how well those of strokes that were held out were found.
 
-    @property
-    def probabilities(self) -> np.ndarray:
-        """Of the classes, (m, K)."""
+    Attributes
+    ----------
+    probabilities : ndarray, float64, shape (m, K)
+    loss : float
+        Mean log loss at held-out strokes, each class counting alike; NaN where none could be held out.
+    accuracy : float
+        Mean over the classes of their held-out pixels that were found; NaN likewise.
+    """
 
-    @property
-    def loss(self) -> float:
-        """Mean log loss; NaN where no stroke could be held out."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the pixels that were found, each class counting alike."""
+    probabilities: np.ndarray
+    loss: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class DetectorTrust:
 
 
 def trusted(
-    guess: Callable[[np.ndarray], HeldOut], detectors: Sequence[str], groups: Sequence[str]
+    guess: Callable[[np.ndarray], Guess], detectors: Sequence[str], groups: Sequence[str]
 ) -> tuple[np.ndarray, DetectorTrust | None]:
     """Class probabilities of pixels from each detector alone and from all together, by how well each does.
 

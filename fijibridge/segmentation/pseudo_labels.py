@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from fijibridge.features.linear_head.importance import head_importances
 from fijibridge.features.linear_head.statistics import image_statistics, standardised
 from fijibridge.features.stack import FeatureStack
 from fijibridge.forest import Forest
-from fijibridge.segmentation.detector_trust import DetectorTrust, trusted
+from fijibridge.segmentation.detector_trust import DetectorTrust, Guess, trusted
 from fijibridge.segmentation.label_propagation import embedding, neighbour_graph, propagate
 
 log = logging.getLogger(__name__)
@@ -54,23 +53,6 @@ class Trained:
     forest: Forest
     importances: dict[str, np.ndarray]
     trust: DetectorTrust | None
-
-
-class Guess(NamedTuple):
-    """Classes of unlabelled pixels, and how well those of strokes that were held out were found.
-
-    Attributes
-    ----------
-    probabilities : ndarray, float64, shape (m, K)
-    loss : float
-        Mean log loss at held-out strokes, each class counting alike; NaN where none could be held out.
-    accuracy : float
-        Mean over the classes of their held-out pixels that were found; NaN likewise.
-    """
-
-    probabilities: np.ndarray
-    loss: float
-    accuracy: float
 
 
 def chosen_labelled(y: np.ndarray, seed: int, most: int = MOST_LABELLED, least: int = LEAST_OF_CLASS) -> np.ndarray:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 
 import fijibridge as fb
 from fijibridge.operations.report import detector_lines
-from fijibridge.segmentation.detector_trust import trusted
+from fijibridge.segmentation.detector_trust import Guess, trusted
 from fijibridge.segmentation.pseudo_labels import guessed
 
 DETECTORS = ("", "", "SE", "SE")
 GROUPS = ("vit_b01", "vit_b01", "vit_SE_b01", "vit_SE_b01")
 
 
-class Guessed(NamedTuple):
-    probabilities: np.ndarray
-    loss: float
-    accuracy: float
-
-
 def guesses(losses: dict[tuple[bool, ...], float]):
     """What is guessed from some features, by the loss of it: class 0 by the first detector, 1 by the other."""
 
-    def guess(own: np.ndarray) -> Guessed:
+    def guess(own: np.ndarray) -> Guess:
         share = 0.9 if own[0] and not own[-1] else 0.1 if not own[0] else 0.6
-        return Guessed(np.array([[share, 1 - share]]), losses[tuple(own.tolist())], 0.8)
+        return Guess(np.array([[share, 1 - share]]), losses[tuple(own.tolist())], 0.8)
 
     return guess
 
