@@ -21,6 +21,7 @@ from fijibridge.features.tws.bank import feature_names
 from fijibridge.features.tws.settings import TwsSettings
 from fijibridge.features.vit.debiasing.base import DEBIASING
 from fijibridge.forest import read_arff
+from fijibridge.frontends.arguments import parameters_of
 from fijibridge.frontends.imagej.install import install, texts_for
 from fijibridge.jvm import find_java
 from fijibridge.labels.reading import read_labels
@@ -54,6 +55,17 @@ def test_the_dialog_offers_what_python_has():
     assert re.findall('"([^"]+)"', debiasing[1]) == ["preset", *DEBIASING]
     assert f'addNumericField("Channels", {CHANNELS}, 0)' in script
     assert f"TWS_FEATURES = {len(feature_names(TwsSettings()))}" in script
+
+
+def test_settings_become_options_that_python_has():
+    """Seen where TWS is not there, too: the scripts were once left behind when options got another name."""
+    script = texts_for(is_fiji=True)["scripts/Plugins/FijiBridge/Train_in_Weka_Window.groovy"].decode("ascii")
+    method = re.search(r"Map<String, Object> ownFeatures\(.*?\n    }\n", script, re.DOTALL)
+    assert method is not None
+    options = re.findall(r"[\[\s](\w+): ", method[0])
+    assert options == ["features", "sigma", "membrane"]
+    for name in ("features", "segment", "train"):
+        assert set(options) <= set(parameters_of(name))
 
 
 def _map(script: str, name: str) -> list[tuple[str, str]]:

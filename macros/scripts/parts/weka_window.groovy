@@ -120,8 +120,8 @@ class WekaWindow {
                 " or leave TWS features out")
         def chosen = [features: (ticked.collect { volume ? "tws3d:" + it : it } + others).join(","),
             sigma: "${segmentation.minimumSigma}:${segmentation.maximumSigma}"]
-        return volume ? chosen : chosen + [membrane_patch: segmentation.membranePatchSize,
-            membrane_thickness: segmentation.membraneThickness]
+        return volume ? chosen :
+            chosen + [membrane: "${segmentation.membranePatchSize}:${segmentation.membraneThickness}"]
     }
 
     /** Refuses an image that changed behind the window. */
