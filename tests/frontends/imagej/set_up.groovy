@@ -33,12 +33,18 @@ Executer.addCommandListener({ String command ->
     return null
 } as CommandListener)
 
+// a JOptionPane forgets a click that comes before it has heard that it is shown; nobody clicks that fast
+def shown = Collections.synchronizedSet([] as Set)
+java.awt.Toolkit.defaultToolkit.addAWTEventListener({ event ->
+    if (event.ID == java.awt.event.ComponentEvent.COMPONENT_SHOWN) shown.add(event.source)
+} as java.awt.event.AWTEventListener, java.awt.AWTEvent.COMPONENT_EVENT_MASK)
+
 // the person: answers the question, cancels the download
 def seen = Collections.synchronizedSet([] as Set)
 def person = Thread.start {
     while (true) {
         windows(javax.swing.JDialog).each { dialog ->
-            if (!seen.add(dialog)) return
+            if (!shown.contains(dialog) || !seen.add(dialog)) return
             def buttons = parts(dialog, javax.swing.JButton).collectEntries { [it.text, it] }
             say("window", dialog.title + ": " + buttons.keySet())
             def text = parts(dialog, javax.swing.JLabel)*.text.join(" ")
