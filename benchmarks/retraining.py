@@ -20,7 +20,7 @@ from segmentation import images, mean_iou
 
 import fijibridge as fb
 
-GOAL = 5.0  # seconds of training, 1024 x 1024 pixels
+GOAL = 3.0  # seconds of training, 1024 x 1024 pixels
 
 
 def joined(paths: list[Path], kind: str) -> np.ndarray:

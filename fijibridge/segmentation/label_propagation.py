@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fijibridge.features.columns import columns
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -49,13 +51,13 @@ def embedding(samples: np.ndarray, grouped: np.ndarray, n_fitted: int, seed: int
     """
     from sklearn.decomposition import PCA
 
-    found = []
+    found, differs = [], np.ptp(samples[:n_fitted], axis=0) > 0
     for own, most, scale in ((grouped, GROUPED_COMPONENTS, 1.0), (~grouped, PLAIN_COMPONENTS, PLAIN_SCALE)):
-        columns = samples[:, own & (np.ptp(samples[:n_fitted], axis=0) > 0)]
-        count = min(most, columns.shape[1], n_fitted)
+        values = samples[:, columns(own & differs)]
+        count = min(most, values.shape[1], n_fitted)
         if count:
-            fitted = PCA(count, svd_solver="randomized", iterated_power=2, random_state=seed).fit(columns[:n_fitted])
-            place = fitted.transform(columns).astype(np.float64)
+            fitted = PCA(count, svd_solver="randomized", iterated_power=2, random_state=seed).fit(values[:n_fitted])
+            place = fitted.transform(values).astype(np.float64)
             found.append(place * (scale / np.sqrt(place[:n_fitted].var(0).sum())))
     return np.hstack(found) if found else np.zeros((len(samples), 1))
 

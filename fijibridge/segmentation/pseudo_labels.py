@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fijibridge.features.columns import columns
 from fijibridge.features.linear_head.fitting import fit_linear_model
 from fijibridge.features.linear_head.head import LinearHead, digest_of_names, head_feature_names
 from fijibridge.features.linear_head.importance import head_importances
@@ -128,7 +129,7 @@ def train_with_pseudo_labels(
         """From some of the features."""
         chosen = [group for group, wanted in zip(groups, own, strict=True) if wanted]
         return guessed(
-            known[:, own], y, strokes[few], unknown[:, own], chosen, len(class_names), votes,
+            known[:, columns(own)], y, strokes[few], unknown[:, columns(own)], chosen, len(class_names), votes,
             seed=seed, n_threads=n_threads,
         )  # fmt: skip
 
@@ -141,9 +142,10 @@ def train_with_pseudo_labels(
     both, classes = np.concatenate([known, unknown[every]]), np.concatenate([y, found[every]])
     model = fit_linear_model(both, classes, groups, len(class_names), unknown, n_threads)
     grouped = np.array([bool(group) for group in groups])
-    seen = np.hstack([both[:, ~grouped], model.probabilities(both[:, ~grouped], both[:, grouped])])
-    plain = np.array(names)[~grouped].tolist()
-    forest, _ = train(seen, classes, head_feature_names(plain, class_names), class_names, out_of_bag=False)
+    plain = both[:, columns(~grouped)]
+    seen = np.hstack([plain, model.probabilities(plain, both[:, columns(grouped)])])
+    own_names = np.array(names)[~grouped].tolist()
+    forest, _ = train(seen, classes, head_feature_names(own_names, class_names), class_names, out_of_bag=False)
     head = LinearHead(model, tuple(class_names), digest_of_names(names))
     return Trained(head, forest, head_importances(model, unknown[::3], groups), trust)
 
@@ -184,6 +186,7 @@ def guessed(
     Guess
     """
     grouped, count = np.array([bool(group) for group in groups]), len(unknown)
+    plain_columns, grouped_columns = columns(~grouped), columns(grouped)
     seeds = chosen_labelled(y, seed, MOST_SEEDS, LEAST_OF_CLASS // 2)
     graph = neighbour_graph(embedding(np.concatenate([unknown, known[seeds]]), grouped, count, seed))
 
@@ -191,7 +194,8 @@ def guessed(
         """Of all pixels of the graph by propagation, and of those wanted by the linear model, with `train` known."""
         model = fit_linear_model(known[train], y[train], groups, n_classes, unknown, n_threads)
         classes = np.concatenate([np.full(count, -1), np.where(train[seeds], y[seeds], -1)])
-        return propagate(graph, classes, n_classes), model.probabilities(wanted[:, ~grouped], wanted[:, grouped])
+        linear = model.probabilities(wanted[:, plain_columns], wanted[:, grouped_columns])
+        return propagate(graph, classes, n_classes), linear
 
     heldout, parts = folds(y, strokes), []
     for fold in range(heldout.max() + 1):

@@ -287,24 +287,47 @@ def fit_unlikeness(
         basis = fitted.components_.T.astype(np.float64)
         variance = float(fitted.explained_variance_.sum())
         points = labelled @ basis
-        whiten, means = _gaussians(points, y, variance)
-        held = _left_out(points, y, strokes, variance)
+        points -= (middle := points.mean(0))
+        moments = _Moments(points, y, strokes, variance)
+        whiten, means = moments.gaussians()
+        held = _left_out(points, moments)
     distances = np.concatenate(held) if held else _distances(points, whiten, means)
     limit = float(np.quantile(distances, FAR))
     if not limit > 0:
         return None
-    return Unlikeness(basis @ whiten, means @ whiten, limit, len(held), digest_of_names(stacks[0].names))
+    return Unlikeness(basis @ whiten, (means + middle) @ whiten, limit, len(held), digest_of_names(stacks[0].names))
 
 
-def _gaussians(points: np.ndarray, y: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray]:
-    """What makes the classes' common covariance 1, (D, D), and the classes' means, (K, D)."""
-    there, number, counts = np.unique(y, return_inverse=True, return_counts=True)
-    means = np.zeros((len(there), points.shape[1]))
-    np.add.at(means, number, points)
-    means /= counts[:, None]
-    apart = points - means[number]
-    covariance = apart.T @ apart / len(points) + _RIDGE * variance / points.shape[1] * np.eye(points.shape[1])
-    return np.linalg.cholesky(np.linalg.inv(covariance)), means
+class _Moments:
+    """Numbers, sums and second moments of the strokes' pixels: what a stroke's absence changes is taken from these."""
+
+    def __init__(self, points: np.ndarray, y: np.ndarray, strokes: np.ndarray, variance: float) -> None:
+        self.classes, self.of_class = np.unique(y, return_inverse=True)
+        _, self.of_stroke = np.unique(strokes, return_inverse=True)
+        self.ridge = _RIDGE * variance / points.shape[1] * np.eye(points.shape[1])
+        self.n, self.total, self.second = self._of(points, self.of_class, len(self.classes))
+
+    @staticmethod
+    def _of(points: np.ndarray, number: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        own = [points[number == k] for k in range(count)]
+        return (
+            np.array([len(p) for p in own], np.float64),
+            np.array([p.sum(0) for p in own]),
+            np.array([p.T @ p for p in own]),
+        )
+
+    def gaussians(self, left_out: np.ndarray | None = None, of: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """What makes the classes' common covariance 1, (D, D), and the classes' means, (K, D); without some points of
+        a class, too."""
+        n, total, second = self.n, self.total, self.second
+        if left_out is not None:
+            n, total, second = n.copy(), total.copy(), second.copy()
+            n[of] -= len(left_out)
+            total[of] -= left_out.sum(0)
+            second[of] -= left_out.T @ left_out
+        means = total / n[:, None]
+        apart = second.sum(0) - np.einsum("k,ki,kj->ij", n, means, means)
+        return np.linalg.cholesky(np.linalg.inv(apart / n.sum() + self.ridge)), means
 
 
 def _distances(points: np.ndarray, whiten: np.ndarray, means: np.ndarray) -> np.ndarray:
@@ -314,12 +337,12 @@ def _distances(points: np.ndarray, whiten: np.ndarray, means: np.ndarray) -> np.
     return nearest
 
 
-def _left_out(points: np.ndarray, y: np.ndarray, strokes: np.ndarray, variance: float) -> list[np.ndarray]:
+def _left_out(points: np.ndarray, moments: _Moments) -> list[np.ndarray]:
     """Distances of each stroke's pixels from the other strokes; of a class's only stroke there are none."""
     found = []
-    for k in np.unique(y):
-        own = np.unique(strokes[y == k])
+    for k in range(len(moments.classes)):
+        own = np.unique(moments.of_stroke[moments.of_class == k])
         for stroke in own if len(own) > 1 else ():
-            out = strokes == stroke
-            found.append(_distances(points[out], *_gaussians(points[~out], y[~out], variance)))
+            out = points[moments.of_stroke == stroke]
+            found.append(_distances(out, *moments.gaussians(out, k)))
     return found

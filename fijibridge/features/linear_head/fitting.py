@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from fijibridge.features.columns import columns
 from fijibridge.features.linear_head.model import LinearModel
 
 # Inverse strength of the L2 penalty on standardised features; 0.002 and 0.2 segmented the tuning images a little worse.
@@ -54,20 +55,20 @@ def fit_linear_model(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    plain = np.flatnonzero([not group for group in groups])
-    grouped = np.flatnonzero([bool(group) for group in groups])
+    of_group = np.array([bool(group) for group in groups])
+    plain, grouped = columns(~of_group), columns(of_group)
     low, high = (limit(samples[:, plain].astype(np.float64), axis=0) for limit in (np.min, np.max))
     weights, offset = np.zeros((len(groups), n_classes)), np.zeros(n_classes)
     chosen = list(dict.fromkeys(group for group in groups if group))
-    columns = [np.flatnonzero([own in ("", group) for own in groups]) for group in chosen]
+    seen = [columns(np.array([own in ("", group) for own in groups])) for group in chosen]
     with (
         warnings.catch_warnings(),
         threadpool_limits(1, "blas"),  # on matrices as small as these two threads are up to ten times slower than one
         ThreadPoolExecutor(n_threads or os.cpu_count()) as workers,
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)  # near enough after so many steps
-        models = list(workers.map(lambda own: _logistic(samples[:, own], classes, n_classes), columns))
-    for own, (own_weights, own_offset) in zip(columns, models, strict=True):
+        models = list(workers.map(lambda own: _logistic(samples[:, own], classes, n_classes), seen))
+    for own, (own_weights, own_offset) in zip(seen, models, strict=True):
         weights[own] += own_weights / len(chosen)
         offset += own_offset / len(chosen)
     found = LinearModel(offset, low, high, weights[plain], weights[grouped])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fijibridge.features.columns import columns
 from fijibridge.features.linear_head.model import LinearModel
 
 PLAIN = "plain"  # the features that the forest sees itself
@@ -34,10 +35,10 @@ def head_importances(model: LinearModel, samples: np.ndarray, groups: Sequence[s
     """
     of_feature = np.array(groups)
     grouped = of_feature != ""
-    values = np.clip(samples[:, ~grouped].astype(np.float64), model.low, model.high)
+    values = np.clip(samples[:, columns(~grouped)].astype(np.float64), model.low, model.high)
     parts = {PLAIN: values @ model.plain_weights}
     for group in dict.fromkeys(of_feature[grouped].tolist()):
-        parts[group] = samples[:, of_feature == group] @ model.grouped_weights[of_feature[grouped] == group]
+        parts[group] = samples[:, columns(of_feature == group)] @ model.grouped_weights[of_feature[grouped] == group]
     spread = np.array([(part - part.mean(axis=1, keepdims=True)).std(axis=0) for part in parts.values()])
     total = spread.sum(axis=0)
     shares = np.divide(spread, total, out=np.zeros_like(spread), where=total > 0)
