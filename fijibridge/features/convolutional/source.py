@@ -11,8 +11,8 @@ import numpy as np
 from fijibridge.features.convolutional.settings import ConvSettings
 from fijibridge.features.source import NO_STATISTICS, FeatureSource, ImageFeatures, grey_table
 from fijibridge.features.upsampling.bilinear import BilinearUpsampler, CellPlaces
+from fijibridge.features.upsampling.token_features import TokenFeatures
 from fijibridge.features.vit.pca import check_basis, fit_basis, project
-from fijibridge.features.vit.source import TokenFeatures
 from fijibridge.images.image import percentile_limits
 
 if TYPE_CHECKING:
