@@ -242,7 +242,7 @@ def begun(results: Results, seeds: int, varied: list[str]) -> dict[str, Table]:
         "rare": results.table("rare", f"Classes of less than {RARE:.0%} of an image's pixels", {**trial, **rare}),
         "harder": results.table(
             "harder",
-            f"Mean intersection over union with harder trainings, seeds: {seeds}. Labels of one third of the image alone, "
+            f"Mean intersection over union with harder trainings, seeds: {seeds}. Labels of one third of the image, "
             "a tenth of the strokes (one of a class at least), labels of two other images",
             {**trial, "data set": "", "labels": "", **scores},
         ),
