@@ -55,6 +55,17 @@ def mean_iou(labels: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean(scores))
 
 
+def rare_scores(labels: np.ndarray, truth: np.ndarray) -> dict[int, tuple[float, float, float]]:
+    """IoU, recall and precision of each rare class, by its label."""
+    scores = {}
+    for k, share in enumerate(np.bincount(truth.ravel()) / truth.size):
+        if 0 < share < RARE:
+            found, true = labels == k + 1, truth == k
+            hit = np.count_nonzero(found & true)
+            scores[k + 1] = hit / np.count_nonzero(found | true), hit / true.sum(), hit / max(1, found.sum())
+    return scores
+
+
 def images(data: Path) -> list[Path]:
     return [
         p for name in SETS for p in sorted((data / name).glob("*.png")) if not p.stem.endswith(("_labels", "_truth"))
@@ -141,14 +152,8 @@ class Trial:
         for seed in range(self.seeds):
             labels = self.predicted([(one.stack, one.labels)], [one], seed)[0]
             scores.append(mean_iou(labels, one.truth))
-            for k, share in enumerate(np.bincount(one.truth.ravel()) / one.truth.size):
-                if 0 < share < RARE:
-                    hit, found, true = (
-                        int(np.count_nonzero(own))
-                        for own in ((labels == k + 1) & (one.truth == k), labels == k + 1, one.truth == k)
-                    )
-                    scored = (hit / (found + true - hit), hit / true, hit / max(found, 1))
-                    self.rare.setdefault((one.path.stem, k + 1), []).append(scored)
+            for value, scored in rare_scores(labels, one.truth).items():
+                self.rare.setdefault((one.path.stem, value), []).append(scored)
         return scores
 
     def few(self, one: Micrograph, _: list[Micrograph]) -> list[float]:
@@ -209,7 +214,7 @@ def measure(
         of_own: float | None = None
         for part in arguments.part:
             found = {one.path: getattr(trial, part)(one, micrographs) for one in micrographs}
-            goal = goal_of(part, name, group, of_own)
+            goal = None if arguments.tuning_only else goal_of(part, name, group, of_own)  # they are of all images
             if part == "own":
                 of_own = float(np.mean([np.mean(v) for v in found.values()]))
                 row(tables["own"], (*shown, group), found, goal, TWS[group])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fijibridge.core.errors import FeatureMismatchError, SettingsError
+from fijibridge.features.columns import columns
 from fijibridge.features.linear_head.head import digest_of_names
 from fijibridge.features.linear_head.statistics import image_statistics, standardised
 from fijibridge.features.stack import FeatureStack
@@ -277,7 +278,7 @@ def fit_unlikeness(
         statistics = type(statistics)(statistics.mean[grouped], statistics.spread[grouped])
         parts = [part for part in stack.parts if part.groups[0]]
         drawn.append(standardised(FeatureStack(stack.shape[:2], parts).sample(each, seed + number), statistics))
-        known.append(standardised(own[:, grouped], statistics))
+        known.append(standardised(own[:, columns(grouped)], statistics))
     pixels, labelled = np.concatenate(drawn), np.concatenate(known)
     if not np.ptp(pixels, axis=0).any():
         return None
@@ -288,9 +289,9 @@ def fit_unlikeness(
         variance = float(fitted.explained_variance_.sum())
         points = labelled @ basis
         points -= (middle := points.mean(0))
-        moments = _Moments(points, y, strokes, variance)
+        moments = _ClassMoments(points, y, variance)
         whiten, means = moments.gaussians()
-        held = _left_out(points, moments)
+        held = _left_out(points, y, strokes, moments)
     distances = np.concatenate(held) if held else _distances(points, whiten, means)
     limit = float(np.quantile(distances, FAR))
     if not limit > 0:
@@ -298,27 +299,21 @@ def fit_unlikeness(
     return Unlikeness(basis @ whiten, (means + middle) @ whiten, limit, len(held), digest_of_names(stacks[0].names))
 
 
-class _Moments:
-    """Numbers, sums and second moments of the strokes' pixels: what a stroke's absence changes is taken from these."""
+class _ClassMoments:
+    """Numbers of pixels, (K,), sums, (K, D), and second moments, (K, D, D), of the classes.
 
-    def __init__(self, points: np.ndarray, y: np.ndarray, strokes: np.ndarray, variance: float) -> None:
-        self.classes, self.of_class = np.unique(y, return_inverse=True)
-        _, self.of_stroke = np.unique(strokes, return_inverse=True)
+    A stroke that is left out is subtracted from its class's; the others need not be gone through anew.
+    """
+
+    def __init__(self, points: np.ndarray, y: np.ndarray, variance: float) -> None:
+        own = [points[y == k] for k in np.unique(y)]
+        self.n = np.array([len(p) for p in own], np.float64)
+        self.total, self.second = np.array([p.sum(0) for p in own]), np.array([p.T @ p for p in own])
         self.ridge = _RIDGE * variance / points.shape[1] * np.eye(points.shape[1])
-        self.n, self.total, self.second = self._of(points, self.of_class, len(self.classes))
-
-    @staticmethod
-    def _of(points: np.ndarray, number: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        own = [points[number == k] for k in range(count)]
-        return (
-            np.array([len(p) for p in own], np.float64),
-            np.array([p.sum(0) for p in own]),
-            np.array([p.T @ p for p in own]),
-        )
 
     def gaussians(self, left_out: np.ndarray | None = None, of: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """What makes the classes' common covariance 1, (D, D), and the classes' means, (K, D); without some points of
-        a class, too."""
+        """What makes the classes' common covariance 1, (D, D), and the classes' means, (K, D); without the points that
+        are left out, (n, D), of the class at place `of`."""
         n, total, second = self.n, self.total, self.second
         if left_out is not None:
             n, total, second = n.copy(), total.copy(), second.copy()
@@ -337,12 +332,12 @@ def _distances(points: np.ndarray, whiten: np.ndarray, means: np.ndarray) -> np.
     return nearest
 
 
-def _left_out(points: np.ndarray, moments: _Moments) -> list[np.ndarray]:
+def _left_out(points: np.ndarray, y: np.ndarray, strokes: np.ndarray, moments: _ClassMoments) -> list[np.ndarray]:
     """Distances of each stroke's pixels from the other strokes; of a class's only stroke there are none."""
     found = []
-    for k in range(len(moments.classes)):
-        own = np.unique(moments.of_stroke[moments.of_class == k])
+    for place, k in enumerate(np.unique(y)):
+        own = np.unique(strokes[y == k])
         for stroke in own if len(own) > 1 else ():
-            out = points[moments.of_stroke == stroke]
-            found.append(_distances(out, *moments.gaussians(out, k)))
+            out = points[strokes == stroke]
+            found.append(_distances(out, *moments.gaussians(out, place)))
     return found

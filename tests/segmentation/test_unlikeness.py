@@ -15,7 +15,13 @@ from fijibridge.operations.apply import apply
 from fijibridge.operations.segment import segment
 from fijibridge.segmentation import load_segmenter
 from fijibridge.segmentation.classifier_file import UNLIKENESS
-from fijibridge.segmentation.unlikeness import Unlikeness, fit_unlikeness, regions_unlike
+from fijibridge.segmentation.unlikeness import (
+    Unlikeness,
+    _ClassMoments,
+    _left_out,
+    fit_unlikeness,
+    regions_unlike,
+)
 
 SIZE, CHANNELS = 90, 20
 
@@ -165,3 +171,20 @@ def test_typical_looks(looks):
     part = found.typicality(stack, slice(0, 30), slice(0, 20), side=12)
     assert part.shape == (30, 20)
     assert np.isfinite(part).all()
+
+
+def test_a_stroke_left_out_is_as_if_it_had_never_been_drawn():
+    """Against Gaussians of the other strokes' pixels alone, by numpy's own covariance."""
+    rng, variance = np.random.default_rng(3), 9.0
+    y, strokes = np.repeat([0, 0, 0, 2, 2, 3], 30), np.repeat(np.arange(6), 30)
+    points = rng.normal(size=(len(y), 4)) * [3, 1, 0.1, 1e-3] + rng.normal(size=(4, 4))[y]
+    found = _left_out(points, y, strokes, _ClassMoments(points, y, variance))
+    assert len(found) == 5  # class 3 has one stroke alone
+    for stroke, distances in enumerate(found):
+        kept = strokes != stroke
+        means = {k: points[kept & (y == k)].mean(0) for k in (0, 2, 3)}
+        apart = points[kept] - np.array([means[k] for k in y[kept]])
+        common = np.linalg.inv(apart.T @ apart / kept.sum() + 1e-3 * variance / 4 * np.eye(4))
+        to = [points[~kept] - mean for mean in means.values()]
+        expected = np.sqrt(np.min([np.einsum("ni,ij,nj->n", own, common, own) for own in to], axis=0))
+        np.testing.assert_allclose(distances, expected, rtol=1e-8)
