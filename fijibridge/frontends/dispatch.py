@@ -109,22 +109,9 @@ def perform(
     with _heard() as warnings:
         try:
             report, kept = _called(name, values, options, place, watch, whole_paths)
-        except BridgeError as error:
-            return _error(_in_the_users_words(str(error), place))
-        except CancelledCall:
-            raise
-        except MemoryError:
-            log.exception("%s failed", name)
-            return _error(
-                f"{name}: the memory is full\n  expected: room for the image and its features\n"
-                "  remedy: close other programs, or take a smaller image or fewer features"
-            )
         except Exception as error:
-            log.exception("%s failed", name)
-            return _error(
-                f"{name} failed: {type(error).__name__}: {error}\n  expected: a run to the end\n"
-                "  remedy: look into the log (fijibridge serve --status names it) and report it as a bug"
-            )
+            watch(1.0, "")  # compiled code makes an error of its own of the CancelledCall that ended it
+            return _error(_in_words(name, error, place))
     folder = Path(report["out"]) if "out" in report else place
     outputs = [folder / output for output in report.get("outputs", [])]
     closed = not_opened(name)
@@ -139,6 +126,22 @@ def perform(
     stem = Path(str(report.get("image") or "")).stem
     opened = [f"show={path.as_posix()}\t{one_line(_title(path, stem))}" for path in reversed(shown) if path not in odd]
     return "\n".join([DONE, *lines, *opened])
+
+
+def _in_words(name: str, error: Exception, place: Path) -> str:
+    """What a user reads of an error; the log gets the trace where it is not one of the user's."""
+    if isinstance(error, BridgeError):
+        return _in_the_users_words(str(error), place)
+    log.error("%s failed", name, exc_info=error)
+    if isinstance(error, MemoryError):
+        return (
+            f"{name}: the memory is full\n  expected: room for the image and its features\n"
+            "  remedy: close other programs, or take a smaller image or fewer features"
+        )
+    return (
+        f"{name} failed: {type(error).__name__}: {error}\n  expected: a run to the end\n"
+        "  remedy: look into the log (fijibridge serve --status names it) and report it as a bug"
+    )
 
 
 def _error(text: str) -> str:

@@ -12,8 +12,9 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fijibridge.core.errors import ImageError
 from fijibridge.frontends import dispatch
-from fijibridge.frontends.dispatch import perform
+from fijibridge.frontends.dispatch import CancelledCall, perform
 from fijibridge.frontends.service.server import _wanted
 
 FORGED = "a\nshow=/etc/passwd\tPWN\nout=/home/me"
@@ -100,6 +101,29 @@ def test_text_that_is_no_request(tmp_path, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises((ValueError, RecursionError)):
         _wanted(path)
+
+
+@pytest.mark.parametrize("error", [SystemError, MemoryError, ImageError])
+def test_what_compiled_code_makes_of_an_interruption_is_a_cancelled_call(monkeypatch, tmp_path, caplog, error):
+    """The exception of a signal that comes within Numba's dispatcher, or a decoder, arrives as another one."""
+    wanted = True
+
+    def interrupted(out: Path) -> dict:
+        nonlocal wanted
+        wanted = out.name == "kept"
+        raise error("a result with an exception set")
+
+    def watch(*_: object) -> None:
+        if not wanted:
+            raise CancelledCall
+
+    monkeypatch.setattr(dispatch, "operation", lambda _: interrupted)
+    monkeypatch.setattr(dispatch, "arguments_of", lambda name, values, options: {"out": tmp_path / options})
+    assert perform("apply", {}, "kept", place=tmp_path, watch=watch).startswith("error\n")
+    caplog.clear()
+    with pytest.raises(CancelledCall):
+        perform("apply", {}, "cancelled", place=tmp_path, watch=watch)
+    assert not caplog.records
 
 
 def parts_of(name: str, values: dict, place: Path) -> tuple[list[float], list[str]]:
