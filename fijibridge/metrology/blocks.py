@@ -123,7 +123,7 @@ def spread_blocks(
     side : int
         Voxels along a side of a block at most; less where too few blocks would fit.
     count : int
-        Blocks, where so many fit; a few more where the cells come out so.
+        Blocks, where so many fit; more, but not twice as many, where the cells come out so.
     seed : int
         The same number, the same places.
 

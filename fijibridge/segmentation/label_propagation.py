@@ -16,75 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fijibridge.features.columns import columns
-
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 # Chosen on the tuning images of benchmarks/segmentation.py, with all labels, few, and those of a part of the image.
-NEIGHBOURS = 15
-GROUPED_COMPONENTS, PLAIN_COMPONENTS = 32, 16
-PLAIN_SCALE = 0.6  # of the plain features' distances beside the grouped ones'
 LEAK = 0.005  # probability that a walk ends at a step
 _UNREACHED = 1e-9  # share of the walks below which no label is in reach
-
-
-def embedding(samples: np.ndarray, grouped: np.ndarray, n_fitted: int, seed: int) -> np.ndarray:
-    """Coordinates of pixels in the space in which neighbours are looked for.
-
-    Principal components of the grouped features (the ViT's channels), scaled to a total variance of 1, and of the
-    others, scaled to ``PLAIN_SCALE ** 2``: there are many more of the former.
-
-    Parameters
-    ----------
-    samples : ndarray, float32, shape (n, F)
-        Standardised features.
-    grouped : ndarray of bool, shape (F,)
-        Which of them the linear head replaces.
-    n_fitted : int
-        The components are those of the first so many samples.
-    seed : int
-
-    Returns
-    -------
-    ndarray, float64, shape (n, at most 48)
-    """
-    from sklearn.decomposition import PCA
-
-    found, differs = [], np.ptp(samples[:n_fitted], axis=0) > 0
-    for own, most, scale in ((grouped, GROUPED_COMPONENTS, 1.0), (~grouped, PLAIN_COMPONENTS, PLAIN_SCALE)):
-        values = samples[:, columns(own & differs)]
-        count = min(most, values.shape[1], n_fitted)
-        if count:
-            fitted = PCA(count, svd_solver="randomized", iterated_power=2, random_state=seed).fit(values[:n_fitted])
-            place = fitted.transform(values).astype(np.float64)
-            found.append(place * (scale / np.sqrt(place[:n_fitted].var(0).sum())))
-    return np.hstack(found) if found else np.zeros((len(samples), 1))
-
-
-def neighbour_graph(points: np.ndarray) -> csr_matrix:
-    """The graph of similar pixels.
-
-    Parameters
-    ----------
-    points : ndarray, shape (n, D)
-        See :func:`embedding`.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix, shape (n, n)
-        Symmetric; of each point and its nearest neighbours ``exp(-2 (d / d_k)^2)``, where d_k is the distance to the
-        last of them.
-    """
-    from scipy.sparse import csr_matrix
-    from sklearn.neighbors import NearestNeighbors
-
-    count = len(points)
-    near = min(NEIGHBOURS, count - 1)
-    distance, place = NearestNeighbors(n_neighbors=near).fit(points).kneighbors()
-    weight = np.exp(-2 * (distance / np.maximum(distance[:, -1:], 1e-12)) ** 2)
-    graph = csr_matrix((weight.ravel(), place.ravel(), np.arange(0, count * near + 1, near)), shape=(count, count))
-    return graph.maximum(graph.T)
 
 
 def propagate(graph: csr_matrix, classes: np.ndarray, n_classes: int) -> np.ndarray:
@@ -96,7 +33,7 @@ def propagate(graph: csr_matrix, classes: np.ndarray, n_classes: int) -> np.ndar
     Parameters
     ----------
     graph : scipy.sparse.csr_matrix, shape (n, n)
-        See :func:`neighbour_graph`.
+        See :meth:`fijibridge.segmentation.similar_pixels.SimilarPixels.graph`.
     classes : ndarray of int, shape (n,)
         0 to n_classes - 1; -1 where it is unknown. One known at least.
     n_classes : int

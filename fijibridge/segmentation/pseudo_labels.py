@@ -27,7 +27,8 @@ from fijibridge.features.linear_head.statistics import image_statistics, standar
 from fijibridge.features.stack import FeatureStack
 from fijibridge.forest import Forest
 from fijibridge.segmentation.detector_trust import DetectorTrust, Guess, trusted
-from fijibridge.segmentation.label_propagation import embedding, neighbour_graph, propagate
+from fijibridge.segmentation.label_propagation import propagate
+from fijibridge.segmentation.similar_pixels import SimilarPixels
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def guessed(
     grouped, count = np.array([bool(group) for group in groups]), len(unknown)
     plain_columns, grouped_columns = columns(~grouped), columns(grouped)
     seeds = chosen_labelled(y, seed, MOST_SEEDS, LEAST_OF_CLASS // 2)
-    graph = neighbour_graph(embedding(np.concatenate([unknown, known[seeds]]), grouped, count, seed))
+    graph = SimilarPixels(unknown, grouped, seed).graph(known[seeds])
 
     def both(train: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of all pixels of the graph by propagation, and of those wanted by the linear model, with `train` known."""

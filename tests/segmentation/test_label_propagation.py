@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
 
 from fijibridge.forest import train_sklearn
-from fijibridge.segmentation.label_propagation import LEAK, NEIGHBOURS, embedding, neighbour_graph, propagate
+from fijibridge.segmentation.label_propagation import LEAK, propagate
 from fijibridge.segmentation.pseudo_labels import (
     FOLDS,
     LEAST_OF_CLASS,
@@ -18,6 +19,7 @@ from fijibridge.segmentation.pseudo_labels import (
     guessed,
     stacked,
 )
+from fijibridge.segmentation.similar_pixels import NEIGHBOURS, SimilarPixels, embedding, neighbour_graph
 
 
 def clusters(counts, seed=0, dimensions=4, apart=12.0):
@@ -26,6 +28,12 @@ def clusters(counts, seed=0, dimensions=4, apart=12.0):
     centres = apart * np.eye(dimensions)[: len(counts)]
     number = np.repeat(np.arange(len(counts)), counts)
     return centres[number] + rng.normal(size=(len(number), dimensions)), number
+
+
+def graph_of(points):
+    """Of points as they are."""
+    found = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(points) - 1)).fit(points).kneighbors()
+    return neighbour_graph(np.stack(found, -1))
 
 
 def labels_at(number, rows):
@@ -37,7 +45,7 @@ def labels_at(number, rows):
 def test_one_label_tells_of_its_whole_cluster():
     points, number = clusters((300, 60, 40))
     rows = [np.flatnonzero(number == k)[0] for k in range(3)]
-    found = propagate(neighbour_graph(points), labels_at(number, rows), 3)
+    found = propagate(graph_of(points), labels_at(number, rows), 3)
     assert np.array_equal(found.argmax(1), number)
     np.testing.assert_allclose(found.sum(1), 1)
 
@@ -45,14 +53,14 @@ def test_one_label_tells_of_its_whole_cluster():
 def test_a_much_labelled_class_is_not_found_more_often():
     points, number = clusters((200, 200), apart=3.5)  # they touch
     few, many = np.flatnonzero(number == 0)[:5], np.flatnonzero(number == 1)[:100]
-    found = propagate(neighbour_graph(points), labels_at(number, np.concatenate([few, many])), 2)
+    found = propagate(graph_of(points), labels_at(number, np.concatenate([few, many])), 2)
     assert (found.argmax(1) == 0).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_absorption_of_random_walks():
     """The walks themselves, by their definition."""
     points, number = clusters((25, 15), apart=4.0)
-    graph, classes = neighbour_graph(points), labels_at(number, [0, 3, 7, 30])
+    graph, classes = graph_of(points), labels_at(number, [0, 3, 7, 30])
     found = propagate(graph, classes, 2)
     weights = graph.toarray()
     degree = weights.sum(1)
@@ -70,7 +78,7 @@ def test_probabilities_whatever_the_order(count, n_classes, seed):
     rng = np.random.default_rng(seed)
     points, classes = rng.normal(size=(count, 3)), rng.integers(-1, n_classes, count)
     classes[0] = 0
-    graph = neighbour_graph(points)
+    graph = graph_of(points)
     assert abs(graph - graph.T).max() == 0
     found = propagate(graph, classes, n_classes)
     reached = found.any(1)
@@ -84,7 +92,7 @@ def test_probabilities_whatever_the_order(count, n_classes, seed):
 
 def test_what_no_label_reaches():
     points, number = clusters((40, 40), apart=1000.0)
-    found = propagate(neighbour_graph(points), labels_at(number, [0]), 2)
+    found = propagate(graph_of(points), labels_at(number, [0]), 2)
     assert found[number == 0, 0] == pytest.approx(1)
     assert not found[number == 1].any()
 
@@ -93,13 +101,32 @@ def test_embeddings_weigh_the_kinds_of_features():
     rng = np.random.default_rng(0)
     samples = rng.normal(size=(500, 90)).astype("f4")
     vit = np.arange(90) >= 10
-    place = embedding(samples, vit, 400, 0)
+    axes = embedding(samples[:400], vit, 0)
+    place = samples @ axes[:-1] - axes[-1]
     assert place.shape == (500, 32 + 10)
     assert place[:400, :32].var(0).sum() == pytest.approx(1)
     assert place[:400, 32:].var(0).sum() == pytest.approx(0.36)
-    assert embedding(samples[:, 10:], vit[10:], 400, 0).shape == (500, 32)
-    assert not embedding(np.ones((20, 4), "f4"), np.array([True] * 4), 20, 0).any()  # all alike
-    assert neighbour_graph(np.zeros((NEIGHBOURS + 2, 3))).sum() > 0
+    np.testing.assert_allclose(place[:400].mean(0), 0, atol=1e-5)
+    assert embedding(samples[:, 10:], vit[10:], 0).shape == (81, 32)
+    assert not embedding(np.ones((20, 4), "f4"), np.array([True] * 4), 0).any()  # all alike
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 30), st.booleans(), st.integers(0, 2**31))
+def test_further_pixels_join_a_graph_as_if_it_were_made_of_all(count, further, alike, seed):
+    """What is kept of the unlabelled pixels serves other labels, too."""
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(size=(count + further, 6)).astype("f4")
+    samples[:count] *= not alike
+    grouped = np.arange(6) < 4
+    pixels = SimilarPixels(samples[:count], grouped, 0)
+    for last in {count + further, count + 1}:
+        found = pixels.graph(samples[count:last])
+        axes = embedding(samples[:count], grouped, 0)
+        place = (samples[:last] @ axes[:-1].astype("f4")).astype("f8") - axes[-1]
+        if len(np.unique(np.round(place, 9), axis=0)) == last:  # else the nearest of equals are any
+            np.testing.assert_allclose(found.toarray(), graph_of(place).toarray(), atol=1e-6)
+        assert found.shape == (last, last)
 
 
 def test_whole_strokes_are_held_out():
