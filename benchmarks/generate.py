@@ -27,6 +27,7 @@ from fijibridge.reconstruction import compare
 
 SLICES = (60, 85, 110)
 SIDE = 128
+LAGS = 32
 NAMES = ("matrix", "particles", "binder")
 
 
@@ -51,6 +52,17 @@ def percolating(index: np.ndarray) -> np.ndarray:
     return np.array([float(found[found.phase == name].percolating.mean()) for name in NAMES])
 
 
+def two_point(index: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Probability that two voxels 0 to 32 apart along an axis lie in a phase, mean over the axes, (phases, lags)."""
+    found = np.zeros((len(NAMES), LAGS + 1))
+    for phase in range(len(NAMES)):
+        mask = index == phase
+        for axis in axes:
+            along = np.moveaxis(mask, axis, 0)
+            found[phase] += [np.mean(along[lag:] & along[: len(along) - lag]) for lag in range(LAGS + 1)]
+    return found / len(axes)
+
+
 def large(size: int, _: int, results: Results) -> None:
     """Cost of a large volume, whole operation: fit, volume, comparison, files."""
     volume = truth()
@@ -64,7 +76,10 @@ def large(size: int, _: int, results: Results) -> None:
         made = tifffile.imread(report["volume"])
     shares = np.bincount(volume[SLICES[0]].ravel(), minlength=3) / volume[SLICES[0]].size
     apart = 100 * max(abs(float((made == phase).mean()) - share) for phase, share in enumerate(shares))
-    two_point = report["headline"]["two_point_percent"]
+    apart_by = two_point(volume[SLICES[0]][None], (1, 2)) - two_point(made, (0, 1, 2))
+    two = float((100 * np.abs(apart_by).mean(1) / (shares * (1 - shares))).max())
+    part = report["comparison"]["metrics"]["autocorrelation"]
+    of_part = max(where["error"] for phase in part.values() for where in phase.values())
     columns = {"figure": "", "measured": ".3g", "goal": "", "": ""}
     table = results.table("large", f"{size}^3 voxels from slice {SLICES[0]} (128 x 128)", columns)
     table.add("CPU s", cpu, "<= 300", met(cpu <= 300))
@@ -72,7 +87,8 @@ def large(size: int, _: int, results: Results) -> None:
     table.add("of it the fields, CPU s", report["stages"]["generation"]["cpu_s"], "", "")
     table.add("wall s", wall, "", "")
     table.add("peak memory, GiB", peak, "<= 6", met(peak <= 6))
-    table.add("two-point, 0 to 32 voxels, worst phase, %", two_point, "<= 4", met(two_point <= 4))
+    table.add("two-point, 0 to 32 voxels, worst phase, %", two, "<= 4", met(two <= 4))
+    table.add("the same of the middle 128^3, which the report compares", of_part, "", "")
     table.add("fractions, points", apart, "<= 0.1", met(apart <= 0.1))
 
 
