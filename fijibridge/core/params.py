@@ -153,8 +153,12 @@ def _check_type(name: str, value: Any, plain: Any) -> None:
             choices = ", ".join(map(str, get_args(plain)))
             raise SettingsError(f"{name} = {value!r}", expected=f"one of {choices}", remedy="check the spelling")
     elif (kind := _KINDS.get(plain)) and (isinstance(value, bool) or not isinstance(value, kind)):
+        text = plain is str and isinstance(value, (Real, tuple, list)) and not isinstance(value, bool)
+        quoted = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else value
         raise SettingsError(
-            f"{name} = {value!r}", expected=f"{plain.__name__}", remedy=f"give {name} as {plain.__name__}"
+            f"{name} = {value!r}",
+            expected=plain.__name__,
+            remedy=f'give {name}="{quoted}"' if text else f"give {name} as {plain.__name__}",
         )
 
 

@@ -66,6 +66,17 @@ def test_what_does_not(values, found, expected):
     assert (error.value.found, error.value.expected) == (found, expected)
 
 
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [(128, 'give colours="128"'), ((64, 128, 128), 'give colours="64,128,128"'), (True, "give colours as str")],
+)
+def test_numbers_for_an_option_of_text(value, remedy):
+    """As a Python script would give the size of a volume."""
+    with pytest.raises(SettingsError) as error:
+        check(Settings, {"colours": value})
+    assert error.value.remedy == remedy
+
+
 def test_choices_are_those_of_the_registry_now(monkeypatch):
     with pytest.raises(SettingsError) as error:
         check(Settings, {"colour": "gren"})
