@@ -38,12 +38,14 @@ def iou_lines(report: dict[str, Any]) -> list[str]:
 
 
 def oob_lines(report: dict[str, Any]) -> list[str]:
-    """The forest's out-of-bag accuracy, where a report has it."""
+    """The forest's out-of-bag accuracy, and that at strokes held out, where a report has them."""
     if report.get("oob_accuracy") is None:
         return []
     lines = [f"out-of-bag accuracy at the labelled pixels: {100 * report['oob_accuracy']:.1f} %"]
     if report.get("balanced"):
         lines.append("(of a draw with copies, which balances the classes: the accuracy flatters the more)")
+    if report.get("held_out_accuracy") is not None and not report.get("detector_trust"):
+        lines.append(f"mean accuracy of the classes at strokes held out: {100 * report['held_out_accuracy']:.1f} %")
     return lines
 
 

@@ -293,6 +293,7 @@ def about_classifier(segmenter: PixelSegmenter) -> dict[str, Any]:
         "engine": segmenter.engine,
         "class_names": list(segmenter.class_names_),
         "oob_accuracy": segmenter.oob_accuracy_,
+        "held_out_accuracy": segmenter.held_out_accuracy_,
         "oob_scores": None if matrix is None else class_scores(matrix, segmenter.class_names_),
         "forest": brief(segmenter.forest_),
         "detector_trust": trust.to_report(extractor.detector) if trust and extractor else None,

@@ -67,6 +67,8 @@ class SavedClassifier:
         Of the training image.
     oob_accuracy : float or None
     oob_confusion : ndarray of int64, shape (classes, classes), or None
+    held_out_accuracy : float or None
+        None, too, of classifiers that were saved before it was kept.
     grey_range : (float, float) or None
     statistics : ImageStatistics or None
         Of the training images; None of classifiers that were saved before they were kept.
@@ -81,6 +83,7 @@ class SavedClassifier:
     pixel_size: PixelSize | None
     oob_accuracy: float | None
     oob_confusion: np.ndarray | None
+    held_out_accuracy: float | None = None
     grey_range: tuple[float, float] | None = None
     statistics: ImageStatistics | None = None
     unlikeness: Unlikeness | None = None
@@ -122,6 +125,7 @@ def write_classifier(saved: SavedClassifier, path: str | Path, *, overwrite: boo
         "grey_range": saved.grey_range,
         "oob_accuracy": saved.oob_accuracy,
         "oob_confusion": None if saved.oob_confusion is None else saved.oob_confusion.tolist(),
+        "held_out_accuracy": saved.held_out_accuracy,
         "forest_sha256": forest.sha256(),
         "features_sha256": arrays_digest(arrays),
         "statistics": None,
@@ -195,7 +199,7 @@ def read_classifier(path: Path) -> SavedClassifier:
                 raise
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 raise _not_a_classifier(path, f"features in {INDEX}: {type(error).__name__} {error}") from error
-        accuracy, matrix = index["oob_accuracy"], index["oob_confusion"]
+        matrix = index["oob_confusion"]
         if matrix is not None:
             matrix = np.array(matrix, np.int64).reshape(forest.n_classes, forest.n_classes)
             if (matrix < 0).any():
@@ -210,8 +214,9 @@ def read_classifier(path: Path) -> SavedClassifier:
             engine=_checked_engine(index["engine"]),
             class_colors=class_colors_or_default(forest.class_names, index["class_colors"]),
             pixel_size=size,
-            oob_accuracy=None if accuracy is None else number(accuracy, "oob_accuracy", 0, 1),
             oob_confusion=matrix,
+            oob_accuracy=_checked_share(index["oob_accuracy"], "oob_accuracy"),
+            held_out_accuracy=_checked_share(index.get("held_out_accuracy"), "held_out_accuracy"),
             grey_range=_checked_range(index.get("grey_range"), path),
             statistics=_read_statistics(index.get("statistics"), path),
             unlikeness=_read_unlikeness(index.get("unlikeness"), path),
@@ -222,6 +227,10 @@ def read_classifier(path: Path) -> SavedClassifier:
         raise _not_a_classifier(path, error.found) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise _not_a_classifier(path, f"{INDEX}: {type(error).__name__} {error}") from error
+
+
+def _checked_share(value: Any, name: str) -> float | None:
+    return None if value is None else number(value, name, 0, 1)
 
 
 def _read_forest(path: Path, index: dict[str, Any]) -> Classifier:

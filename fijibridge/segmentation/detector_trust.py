@@ -77,8 +77,8 @@ class DetectorTrust:
 
 def trusted(
     guess: Callable[[np.ndarray], Guess], detectors: Sequence[str], groups: Sequence[str]
-) -> tuple[np.ndarray, DetectorTrust | None]:
-    """Class probabilities of pixels from each detector alone and from all together, by how well each does.
+) -> tuple[Guess, DetectorTrust | None]:
+    """Classes of pixels from each detector alone and from all together, by how well each does.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def trusted(
 
     Returns
     -------
-    probabilities : ndarray, float64, shape (m, K)
+    Guess
+        Loss and accuracy are those from all detectors together.
     DetectorTrust or None
         None with one detector, or where no stroke could be held out: then all count together.
     """
@@ -99,7 +100,7 @@ def trusted(
     every = guess(np.ones(len(of_detector), bool))
     labels = [label for label in dict.fromkeys(detectors) if grouped[of_detector == label].any()]
     if len(labels) < 2 or np.isnan(every.loss):
-        return every.probabilities, None
+        return every, None
     alone = [guess(of_detector == label) for label in labels]
     weights = np.array([(one.loss + _LEAST_LOSS) ** -_SHARPNESS for one in (*alone, every)])
     weights[-1] *= _ALL
@@ -111,4 +112,4 @@ def trusted(
         float(weights[-1]),
     )  # fmt: skip
     log.info("detectors alone %s, together %s", trust.alone, trust.accuracy)
-    return found, trust
+    return Guess(found, every.loss, every.accuracy), trust

@@ -52,6 +52,21 @@ def check_classes(extractor: FeatureExtractor | None, names: Sequence[str]) -> N
         )
 
 
+def no_features_of_an_image(names: Sequence[str]) -> FeatureMismatchError:
+    """The error for an image where the training's features came from elsewhere.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of these features.
+    """
+    return FeatureMismatchError(
+        "an image for a classifier whose features came from elsewhere",
+        expected=f"its features: {few(names)}",
+        remedy="make them as for the training and give FeatureStack.from_array(features, names)",
+    )
+
+
 def other_names(own: Sequence[str], found: Sequence[str]) -> FeatureMismatchError:
     """The error for features of other names.
 

@@ -84,6 +84,7 @@ def load_segmenter(
     segmenter.grey_range_, segmenter.statistics_ = saved.grey_range, saved.statistics
     segmenter.unlikeness_ = saved.unlikeness
     segmenter.oob_accuracy_, segmenter.oob_confusion_ = saved.oob_accuracy, saved.oob_confusion
+    segmenter.held_out_accuracy_ = saved.held_out_accuracy
     return segmenter
 
 

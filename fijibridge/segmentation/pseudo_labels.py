@@ -49,12 +49,16 @@ _FOREST_FLOOR = 0.02  # and the forest
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What comes of the training: linear head, final forest, importance of the head's groups, trust in detectors."""
+    """What comes of the training: linear head, final forest, importance of the head's groups, trust in detectors.
+
+    And the accuracy at strokes that were held out; NaN where a class has one stroke.
+    """
 
     head: LinearHead
     forest: Forest
     importances: dict[str, np.ndarray]
     trust: DetectorTrust | None
+    held_out_accuracy: float
 
 
 def chosen_labelled(y: np.ndarray, seed: int, most: int = MOST_LABELLED, least: int = LEAST_OF_CLASS) -> np.ndarray:
@@ -137,8 +141,8 @@ def train_with_pseudo_labels(
     def votes() -> np.ndarray:
         return first.predict_proba(np.ascontiguousarray(unknown), n_threads=n_threads or None)
 
-    probabilities, trust = trusted(guess, stacks[0].detectors, groups)
-    found = probabilities.argmax(1)
+    guesses, trust = trusted(guess, stacks[0].detectors, groups)
+    found = guesses.probabilities.argmax(1)
     every = slice(None, None, -(-len(found) // TRAINING_PIXELS))  # they come in order of place
     both, classes = np.concatenate([known, unknown[every]]), np.concatenate([y, found[every]])
     model = fit_linear_model(both, classes, groups, len(class_names), unknown, n_threads)
@@ -148,7 +152,7 @@ def train_with_pseudo_labels(
     own_names = np.array(names)[~grouped].tolist()
     forest, _ = train(seen, classes, head_feature_names(own_names, class_names), class_names, out_of_bag=False)
     head = LinearHead(model, tuple(class_names), digest_of_names(names))
-    return Trained(head, forest, head_importances(model, unknown[::3], groups), trust)
+    return Trained(head, forest, head_importances(model, unknown[::3], groups), trust, guesses.accuracy)
 
 
 def guessed(

@@ -8,12 +8,11 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fijibridge.core.errors import FeatureMismatchError
 from fijibridge.core.options import Seed, Threads
 from fijibridge.core.params import check
 from fijibridge.features.settings import FeatureChoice
 from fijibridge.segmentation.estimator import Estimator, raise_not_trained
-from fijibridge.segmentation.feature_checks import check_same, few, other_names
+from fijibridge.segmentation.feature_checks import check_same, no_features_of_an_image, other_names
 from fijibridge.segmentation.forest_training import checked_features_tried, train_forest
 from fijibridge.segmentation.options import Balance, Engine, Head, MaxDepth, MaxFeatures, Trees
 
@@ -89,6 +88,9 @@ class PixelSegmenter(Estimator):
         are alike, so it flatters. With ``head="linear"`` that forest has at most 30 trees and 3,000 of the pixels.
     oob_confusion_ : ndarray of int64, shape (classes, classes), or None
         The same forest's labelled pixels by true class (rows) and out-of-bag class (columns).
+    held_out_accuracy_ : float or None
+        With ``head="linear"``: mean over the classes of the share of pixels that are found in strokes that were held
+        out, by what head and forest learn from; None where a class has one stroke. Less flattering than out-of-bag.
     feature_importances_ : ndarray of float64, shape (features of the forest,)
         Mean decrease of Gini impurity, summing to 1, whoever trained the forest; names: ``forest_.feature_names``.
     head_importances_ : dict or None
@@ -116,6 +118,7 @@ class PixelSegmenter(Estimator):
     extractor_: FeatureExtractor | None = None
     oob_accuracy_: float | None = None
     oob_confusion_: np.ndarray | None = None
+    held_out_accuracy_: float | None = None
     head_importances_: dict[str, np.ndarray] | None = None
     detector_trust_: DetectorTrust | None = None
     pixel_size_: PixelSize | None = None
@@ -306,7 +309,7 @@ class PixelSegmenter(Estimator):
         from fijibridge.images.palette import class_colors_or_default
 
         names, extractor, first = found.class_names, found.extractor, found.first
-        self.head_importances_ = self.detector_trust_ = self.unlikeness_ = None
+        self.head_importances_ = self.detector_trust_ = self.unlikeness_ = self.held_out_accuracy_ = None
         if found.stacks and extractor is not None:
             from fijibridge.segmentation.pseudo_labels import train_with_pseudo_labels
             from fijibridge.segmentation.unlikeness import fit_unlikeness
@@ -317,6 +320,7 @@ class PixelSegmenter(Estimator):
             )  # fmt: skip
             self.forest_, self.detector_trust_ = trained.forest, trained.trust
             self.head_importances_ = trained.importances
+            self.held_out_accuracy_ = None if np.isnan(trained.held_out_accuracy) else trained.held_out_accuracy
             extractor = extractor.with_head(trained.head)
             self.unlikeness_ = fit_unlikeness(found.stacks, found.X, found.y, found.strokes, self.seed)
         else:
@@ -405,11 +409,7 @@ class PixelSegmenter(Estimator):
 
         forest = self._trained()
         if self.extractor_ is None and not isinstance(image, FeatureStack):
-            raise FeatureMismatchError(
-                "an image for a classifier whose features came from elsewhere",
-                expected=f"its features: {few(forest.feature_names)}",
-                remedy="make them as for the training and give FeatureStack.from_array(features, names)",
-            )
+            raise no_features_of_an_image(forest.feature_names)
         stack = self._stack(image, statistics)
         if self.extractor_ is not None:
             stack = self.extractor_.with_linear_head(stack)
@@ -495,5 +495,6 @@ class PixelSegmenter(Estimator):
             unlikeness=self.unlikeness_,
             oob_accuracy=self.oob_accuracy_,
             oob_confusion=self.oob_confusion_,
+            held_out_accuracy=self.held_out_accuracy_,
         )
         return write_classifier(saved, path, overwrite=overwrite)

@@ -91,6 +91,7 @@ def test_round_trip(java, demo, tiny_vit, tmp_path, engine, kind):
     assert ["#" + bytes(color).hex() for color in after.class_colors_] == COLORS
     assert after.pixel_size_ == image.pixel_size
     assert after.oob_accuracy_ == before.oob_accuracy_
+    assert after.held_out_accuracy_ == before.held_out_accuracy_
     np.testing.assert_array_equal(after.oob_confusion_, before.oob_confusion_)
     np.testing.assert_array_equal(after.predict_proba(image), before.predict_proba(image))
     # the .model beside is the same forest, its nodes in Weka's order
@@ -317,6 +318,7 @@ def refused(folder: Path, message: str) -> None:
         ({"pixel_size": {"y": -1, "x": 1, "unit": "nm"}}, "no classifier that can be used"),
         ({"pixel_size": [1, 2]}, "no classifier that can be used"),
         ({"oob_accuracy": "good"}, "'good'"),
+        ({"held_out_accuracy": 2}, "held_out_accuracy"),
         ({"oob_confusion": [[1, 2], [3, 4]]}, "no classifier that can be used"),
         ({"forest_sha256": "0" * 64}, "is not the forest"),
     ],

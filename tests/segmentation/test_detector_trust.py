@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fijibridge as fb
-from fijibridge.operations.report import detector_lines
+from fijibridge.operations.report import detector_lines, oob_lines
 from fijibridge.segmentation.detector_trust import Guess, trusted
 from fijibridge.segmentation.pseudo_labels import guessed
 
@@ -33,21 +33,22 @@ def test_the_better_guess_weighs_more():
     assert sum(trust.weights.values()) + trust.together == pytest.approx(1)
     assert trust.weights[""] > 0.9
     assert trust.weights["SE"] < 0.01
-    assert found.sum() == pytest.approx(1)
-    assert found[0, 0] > 0.8
+    assert found.probabilities.sum() == pytest.approx(1)
+    assert found.probabilities[0, 0] > 0.8
+    assert (found.loss, found.accuracy) == (0.3, trust.accuracy)
     alike, trust = trusted(guesses(dict.fromkeys((FIRST, OTHER, BOTH), 0.1)), DETECTORS, GROUPS)
     assert trust.weights[""] == pytest.approx(trust.weights["SE"]) == pytest.approx(2 * trust.together)
-    assert alike[0, 0] == pytest.approx(0.4 * 0.9 + 0.4 * 0.1 + 0.2 * 0.6)
+    assert alike.probabilities[0, 0] == pytest.approx(0.4 * 0.9 + 0.4 * 0.1 + 0.2 * 0.6)
 
 
 def test_one_detector_or_no_stroke_held_out():
     found, trust = trusted(guesses({BOTH: 0.1}), ("",) * 4, GROUPS)
-    assert (trust, found[0, 0]) == (None, 0.6)
+    assert (trust, found.probabilities[0, 0]) == (None, 0.6)
     found, trust = trusted(guesses({BOTH: float("nan")}), DETECTORS, GROUPS)
-    assert (trust, found[0, 0]) == (None, 0.6)
+    assert (trust, found.probabilities[0, 0]) == (None, 0.6)
     # of SE there are features that the forest sees itself, which are no guess
     found, trust = trusted(guesses({BOTH: 0.1}), DETECTORS, ("vit_b01", "vit_b01", "", ""))
-    assert (trust, found[0, 0]) == (None, 0.6)
+    assert (trust, found.probabilities[0, 0]) == (None, 0.6)
 
 
 def test_noise_beside_a_detector_that_sees_the_classes():
@@ -79,7 +80,7 @@ def test_noise_beside_a_detector_that_sees_the_classes():
     assert trust.alone["SE"] < 0.65
     assert trust.weights["SE"] < 0.05
     alone = guess(np.array(detectors) == "").probabilities.argmax(1)
-    assert (found.argmax(1) == truth).mean() >= (alone == truth).mean() - 0.02
+    assert (found.probabilities.argmax(1) == truth).mean() >= (alone == truth).mean() - 0.02
 
 
 def test_a_segmenter_says_what_each_brought(tiny_vit):
@@ -101,3 +102,11 @@ def test_a_segmenter_says_what_each_brought(tiny_vit):
     assert detector_lines({"detector_trust": None}) == []
     one = fb.PixelSegmenter((TwsSettings(), vit), n_trees=8, n_threads=1).fit(bse, labels)
     assert one.detector_trust_ is None
+
+
+def test_the_accuracy_at_held_out_strokes_is_said_once():
+    report = {"oob_accuracy": 0.98, "held_out_accuracy": 0.812}
+    assert oob_lines(report)[-1] == "mean accuracy of the classes at strokes held out: 81.2 %"
+    together = {"accuracy": 0.812, "weight": 1.0}
+    assert len(oob_lines({**report, "detector_trust": {"together": together}})) == 1  # which says it
+    assert len(oob_lines({**report, "held_out_accuracy": None})) == 1

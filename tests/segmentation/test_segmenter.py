@@ -69,6 +69,7 @@ def test_from_strokes_to_a_segmented_image(engine, kinds, demo, tiny_vit):
     assert segmenter.class_colors_.shape == (3, 3)
     assert segmenter.pixel_size_ == image.pixel_size
     assert 0.5 < segmenter.oob_accuracy_ <= 1
+    assert segmenter.held_out_accuracy_ is None if kinds == "tws" else 0.3 < segmenter.held_out_accuracy_ <= 1
     assert segmenter.extractor_.differences(segmenter.extract(image).extractor) == []
     assert bool(segmenter.extractor_.head_) == ("vit" in kinds)
     proba = segmenter.predict_proba(image)
