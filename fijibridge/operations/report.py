@@ -44,8 +44,13 @@ def oob_lines(report: dict[str, Any]) -> list[str]:
     lines = [f"out-of-bag accuracy at the labelled pixels: {100 * report['oob_accuracy']:.1f} %"]
     if report.get("balanced"):
         lines.append("(of a draw with copies, which balances the classes: the accuracy flatters the more)")
-    if report.get("held_out_accuracy") is not None and not report.get("detector_trust"):
-        lines.append(f"mean accuracy of the classes at strokes held out: {100 * report['held_out_accuracy']:.1f} %")
+    held_out, head = report.get("held_out_accuracy"), (report.get("features") or {}).get("head")
+    if held_out is None and head:
+        lines.append(
+            "no stroke could be held out to test the classifier: a class has one stroke only; draw another one"
+        )
+    elif held_out is not None and not report.get("detector_trust"):
+        lines.append(f"mean accuracy of the classes at strokes held out: {100 * held_out:.1f} %")
     return lines
 
 

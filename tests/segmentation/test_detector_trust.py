@@ -109,4 +109,6 @@ def test_the_accuracy_at_held_out_strokes_is_said_once():
     assert oob_lines(report)[-1] == "mean accuracy of the classes at strokes held out: 81.2 %"
     together = {"accuracy": 0.812, "weight": 1.0}
     assert len(oob_lines({**report, "detector_trust": {"together": together}})) == 1  # which says it
-    assert len(oob_lines({**report, "held_out_accuracy": None})) == 1
+    assert len(oob_lines({**report, "held_out_accuracy": None})) == 1  # of a forest without a head nobody asked
+    alone = {**report, "held_out_accuracy": None, "features": {"head": {"sha256": "0"}}}
+    assert "a class has one stroke only" in oob_lines(alone)[-1]
