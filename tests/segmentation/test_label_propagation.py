@@ -109,6 +109,8 @@ def test_embeddings_weigh_the_kinds_of_features():
     np.testing.assert_allclose(place[:400].mean(0), 0, atol=1e-5)
     assert embedding(samples[:, 10:], vit[10:], 0).shape == (81, 32)
     assert not embedding(np.ones((20, 4), "f4"), np.array([True] * 4), 0).any()  # all alike
+    assert graph_of(np.zeros((NEIGHBOURS + 2, 3))).sum() > 0
+    assert SimilarPixels(np.ones((20, 4), "f4"), np.array([True] * 4), 0).graph(np.ones((2, 4), "f4")).sum() > 0
 
 
 @settings(max_examples=25, deadline=None)
